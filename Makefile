@@ -1,0 +1,91 @@
+# Everything that people and CI do with this repository. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_STATE ?= .demo
+PYTEST := $(BIN)/python -m pytest
+SCHEMA := $(BIN)/python -m controller.api.schema
+STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
+
+.PHONY: help venv tools generate verify format check test test-unit test-contract test-integration test-e2e \
+	demo demo-down bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- set-up; every other target does what it needs of this by itself
+
+venv: $(VENV)/.done ## Make the virtual environment from requirements.lock
+
+$(VENV)/.done: requirements.lock pyproject.toml tools/host.py tools/apt.txt
+	@$(PYTHON) -m tools.host
+	@echo "python: virtual environment from requirements.lock (about 30 s)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tools: ## Build the pinned real components into .tools/bin (12 min cold, nothing to do after that)
+	@$(PYTHON) -m tools.build
+
+lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on the PATH)
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --quiet \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+# --- code
+
+generate: $(VENV)/.done ## Renew generated files: CRDs, API reference, protobuf stubs
+	@$(SCHEMA) .
+	@$(STUBS)
+
+verify: $(VENV)/.done ## Fail when a generated file is not what its source gives
+	@$(SCHEMA) --check .
+	@$(STUBS) --check
+
+format: $(VENV)/.done ## Format the code and mend what the linter can mend
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+check: $(VENV)/.done ## Lint, format, types, layers, generated files: in seconds
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "run: make format"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > $(VENV)/layers.log 2>&1 || { cat $(VENV)/layers.log; exit 1; }
+	@$(MAKE) verify
+	@echo "check: ok"
+
+# --- tests
+
+test: check tools ## Everything that CI runs: check, then all tests
+	$(PYTEST)
+
+test-unit: $(VENV)/.done ## Planners, placement, status, schema: needs nothing, in seconds
+	$(PYTEST) tests/unit
+
+test-contract: $(VENV)/.done tools ## One suite against every runtime: in memory and real containerd
+	$(PYTEST) tests/contract
+
+test-integration: $(VENV)/.done tools ## Manager and agent against a real API server and containerd
+	$(PYTEST) tests/integration
+
+test-e2e: $(VENV)/.done tools ## As a user would: kubectl, restarts, outages
+	$(PYTEST) tests/e2e
+
+bench: $(VENV)/.done tools ## Measure speed and cost beside the floor; JSON goes to .bench/
+	$(BIN)/python -m benchmarks
+
+# --- demo
+
+demo: $(VENV)/.done tools ## Start everything on this machine, run the example, and leave it running
+	@$(BIN)/python -m tools.lab.demo up --state $(DEMO_STATE)
+
+demo-down: ## End the demo and remove every trace of it
+	@$(PYTHON) -m tools.lab.demo down --state $(DEMO_STATE)
+
+clean: demo-down ## Remove what make has made, but for the built tools
+	rm -rf $(VENV) .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
