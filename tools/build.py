@@ -1,0 +1,203 @@
+"""Build the pinned tools into `.tools/bin`: `python3 -m tools.build [--with kubelet] [--list]`.
+
+Each folder beside this file that holds a `go.mod` is one Go module of tools that belong together. Its `tool` directives
+say which commands there are, its `require` lines pin their versions; `GROUPS` below adds only how they are compiled. A
+tool is built when it is missing, or when its module or its flags changed since it was built. Needs nothing but Python's
+standard library, since it runs before there is a virtual environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tools import host
+from tools.progress import ToolError, step
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE.parent / ".tools"
+BIN = OUT / "bin"
+STAMPS = OUT / "stamps"
+LOGS = OUT / "logs"
+
+TAIL_LINES = 25
+"""How much of go's output a failure shows."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """How the tools of one Go module are compiled."""
+
+    folder: str
+    module: str
+    """The module whose version is the version of the tools."""
+    variables: tuple[str, ...] = ()
+    """Go string variables set by the linker; `{version}` stands for the version with its `v`, `{bare}` for it without."""
+    tags: tuple[str, ...] = ()
+    cgo: bool = False
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One command to build."""
+
+    name: str
+    package: str
+    version: str
+    group: Group
+
+    def command(self, target: Path) -> list[str]:
+        """The go command that builds the tool into `target`."""
+        values = {"version": self.version, "bare": self.version.removeprefix("v")}
+        linker = ["-s", "-w", *(f"-X {variable.format(**values)}" for variable in self.group.variables)]
+        tags = ",".join(self.group.tags + EXTRA_TAGS.get(self.name, ()))
+        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-tags={tags}", f"-ldflags={' '.join(linker)}"]
+        return ["go", "build", *flags, "-o", str(target), self.package]
+
+    def fingerprint(self) -> str:
+        """A hash over all that decides what the binary will be: the module's pins and the flags."""
+        digest = hashlib.sha256()
+        for part in ("go.mod", "go.sum"):
+            digest.update((HERE / self.group.folder / part).read_bytes())
+        digest.update("\0".join([*self.command(Path(self.name)), str(self.group.cgo)]).encode())
+        return digest.hexdigest()
+
+    def is_current(self) -> bool:
+        """True when the binary is there and was built from today's pins and flags."""
+        stamp = STAMPS / self.name
+        return (BIN / self.name).exists() and stamp.exists() and stamp.read_text() == self.fingerprint()
+
+
+GROUPS = (
+    Group("etcd", "go.etcd.io/etcd/server/v3"),
+    Group(
+        "containerd",
+        "github.com/containerd/containerd/v2",
+        variables=("github.com/containerd/containerd/v2/version.Version={version}",),
+        tags=("no_btrfs", "no_devmapper", "no_zfs", "urfave_cli_no_docs"),
+    ),
+    Group("runc", "github.com/opencontainers/runc", tags=("seccomp", "urfave_cli_no_docs"), cgo=True),
+    Group(
+        "cni",
+        "github.com/containernetworking/plugins",
+        variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion={version}",),
+    ),
+    Group("helm", "helm.sh/helm/v3", variables=("helm.sh/helm/v3/internal/version.version={version}",)),
+    Group(
+        "kubernetes",
+        "k8s.io/kubernetes",
+        # Without these kubectl and the API server report v0.0.0-master, which Helm and others refuse to parse.
+        variables=(
+            "k8s.io/component-base/version.gitVersion={version}",
+            "k8s.io/client-go/pkg/version.gitVersion={version}",
+        ),
+    ),
+)
+
+EXTRA_TAGS = {"containerd-shim-runc-v2": ("no_grpc",)}
+"""The shim speaks ttrpc only; containerd's own releases leave gRPC out of it too, which saves memory in every shim."""
+
+NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
+"""Commands whose import path does not end in the name that people know."""
+
+OPTIONAL = frozenset({"kubelet"})
+"""Pinned with the others, but built only when asked for: only comparisons with the kubelet need it."""
+
+
+def read_tools(group: Group) -> list[Tool]:
+    """The tools which the go.mod of `group` declares, in its order."""
+    text = (HERE / group.folder / "go.mod").read_text()
+    pin = re.search(rf"^\s*(?:require )?{re.escape(group.module)} (v\S+)", text, re.MULTILINE)
+    if pin is None:
+        raise ToolError(f"tools/{group.folder}/go.mod does not require {group.module}")
+    block = re.search(r"^tool \(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    packages = block.group(1).split() if block else re.findall(r"^tool (\S+)$", text, re.MULTILINE)
+    return [Tool(NAMES.get(package, package.rsplit("/", 1)[-1]), package, pin.group(1), group) for package in packages]
+
+
+def all_tools() -> list[Tool]:
+    """Every pinned tool, the optional ones too, quick builds first."""
+    return [tool for group in GROUPS for tool in read_tools(group)]
+
+
+def build(tool: Tool) -> None:
+    """Build one tool and put it into place in one move, so that nobody ever sees half a binary.
+
+    Raises:
+        ToolError: with the tail of go's output; the whole of it stays in `.tools/logs`.
+    """
+    unfinished = BIN / f".{tool.name}.{os.getpid()}"
+    log = LOGS / f"{tool.name}.log"
+    environment = os.environ | {"CGO_ENABLED": "1" if tool.group.cgo else "0", "GOWORK": "off"}
+    try:
+        with log.open("wb") as output:
+            done = subprocess.run(
+                ["nice", *tool.command(unfinished)],
+                cwd=HERE / tool.group.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+            raise ToolError(f"go could not build {tool.name} {tool.version} (all of its output: {log}):\n{tail}")
+        unfinished.replace(BIN / tool.name)
+        (STAMPS / tool.name).write_text(tool.fingerprint())
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[IO[str]]:
+    """Hold the build lock, so that two make runs in one checkout do not build the same tool twice."""
+    with (OUT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring `.tools/bin` up to date; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools.build", description="Build the pinned tools into .tools/bin.")
+    parser.add_argument(
+        "--with", dest="extra", action="append", default=[], choices=sorted(OPTIONAL), help="also build this one"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="only list the tools, their versions and whether they are up to date"
+    )
+    options = parser.parse_args(arguments)
+    tools = all_tools()
+    if options.list:
+        for tool in tools:
+            print(f"{tool.name:25} {tool.version:10} {'up to date' if tool.is_current() else 'to build'}")
+        return 0
+    for folder in (BIN, STAMPS, LOGS):
+        folder.mkdir(parents=True, exist_ok=True)
+    wanted = [tool for tool in tools if tool.name not in OPTIONAL or tool.name in options.extra]
+    try:
+        host.prepare()
+        with one_at_a_time():
+            stale = [tool for tool in wanted if not tool.is_current()]
+            for tool in stale:
+                with step(f"build {tool.name} {tool.version}"):
+                    build(tool)
+    except ToolError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"tools: {len(wanted)} in {BIN}, {len(stale)} of them built now")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
