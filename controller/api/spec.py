@@ -1,0 +1,145 @@
+"""The instance spec: pod-like, with the names, defaults and meaning of core/v1 `PodSpec`.
+
+A field that is not supported is not here, so the API server refuses it at apply. Nothing is accepted and then ignored.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
+from controller.api.quantity import Quantity
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+ENV_NAME = r"^[^=\x00]+$"
+PORT_NAME = r"^([0-9]+-?)*[a-z](-?[a-z0-9])*$"
+"""An IANA service name (RFC 6335): letters, digits, single hyphens inside, at least one letter."""
+
+Text = Annotated[str, StringConstraints(max_length=32768)]
+
+
+class EnvVar(Model):
+    """One environment variable (core/v1 `EnvVar`)."""
+
+    name: str = Field(min_length=1, max_length=1024, pattern=ENV_NAME, description="Name of the variable; no '='.")
+    value: str = Field(default="", max_length=131072, description="Its value, taken literally.")
+
+
+class ContainerPort(Model):
+    """A port that the container listens on; information for people and tools, as in core/v1."""
+
+    container_port: int = Field(ge=1, le=65535, description="Port number.")
+    name: str | None = Field(
+        default=None, min_length=1, max_length=15, pattern=PORT_NAME, description="Name, unique in the container."
+    )
+    protocol: Literal["TCP", "UDP", "SCTP"] = Field(default="TCP", description="TCP, UDP or SCTP.")
+
+
+class ResourceList(Model):
+    """Amounts of cpu (cores) and memory (bytes) as quantities."""
+
+    cpu: Quantity | None = Field(default=None, description="Cores: 500m is half a core. Enforced as a CFS quota.")
+    memory: Quantity | None = Field(default=None, description="Bytes: 64Mi, 1G. Beyond it the kernel kills a process.")
+
+
+class ResourceRequirements(Model):
+    """What a container may use."""
+
+    limits: ResourceList = Field(default_factory=ResourceList, description="Upper bounds, enforced by the kernel.")
+
+
+class Container(Model):
+    """One container of an instance (core/v1 `Container`)."""
+
+    name: str = Field(min_length=1, max_length=63, pattern=DNS_LABEL, description="Name, unique in the instance; a DNS label.")
+    image: str = Field(
+        min_length=1, max_length=1024, description="Image reference, by tag or digest, normalised as Docker does."
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        default=None,
+        description="Always, IfNotPresent or Never. Default: Always for the tag latest or none, else IfNotPresent.",
+    )
+    command: tuple[Text, ...] = Field(
+        default=(),
+        max_length=1024,
+        description="Replaces the image's entrypoint (and its cmd).",
+        json_schema_extra=LIST_ATOMIC,
+    )
+    args: tuple[Text, ...] = Field(
+        default=(), max_length=1024, description="Replaces the image's cmd.", json_schema_extra=LIST_ATOMIC
+    )
+    env: tuple[EnvVar, ...] = Field(
+        default=(),
+        max_length=1024,
+        description="Environment, over the image's own.",
+        json_schema_extra=list_map("name"),
+    )
+    working_dir: str = Field(
+        default="",
+        max_length=4096,
+        description="Working directory; the image's own when empty.",
+        json_schema_extra=rules(
+            rule("self == '' || self.startsWith('/')", "workingDir must be an absolute path, such as /srv")
+        ),
+    )
+    ports: tuple[ContainerPort, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Ports that the container listens on.",
+        json_schema_extra=list_map("containerPort", "protocol")
+        | rules(
+            rule(
+                "self.all(p, !has(p.name) || self.exists_one(q, has(q.name) && q.name == p.name))",
+                "two ports have the same name: names of ports are unique in a container",
+            )
+        ),
+    )
+    resources: ResourceRequirements = Field(default_factory=ResourceRequirements, description="Limits of cpu and memory.")
+
+
+class Backoff(Model):
+    """Pauses between restarts of a container that keeps ending.
+
+    The first restart is immediate; the second waits `initialSeconds`, and each further one twice as long, up to
+    `maxSeconds`. A container that ran for `resetAfterSeconds` starts afresh. The defaults are those of KEP-4603's
+    reduced crash loop back-off, not the kubelet's five minutes.
+    """
+
+    initial_seconds: int = Field(default=1, ge=1, le=3600, description="Pause before the second restart, in seconds.")
+    max_seconds: int = Field(default=60, ge=1, le=3600, description="Longest pause, in seconds.")
+    reset_after_seconds: int = Field(default=120, ge=1, le=86400, description="A run of this many seconds clears the history.")
+
+
+INSTANCE_SPEC_RULES = (
+    rule(
+        "self.hostNetwork",
+        "only the host network is supported by this version: set hostNetwork: true",
+        path=".hostNetwork",
+    ),
+    rule(
+        "self.backoff.initialSeconds <= self.backoff.maxSeconds",
+        "initialSeconds must not exceed maxSeconds: raise maxSeconds or lower initialSeconds",
+        path=".backoff.initialSeconds",
+    ),
+)
+"""Rules of every instance spec. They stand here and not at their own field where that field has a default: the API server
+checks the rules of a field against its default as written, without the defaults inside it."""
+
+
+class InstanceSpec(Model):
+    """What one instance runs: a group of containers, as a pod's (core/v1 `PodSpec`)."""
+
+    containers: tuple[Container, ...] = Field(
+        min_length=1,
+        max_length=32,
+        description="The containers; at least one. They share the instance's fate on the node.",
+        json_schema_extra=list_map("name"),
+    )
+    restart_policy: Literal["Always", "OnFailure", "Never"] = Field(
+        default="Always", description="Whether an ended container is started again: Always, OnFailure or Never."
+    )
+    backoff: Backoff = Field(default_factory=Backoff, description="Pauses between restarts.")
+    termination_grace_period_seconds: int = Field(
+        default=30, ge=0, le=86400, description="Seconds between the stop signal and SIGKILL."
+    )
+    host_network: bool = Field(default=False, description="Use the node's network. Must be true in this version.")
