@@ -1,0 +1,1 @@
+"""The node runtime API and the runtimes behind it."""

@@ -1,0 +1,212 @@
+"""From gRPC's statuses and the texts of shim, OCI runtime and registry to the port's errors: here, and nowhere else.
+
+containerd tells most failures of the OCI runtime and of a registry with code UNKNOWN and a text, so the texts are what there
+is to go by. The tables below hold those of containerd 2.x and runc 1.x; a text that is not known still becomes the right
+class, with its last part, the most specific one, as the message.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from controller.runtime.port import (
+    AlreadyExists,
+    CommandFailure,
+    Conflict,
+    DeadlineExceeded,
+    ImageFailure,
+    ImageForbidden,
+    ImageNotFound,
+    InvalidConfig,
+    NotFound,
+    PlatformMissing,
+    RegistryUnreachable,
+    RuntimeFailure,
+    StartFailure,
+    Unavailable,
+    Unsupported,
+)
+
+_CODES: Final[dict[grpc.StatusCode, type[RuntimeFailure]]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidConfig,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidConfig,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
+    grpc.StatusCode.ABORTED: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNIMPLEMENTED: Unsupported,
+}
+
+_QUERY: Final = re.compile(r"(https?://[^\s\"?]+)\?[^\s\"]*")
+"""The query of a URL: a registry that redirects puts signatures there, which are secrets."""
+
+_STATE: Final = re.compile(r"cannot (?P<verb>\w+) (?:a |in a |task in )?(?P<state>created|running|paused|stopped)\b")
+"""How a shim says that a task is not in the state that a call needs; the code is lost on the way from it."""
+
+_WRAPPING: Final = re.compile(
+    r"^.*(?:error during container init|unable to start container process|runc create failed|OCI runtime \w+ failed"
+    r"|failed to create shim task|failed to start shim): ",
+    re.DOTALL,
+)
+
+
+def translate(error: grpc.aio.AioRpcError) -> RuntimeFailure:
+    """The error of a call in the port's words."""
+    text = _clean(error.details() or "")
+    kind = _of_state(text) or _CODES.get(error.code(), RuntimeFailure)
+    if kind is DeadlineExceeded:
+        return DeadlineExceeded("containerd did not answer in time")
+    if kind is Unavailable:
+        return Unavailable(f"containerd is not available: {text}")
+    return kind(text or f"containerd failed without a message ({error.code().name})")
+
+
+def _of_state(text: str) -> type[RuntimeFailure] | None:
+    """The class of a failure that is about a task's state: nothing of it runs, or it runs and should not."""
+    if "init process is not running" in text:
+        return NotFound
+    match = _STATE.search(text)
+    if match is None:
+        return None
+    runs = match["state"] in {"running", "paused"}
+    return Conflict if runs or match["verb"] in {"start", "delete"} else NotFound
+
+
+def is_too_large(failure: RuntimeFailure) -> bool:
+    """True when an answer did not fit into one message."""
+    cause = failure.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def _clean(text: str) -> str:
+    return _QUERY.sub(r"\1", text)
+
+
+# --- starting a process -----------------------------------------------------------------------------------------------
+
+_START: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern), message)
+    for pattern, message in (
+        (r'exec: "(?P<what>.*?)": executable file not found in \$PATH', "command {what!r} not found in PATH"),
+        (r'exec: "(?P<what>.*?)": stat .*: no such file or directory', "command {what!r} not found"),
+        (r'exec: "(?P<what>.*?)": permission denied', "permission denied: {what!r} is not executable for this user"),
+        (r'exec: "(?P<what>.*?)": is a directory', "command {what!r} is a directory"),
+        (r"exec (?P<what>\S+): exec format error", "command {what!r} is not for this node's architecture"),
+        (r"exec format error", "the command is not for this node's architecture, or a script without an interpreter line"),
+        (r'chdir to cwd \("(?P<what>.*?)"\).*: (?P<why>[^:]+)$', "working directory {what!r}: {why}"),
+        (r"error during container init: mkdir (?P<what>\S+): (?P<why>[^:]+)$", "working directory {what!r}: {why}"),
+        (
+            r"unable to set memory limit to (?P<what>\d+) \(current usage: (?P<why>\d+)",
+            "memory limit of {what} bytes is too low: {why} are in use before the command even runs",
+        ),
+        (r"OOM-killed|oom-kill|memory limit too low", "the memory limit is too low: the process was killed before it ran"),
+        (r"failed to fulfil mount request: open (?P<what>.*?): (?P<why>[^:]+)$", "mount of {what!r}: {why}"),
+        (
+            r'error mounting "(?P<what>.*?)" to rootfs at "(?P<where>.*?)".*: (?P<why>[^:]+)$',
+            "mount of {what!r} at {where!r}: {why}",
+        ),
+        (r"invalid netns path: .*?(?P<what>/\S+): (?P<why>[^:]+)$", "network namespace {what!r}: {why}"),
+        (r"(?P<what>[^:]*): no space left on device", "no space left on the node's disk ({what})"),
+    )
+)  # fmt: skip
+
+_OF_COMMAND: Final = re.compile(r'exec: "|exec format error')
+"""The command itself is at fault."""
+
+_KEPT: Final = (Unavailable, NotFound, AlreadyExists, Conflict, Unsupported)
+"""Failures that say nothing of the process."""
+
+
+def start_failure(failure: RuntimeFailure) -> RuntimeFailure:
+    """What a failure to start a process means."""
+    if isinstance(failure, _KEPT):
+        return failure
+    text = str(failure)
+    return (CommandFailure if _OF_COMMAND.search(text) else StartFailure)(_explain(text))
+
+
+def config_failure(failure: RuntimeFailure) -> RuntimeFailure:
+    """What a refused change of limits means."""
+    if isinstance(failure, _KEPT):
+        return failure
+    text = str(failure)
+    if "not running" in text or "does not exist" in text:
+        return NotFound(text)
+    return InvalidConfig(_explain(text))
+
+
+def _explain(text: str) -> str:
+    for pattern, message in _START:
+        match = pattern.search(text)
+        if match:
+            return message.format(**match.groupdict())
+    return _WRAPPING.sub("", text)
+
+
+# --- pulling ----------------------------------------------------------------------------------------------------------
+
+_FORBIDDEN: Final = re.compile(
+    r"pull access denied|authorization failed|insufficient_scope|unauthorized|\b40[13]\b", re.IGNORECASE
+)
+_PLATFORM: Final = re.compile(r"no match for platform|no manifest found for platform", re.IGNORECASE)
+_UNREACHABLE: Final = re.compile(
+    r"failed to do request|dial tcp|no such host|connection re(fused|set)|x509|tls:|i/o timeout|unexpected EOF"
+    r"|context deadline exceeded|server gave HTTP response|unexpected status .*: (5\d\d|429)|too many requests|broken pipe",
+    re.IGNORECASE | re.DOTALL,
+)
+_REASONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern), message)
+    for pattern, message in (
+        (r"lookup (\S+).*: no such host", "no such host: the name {0!r} is not known to the node's DNS"),
+        (r"dial tcp (?P<at>\S+): .*connection refused", "connection refused: nothing listens on {0}"),
+        (r"dial tcp (\S+): .*(no route to host|network is unreachable)", "no route to {0}"),
+        (r"dial tcp (\S+): .*i/o timeout", "no answer from {0}"),
+        (r"server gave HTTP response to HTTPS client", "it speaks plain HTTP where HTTPS is expected (see hosts.toml)"),
+        (r"(x509: .*)$", "its certificate is not trusted: {0}"),
+        (r"(tls: .*)$", "TLS failed: {0}"),
+        (r"unexpected status .*: ((?:5\d\d|429).*)$", "it answered {0}"),
+    )
+)
+
+
+def image_failure(failure: RuntimeFailure, reference: str) -> RuntimeFailure:
+    """What a failure to pull means."""
+    text = str(failure)
+    of_registry = "failed to resolve" in text or "failed to copy" in text or "failed to fetch" in text
+    if isinstance(failure, Unavailable | Unsupported) and not of_registry:
+        return failure
+    host = reference.partition("/")[0]
+    rules: tuple[tuple[bool, Callable[[], RuntimeFailure]], ...] = (
+        (bool(_PLATFORM.search(text)), lambda: PlatformMissing(f"image {reference} has nothing for this node's platform")),
+        (
+            bool(_FORBIDDEN.search(_without(text, reference))),
+            lambda: ImageForbidden(f"registry {host} refuses {reference}: it does not exist, or credentials are needed"),
+        ),
+        (bool(_UNREACHABLE.search(text)), lambda: RegistryUnreachable(f"registry {host} cannot be used: {_reason(text)}")),
+        (isinstance(failure, NotFound), lambda: ImageNotFound(f"registry {host} has no image {reference}")),
+    )
+    for holds, make in rules:
+        if holds:
+            return make()
+    return ImageFailure(f"image {reference}: {text}")
+
+
+def _without(text: str, reference: str) -> str:
+    """The text without the image's own name, in which anything may stand."""
+    for part in (reference, *reference.split("/")):
+        text = text.replace(part, "")
+    return text
+
+
+def _reason(text: str) -> str:
+    for pattern, message in _REASONS:
+        match = pattern.search(text)
+        if match:
+            return message.format(*match.groups())
+    return text.rpartition(": ")[2]

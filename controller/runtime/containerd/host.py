@@ -1,0 +1,48 @@
+"""What this node can do, for the OCI spec."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from controller.runtime.containerd.content import node_platform
+from controller.runtime.oci.capabilities import decode_capabilities
+from controller.runtime.oci.host import Device, Host
+
+_UNIFIED: Final = Path("/sys/fs/cgroup/cgroup.controllers")
+"""There exactly when the node has cgroup v2 alone (cgroups(7))."""
+_SECCOMP: Final = Path("/proc/sys/kernel/seccomp")
+_STATUS: Final = Path("/proc/self/status")
+
+_OWN: Final = frozenset({"pts", "shm", "mqueue", "fd", "console", "stdin", "stdout", "stderr"})
+"""In /dev, but the container's own affair."""
+
+
+def detect_host() -> Host:
+    """Look at the node. Devices are left out: see `devices`."""
+    bounding = next(line for line in _STATUS.read_text().splitlines() if line.startswith("CapBnd:"))
+    return Host(
+        architecture=node_platform().architecture,
+        capabilities=decode_capabilities(int(bounding.split()[1], 16)),
+        cgroup_v2=_UNIFIED.exists(),
+        seccomp=_SECCOMP.exists(),
+    )
+
+
+def devices(root: str = "/dev") -> tuple[Device, ...]:
+    """The node's devices, which a privileged container gets all of."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        if folder == root:
+            folders[:] = [name for name in folders if name not in _OWN]
+        for name in names:
+            path = f"{folder}/{name}"
+            try:
+                info = os.lstat(path)
+            except FileNotFoundError:
+                continue  # devices come and go
+            kind = "c" if stat.S_ISCHR(info.st_mode) else "b" if stat.S_ISBLK(info.st_mode) else ""
+            if kind and name not in _OWN:
+                major, minor = os.major(info.st_rdev), os.minor(info.st_rdev)
+                found.append(Device(path, kind, major, minor, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid))
+    return tuple(found)

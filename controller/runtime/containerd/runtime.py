@@ -1,0 +1,157 @@
+"""`ContainerdRuntime`: the port on containerd's gRPC API."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Final
+
+from controller.runtime.containerd.about import describe, ensure_namespace
+from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.containers import Containers
+from controller.runtime.containerd.errors import config_failure
+from controller.runtime.containerd.events import events
+from controller.runtime.containerd.exec import ContainerdExec, start_exec
+from controller.runtime.containerd.images import Images
+from controller.runtime.containerd.lifecycle import Lifecycle
+from controller.runtime.containerd.pull import Puller
+from controller.runtime.containerd.snapshots import Snapshots
+from controller.runtime.containerd.states import States
+from controller.runtime.containerd.tasks import Tasks
+from controller.runtime.oci import resource_changes
+from controller.runtime.port import (
+    ContainerConfig,
+    ContainerState,
+    ContainerStats,
+    ExecConfig,
+    ImageState,
+    PullProgress,
+    Resources,
+    RuntimeEvent,
+    RuntimeFailure,
+    RuntimeInfo,
+)
+from controller.runtime.reference import parse
+from controller.runtime.signals import signal_number
+
+NAMESPACE: Final = "moorage"
+"""Moorage's own namespace in containerd, apart from those of Kubernetes (`k8s.io`) and Docker (`moby`)."""
+
+
+class ContainerdRuntime:
+    """A node's containerd, 2.0 or newer. Implements `controller.runtime.port.Runtime`; errors are those of the port."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        namespace: str = NAMESPACE,
+        snapshotter: str = "overlayfs",
+        hosts_dir: str = "/etc/containerd/certs.d",
+        run_dir: str = "/run/moorage",
+        pull_silence: float = 120.0,
+        heartbeat: float = 30.0,
+    ) -> None:
+        """Prepare the connection; it is made with the first call.
+
+        Args:
+            address: path of containerd's socket.
+            namespace: containerd's namespace to work in; made by `info` if it is not there.
+            snapshotter: containerd's plugin that keeps root file systems.
+            hosts_dir: folder with a hosts.toml for each registry that needs one (mirrors, certificates).
+            run_dir: folder for what need not outlive a boot; made if it is not there.
+            pull_silence: seconds without progress after which a pull is given up.
+            heartbeat: seconds between two checks that the event stream is alive.
+        """
+        self._channel = Channel(address, namespace)
+        self._run_dir = run_dir
+        self._heartbeat = heartbeat
+        self._snapshots = Snapshots(self._channel, snapshotter)
+        self._containers = Containers(self._channel, snapshotter)
+        self._tasks = Tasks(self._channel)
+        self._images = Images(self._channel, self._snapshots)
+        self._states = States(self._containers, self._tasks)
+        self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
+        self._lifecycle = Lifecycle(self._containers, self._tasks, self._snapshots, self._images, self._states)
+
+    async def info(self) -> RuntimeInfo:
+        """What containerd is. Raises `Unsupported` when it is too old or lacks the snapshotter."""
+        info = await describe(self._channel, self._snapshots.snapshotter)
+        await ensure_namespace(self._channel)
+        return info
+
+    def events(self) -> AsyncGenerator[RuntimeEvent, None]:
+        """Events of this namespace, `SUBSCRIBED` first; ends with `Unavailable` at once when containerd does."""
+        return events(self._channel, self._heartbeat)
+
+    async def list(self) -> tuple[ContainerState, ...]:
+        """Every container of this namespace, by two calls at the same time."""
+        return await self._states.list()
+
+    async def inspect(self, container_id: str) -> ContainerState:
+        """One container."""
+        return await self._states.inspect(container_id)
+
+    async def images(self) -> tuple[ImageState, ...]:
+        """Every image that is complete and unpacked."""
+        return await self._images.list()
+
+    async def image(self, reference: str) -> ImageState:
+        """One image with its config."""
+        return (await self._images.get(str(parse(reference)))).state()
+
+    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+        """Fetch and unpack an image; two pulls of the same one are not merged here."""
+        parsed = parse(reference)
+        await self._puller.pull(parsed, progress)
+        return (await self._images.get(str(parsed))).state()
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove a name; containerd collects the content when no other name and no container needs it."""
+        await self._images.remove(str(parse(reference)))
+
+    async def create(self, config: ContainerConfig) -> ContainerState:
+        """Make a container: its record and its snapshot."""
+        return await self._lifecycle.create(config)
+
+    async def start(self, container_id: str) -> ContainerState:
+        """Start its process."""
+        return await self._lifecycle.start(container_id)
+
+    async def signal(self, container_id: str, signal: str) -> None:
+        """Send a signal to its main process."""
+        await self._tasks.kill(container_id, signal_number(signal))
+
+    async def remove(self, container_id: str) -> None:
+        """Remove it and all that belongs to it."""
+        await self._lifecycle.remove(container_id)
+
+    async def exec(self, container_id: str, config: ExecConfig) -> ContainerdExec:
+        """Start a further process in it."""
+        record = await self._containers.get(container_id)
+        return await start_exec(self._channel, record, config, self._run_dir)
+
+    async def update_resources(self, container_id: str, resources: Resources) -> None:
+        """Change the limits of what runs of it."""
+        changes = resource_changes(resources)
+        try:
+            await self._tasks.update(container_id, changes)
+        except RuntimeFailure as failure:
+            raise config_failure(failure) from failure
+
+    async def set_labels(self, container_id: str, labels: Mapping[str, str]) -> None:
+        """Write some of its labels; all others stay."""
+        await self._containers.set_labels(container_id, labels)
+
+    async def pause(self, container_id: str) -> None:
+        """Freeze it."""
+        await self._tasks.pause(container_id)
+
+    async def resume(self, container_id: str) -> None:
+        """Thaw it."""
+        await self._tasks.resume(container_id)
+
+    async def stats(self) -> tuple[ContainerStats, ...]:
+        """What every running container uses."""
+        return await self._tasks.stats()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()

@@ -1,0 +1,153 @@
+"""The simulated node: what is on it, and the hooks to make trouble."""
+
+import asyncio
+import hashlib
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from controller.runtime.memory.script import FOREVER, Script
+from controller.runtime.port import (
+    ContainerConfig,
+    ContainerState,
+    EventKind,
+    ImageConfig,
+    ImageState,
+    Phase,
+    Resources,
+    RuntimeEvent,
+    Unavailable,
+)
+from controller.runtime.reference import parse
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryImage:
+    """An image in the simulated registry."""
+
+    reference: str
+    config: ImageConfig = field(default_factory=ImageConfig)
+    size: int = 1000
+    users: Mapping[str, str] = field(default_factory=dict)
+    """Names of users and groups in it; a container with another name cannot be made."""
+    forbidden: bool = False
+    other_platform: bool = False
+
+    def state(self) -> ImageState:
+        """As it is on the node after a pull."""
+        name = str(parse(self.reference))
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        return ImageState(name, f"sha256:{digest}", self.size, self.config)
+
+
+@dataclass(slots=True)
+class MemoryContainer:
+    """A simulated container."""
+
+    config: ContainerConfig
+    state: ContainerState
+    script: Script = field(default_factory=Script)
+    resources: Resources = field(default_factory=Resources)
+    timer: asyncio.TimerHandle | None = None
+
+
+class MemoryNode:
+    """A node without anything real on it. All times come from `clock`, and from the event loop for what passes by itself."""
+
+    def __init__(self, images: Iterable[MemoryImage] = (), *, clock: Callable[[], float] = time.time) -> None:
+        """Make an empty node.
+
+        Args:
+            images: what its registry has. Registries with none of them are not reachable.
+            clock: tells the time, in seconds since the epoch.
+        """
+        self.registry = {str(parse(image.reference)): image for image in images}
+        self.clock = clock
+        self.images: dict[str, ImageState] = {}
+        self.containers: dict[str, MemoryContainer] = {}
+        self.version = "2.0.0"
+        self._answers = True
+        self._readers: list[asyncio.Queue[RuntimeEvent | None]] = []
+        self._pids = itertools.count(1000)
+
+    # --- hooks ---
+
+    def crash(self, container_id: str, exit_code: int = 137, *, oom: bool = False) -> None:
+        """Let a container's process end, as if by itself, or killed by the kernel for want of memory."""
+        if oom:
+            self.tell(EventKind.OOM, container_id)
+        self.end(container_id, exit_code, oom=oom)
+
+    def stop_answering(self) -> None:
+        """From now on every call fails with `Unavailable`, and event streams end with it. What runs goes on."""
+        self._answers = False
+        self.break_events()
+
+    def answer_again(self) -> None:
+        """Undo `stop_answering`."""
+        self._answers = True
+
+    def break_events(self) -> None:
+        """End every event stream with `Unavailable`."""
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.put_nowait(None)
+
+    def reboot(self) -> None:
+        """Lose every process, and every container's exit code."""
+        self.break_events()
+        for container in self.containers.values():
+            if container.timer:
+                container.timer.cancel()
+            container.state = replace(container.state, phase=Phase.EXITED, pid=0)
+
+    # --- used by MemoryRuntime ---
+
+    def ask(self) -> None:
+        """Raise `Unavailable` while the node does not answer."""
+        if not self._answers:
+            raise Unavailable("the runtime does not answer")
+
+    def subscribe(self) -> "asyncio.Queue[RuntimeEvent | None]":
+        """A stream of events; None is its end."""
+        self.ask()
+        reader: asyncio.Queue[RuntimeEvent | None] = asyncio.Queue()
+        self._readers.append(reader)
+        return reader
+
+    def unsubscribe(self, reader: "asyncio.Queue[RuntimeEvent | None]") -> None:
+        """Take a stream out."""
+        if reader in self._readers:
+            self._readers.remove(reader)
+
+    def tell(
+        self, kind: EventKind, container_id: str = "", *, image: str = "", pid: int = 0, exit_code: int | None = None
+    ) -> None:
+        """Tell everybody who listens."""
+        event = RuntimeEvent(kind, container_id, image, pid, exit_code, self.clock())
+        for reader in self._readers:
+            reader.put_nowait(event)
+
+    def run(self, container: MemoryContainer, script: Script) -> None:
+        """Start a container's process."""
+        pid = next(self._pids)
+        container.script = script
+        container.state = replace(container.state, phase=Phase.RUNNING, pid=pid, started_at=self.clock())
+        self.tell(EventKind.STARTED, container.config.id, pid=pid)
+        if script.seconds < FOREVER:
+            loop = asyncio.get_running_loop()
+            container.timer = loop.call_later(script.seconds, self.end, container.config.id, script.exit_code)
+
+    def end(self, container_id: str, exit_code: int, *, oom: bool = False) -> None:
+        """End a container's process; nothing happens when it does not run."""
+        container = self.containers.get(container_id)
+        if container is None or container.state.phase not in {Phase.RUNNING, Phase.PAUSED}:
+            return
+        if container.timer:
+            container.timer.cancel()
+        pid = container.state.pid
+        container.state = replace(
+            container.state, phase=Phase.EXITED, pid=0, exited_at=self.clock(), exit_code=exit_code, oom_killed=oom
+        )
+        self.tell(EventKind.EXITED, container_id, pid=pid, exit_code=exit_code)

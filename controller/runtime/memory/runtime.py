@@ -1,0 +1,225 @@
+"""`MemoryRuntime`: the port on a `MemoryNode`."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from controller.runtime.memory.node import MemoryContainer, MemoryNode
+from controller.runtime.memory.process import MemoryProcess
+from controller.runtime.memory.script import read_script
+from controller.runtime.oci import Host, User, linux_resources, runtime_spec
+from controller.runtime.port import (
+    AlreadyExists,
+    Conflict,
+    ContainerConfig,
+    ContainerState,
+    ContainerStats,
+    EventKind,
+    ExecConfig,
+    Feature,
+    ImageForbidden,
+    ImageNotFound,
+    ImageState,
+    InvalidConfig,
+    NotFound,
+    Phase,
+    PlatformMissing,
+    PullProgress,
+    RegistryUnreachable,
+    Resources,
+    RuntimeEvent,
+    RuntimeInfo,
+    Unavailable,
+)
+from controller.runtime.reference import parse
+from controller.runtime.signals import signal_number
+
+_ALIVE: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
+_MEMORY: Final = 1 << 20
+
+
+class MemoryRuntime:
+    """A connection to a `MemoryNode`. Implements `controller.runtime.port.Runtime`."""
+
+    def __init__(self, node: MemoryNode) -> None:
+        self.node = node
+        self._closed = False
+
+    def _ask(self) -> MemoryNode:
+        if self._closed:
+            raise Unavailable("the connection is closed")
+        self.node.ask()
+        return self.node
+
+    def _find(self, container_id: str) -> MemoryContainer:
+        container = self._ask().containers.get(container_id)
+        if container is None:
+            raise NotFound(f"container {container_id!r} not found")
+        return container
+
+    def _find_alive(self, container_id: str) -> MemoryContainer:
+        container = self._find(container_id)
+        if container.state.phase not in _ALIVE:
+            raise NotFound(f"nothing of container {container_id!r} runs")
+        return container
+
+    async def info(self) -> RuntimeInfo:
+        """What it is."""
+        return RuntimeInfo("memory", self._ask().version, frozenset(Feature), ("memory",), ("memory",))
+
+    async def events(self) -> AsyncGenerator[RuntimeEvent, None]:
+        """Events, `SUBSCRIBED` first."""
+        node = self._ask()
+        reader = node.subscribe()
+        try:
+            yield RuntimeEvent(EventKind.SUBSCRIBED, at=node.clock())
+            while (event := await reader.get()) is not None:
+                yield event
+            raise Unavailable("the event stream broke")
+        finally:
+            node.unsubscribe(reader)
+
+    async def list(self) -> tuple[ContainerState, ...]:
+        """Every container."""
+        return tuple(container.state for container in self._ask().containers.values())
+
+    async def inspect(self, container_id: str) -> ContainerState:
+        """One container."""
+        return self._find(container_id).state
+
+    async def images(self) -> tuple[ImageState, ...]:
+        """Every image."""
+        return tuple(ImageState(image.name, image.digest, image.size) for image in self._ask().images.values())
+
+    async def image(self, reference: str) -> ImageState:
+        """One image."""
+        name = str(parse(reference))
+        found = self._ask().images.get(name)
+        if found is None:
+            raise NotFound(f"image {name} is not on this node")
+        return found
+
+    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+        """Fetch an image from the simulated registry, in two steps of progress."""
+        parsed = parse(reference)
+        name, node = str(parsed), self._ask()
+        image = node.registry.get(name)
+        if image is None:
+            if any(parse(known).domain == parsed.domain for known in node.registry):
+                raise ImageNotFound(f"registry {parsed.domain} has no image {name}")
+            raise RegistryUnreachable(f"registry {parsed.domain} cannot be used: nothing listens there")
+        if image.forbidden:
+            raise ImageForbidden(f"registry {parsed.domain} refuses {name}: credentials are needed")
+        if image.other_platform:
+            raise PlatformMissing(f"image {name} has nothing for this node's platform")
+        for done in (image.size // 2, image.size):
+            if progress:
+                progress(PullProgress(done, image.size))
+        node.images[name] = image.state()
+        node.tell(EventKind.IMAGE_CHANGED, image=name)
+        return node.images[name]
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove a name."""
+        name, node = str(parse(reference)), self._ask()
+        if node.images.pop(name, None) is not None:
+            node.tell(EventKind.IMAGE_CHANGED, image=name)
+
+    async def create(self, config: ContainerConfig) -> ContainerState:
+        """Make a container; what an OCI runtime would refuse is refused here too."""
+        node = self._ask()
+        image = node.images.get(config.image)
+        if image is None:
+            raise NotFound(f"image {config.image} is not on this node")
+        runtime_spec(config, User(), Host())
+        self._check_user(config)
+        if config.id in node.containers:
+            raise AlreadyExists(f"container {config.id!r} exists")
+        state = ContainerState(
+            id=config.id,
+            phase=Phase.CREATED,
+            labels=_kept(config.labels),
+            image=config.image,
+            image_digest=image.digest,
+            created_at=node.clock(),
+        )
+        node.containers[config.id] = MemoryContainer(config, state, resources=config.resources)
+        node.tell(EventKind.CREATED, config.id)
+        return state
+
+    def _check_user(self, config: ContainerConfig) -> None:
+        known = self.node.registry[config.image].users if config.image in self.node.registry else {}
+        for part in config.user.split(":"):
+            if part and not part.isdigit() and part not in known:
+                raise InvalidConfig(f"user or group {part!r} is not in the image")
+
+    async def start(self, container_id: str) -> ContainerState:
+        """Start its process."""
+        container = self._find(container_id)
+        if container.state.phase is not Phase.CREATED:
+            raise Conflict(f"container {container_id!r} was started before")
+        self.node.run(container, read_script(container.config.args))
+        return container.state
+
+    async def signal(self, container_id: str, signal: str) -> None:
+        """Send a signal to its process."""
+        number = signal_number(signal)
+        container = self._find_alive(container_id)
+        code = container.script.exit_code_by(number)
+        if code is not None:
+            self.node.end(container_id, code)
+
+    async def remove(self, container_id: str) -> None:
+        """Remove it; what runs is killed."""
+        node = self._ask()
+        node.end(container_id, 137)
+        if node.containers.pop(container_id, None) is not None:
+            node.tell(EventKind.REMOVED, container_id)
+
+    async def exec(self, container_id: str, config: ExecConfig) -> MemoryProcess:
+        """Start a further process."""
+        container = self._find_alive(container_id)
+        if not config.args:
+            raise InvalidConfig("no command to run is given")
+        if container.state.phase is Phase.PAUSED:
+            raise Conflict(f"container {container_id!r} is paused")
+        return MemoryProcess(read_script(config.args), tty=config.tty)
+
+    async def update_resources(self, container_id: str, resources: Resources) -> None:
+        """Change the limits of what runs."""
+        linux_resources(resources)
+        self._find_alive(container_id).resources = resources
+
+    async def set_labels(self, container_id: str, labels: Mapping[str, str]) -> None:
+        """Write some labels."""
+        container = self._find(container_id)
+        container.state = replace(container.state, labels=_kept({**container.state.labels, **labels}))
+        self.node.tell(EventKind.CHANGED, container_id)
+
+    async def pause(self, container_id: str) -> None:
+        """Freeze it; what it would have done by itself meanwhile, it does none the less."""
+        self._shift(container_id, Phase.RUNNING, Phase.PAUSED, EventKind.PAUSED)
+
+    async def resume(self, container_id: str) -> None:
+        """Thaw it."""
+        self._shift(container_id, Phase.PAUSED, Phase.RUNNING, EventKind.RESUMED)
+
+    def _shift(self, container_id: str, old: Phase, new: Phase, kind: EventKind) -> None:
+        container = self._find_alive(container_id)
+        if container.state.phase is not old:
+            raise Conflict(f"container {container_id!r} is {container.state.phase}")
+        container.state = replace(container.state, phase=new)
+        self.node.tell(kind, container_id)
+
+    async def stats(self) -> tuple[ContainerStats, ...]:
+        """What every running container uses: always the same little."""
+        containers = self._ask().containers
+        return tuple(ContainerStats(id_, 0.0, _MEMORY, 1) for id_, one in containers.items() if one.state.phase in _ALIVE)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._closed = True
+
+
+def _kept(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if value}

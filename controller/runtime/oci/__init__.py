@@ -1,0 +1,19 @@
+"""From a `ContainerConfig` to an OCI runtime spec, for adapters that need one. Pure: what the node can do is in `Host`."""
+
+from controller.runtime.oci.capabilities import DEFAULT_CAPABILITIES
+from controller.runtime.oci.host import Device, Host
+from controller.runtime.oci.resources import linux_resources, resource_changes
+from controller.runtime.oci.spec import exec_process, runtime_spec
+from controller.runtime.oci.users import User, resolve_user
+
+__all__ = [
+    "DEFAULT_CAPABILITIES",
+    "Device",
+    "Host",
+    "User",
+    "exec_process",
+    "linux_resources",
+    "resolve_user",
+    "resource_changes",
+    "runtime_spec",
+]

@@ -1,0 +1,35 @@
+"""What a spec depends on besides the container's own configuration."""
+
+from dataclasses import dataclass
+
+from controller.runtime.oci.capabilities import ALL_CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device node."""
+
+    path: str
+    kind: str
+    """`c` or `b`."""
+    major: int
+    minor: int
+    mode: int
+    """Permission bits."""
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The node as the OCI runtime will find it."""
+
+    architecture: str = "amd64"
+    """In Go's words (GOARCH), as OCI has it."""
+    capabilities: frozenset[str] = frozenset(ALL_CAPABILITIES)
+    """What may be given away: an OCI runtime that lacks a capability itself cannot grant it."""
+    cgroup_v2: bool = True
+    seccomp: bool = True
+    """The kernel can filter system calls."""
+    devices: tuple[Device, ...] = ()
+    """For privileged containers."""

@@ -1,0 +1,193 @@
+"""`ContainerConfig` -> OCI runtime spec (github.com/opencontainers/runtime-spec, config.md and config-linux.md).
+
+The defaults are Docker's: the same namespaces, mounts, capabilities, masked paths and system call filter, and no new
+privileges. Resource limits of processes and the OOM score stay as the OCI runtime has them itself: raising or lowering them
+takes CAP_SYS_RESOURCE, which a node agent in a container of its own often lacks.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from controller.runtime.oci.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES
+from controller.runtime.oci.host import Host
+from controller.runtime.oci.resources import linux_resources
+from controller.runtime.oci.seccomp import default_profile
+from controller.runtime.oci.users import User
+from controller.runtime.port import ContainerConfig, ExecConfig, InvalidConfig, Mount
+
+OCI_VERSION: Final = "1.1.0"
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where commands are looked for when neither image nor container says so, as with Docker."""
+
+_SHM_SIZE: Final = "size=65536k"
+
+_MOUNTS: Final = (
+    Mount("proc", "/proc", "proc", ("nosuid", "noexec", "nodev")),
+    Mount("tmpfs", "/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", _SHM_SIZE)),
+    Mount("devpts", "/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+    Mount("shm", "/dev/shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", _SHM_SIZE)),  # noqa: S108 - in the container
+    Mount("mqueue", "/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+    Mount("sysfs", "/sys", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
+    Mount("cgroup", "/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro")),
+)
+
+_MASKED_PATHS: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+
+_READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+_SYSCTL: Final = {
+    # Without root, as with Docker: any port may be listened on, and ping works. Both are settings of a network namespace.
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
+
+
+def runtime_spec(
+    config: ContainerConfig, user: User, host: Host, annotations: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The spec, ready for JSON. Parts of it are shared between calls: not to be changed.
+
+    Args:
+        config: the container.
+        user: what `config.user` stands for in the image.
+        host: what the node can do.
+        annotations: for the OCI runtime and its shim.
+
+    Raises:
+        InvalidConfig: when the configuration cannot work on any node.
+    """
+    capabilities = _capabilities(config, host)
+    spec: dict[str, Any] = {
+        "ociVersion": OCI_VERSION,
+        "process": _process(config, user, capabilities),
+        "root": {"path": "rootfs"},
+        "mounts": _mounts(config),
+        "linux": _linux(config, host, capabilities),
+    }
+    if config.hostname:
+        spec["hostname"] = config.hostname
+    if annotations:
+        spec["annotations"] = dict(annotations)
+    return spec
+
+
+def exec_process(config: ExecConfig, process: Mapping[str, Any]) -> dict[str, Any]:
+    """The `process` of a further process in a container, from that of its main one.
+
+    Raises:
+        InvalidConfig: when there is no command.
+    """
+    if not config.args:
+        raise InvalidConfig("no command to run is given")
+    env = [*process.get("env", ()), *(f"{name}={value}" for name, value in config.env)]
+    if config.tty:
+        env = _with_default(env, "TERM", "xterm")
+    changed = {"args": list(config.args), "env": env, "terminal": config.tty}
+    return {**process, **changed}
+
+
+def _process(config: ContainerConfig, user: User, capabilities: list[str]) -> dict[str, Any]:
+    if not config.args:
+        raise InvalidConfig("no command to run is given, neither by the image nor by the container")
+    if not config.cwd.startswith("/"):
+        raise InvalidConfig(f"working directory {config.cwd!r} is not an absolute path")
+    env = _with_default([f"{name}={value}" for name, value in config.env], "PATH", DEFAULT_PATH)
+    if config.tty:
+        env = _with_default(env, "TERM", "xterm")
+    # Only root starts with its capabilities in effect; others reach them by files that carry them (capabilities(7)).
+    effective = capabilities if user.uid == 0 else []
+    process: dict[str, Any] = {
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+        "args": list(config.args),
+        "env": env,
+        "cwd": config.cwd,
+        "capabilities": {"bounding": capabilities, "effective": effective, "permitted": effective},
+        "noNewPrivileges": config.security.no_new_privileges,
+    }
+    if config.tty:
+        process["terminal"] = True
+    return process
+
+
+def _with_default(env: list[str], name: str, value: str) -> list[str]:
+    return env if any(entry.startswith(f"{name}=") for entry in env) else [f"{name}={value}", *env]
+
+
+def _capabilities(config: ContainerConfig, host: Host) -> list[str]:
+    wanted = ALL_CAPABILITIES if config.security.privileged else DEFAULT_CAPABILITIES
+    return [name for name in wanted if name in host.capabilities]
+
+
+def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:
+    """The default mounts, but for those that the container brings itself; then its own, parents before children."""
+    own = sorted(config.mounts, key=lambda mount: mount.destination.rstrip("/").count("/"))
+    taken = {mount.destination.rstrip("/") for mount in own}
+    mounts = []
+    for mount in (*(default for default in _MOUNTS if default.destination not in taken), *own):
+        if not mount.destination.startswith("/"):
+            raise InvalidConfig(f"mount destination {mount.destination!r} is not an absolute path")
+        options = list(mount.options)
+        if config.security.privileged and mount in _MOUNTS:
+            options = [option for option in options if option != "ro"]
+        mounts.append({"destination": mount.destination, "type": mount.type, "source": mount.source, "options": options})
+    return mounts
+
+
+def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict[str, Any]:
+    privileged = config.security.privileged
+    linux: dict[str, Any] = {
+        "namespaces": _namespaces(config, host),
+        "cgroupsPath": f"{config.cgroup_parent.rstrip('/')}/{config.id}",
+        # An OCI runtime adds what every container may use: null, zero, full, random, urandom, tty, console, ptmx.
+        "resources": {"devices": [{"allow": privileged, "access": "rwm"}], **linux_resources(config.resources)},
+    }
+    if config.network_namespace:
+        linux["sysctl"] = _SYSCTL
+    if privileged:
+        linux["devices"] = [
+            {
+                "path": device.path,
+                "type": device.kind,
+                "major": device.major,
+                "minor": device.minor,
+                "fileMode": device.mode,
+                "uid": device.uid,
+                "gid": device.gid,
+            }
+            for device in host.devices
+        ]
+        return linux
+    linux["maskedPaths"] = _MASKED_PATHS
+    linux["readonlyPaths"] = _READONLY_PATHS
+    if host.seccomp:
+        linux["seccomp"] = default_profile(host.architecture, capabilities)
+    return linux
+
+
+def _namespaces(config: ContainerConfig, host: Host) -> list[dict[str, str]]:
+    """What the container does not share with the node.
+
+    The node's host name goes with the node's network, as Kubernetes has it, unless the container has a name of its own.
+    """
+    namespaces = [{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]
+    if config.network_namespace:
+        namespaces.append({"type": "network", "path": config.network_namespace})
+    if config.network_namespace or config.hostname:
+        namespaces.append({"type": "uts"})
+    if host.cgroup_v2 and not config.security.privileged:
+        namespaces.append({"type": "cgroup"})
+    return namespaces

@@ -1,0 +1,108 @@
+"""Images: pulling, reading, removing, and what can go wrong with them."""
+
+import pytest
+
+from controller.runtime.port import (
+    EventKind,
+    ImageForbidden,
+    ImageNotFound,
+    InvalidReference,
+    NotFound,
+    PlatformMissing,
+    PullProgress,
+    RegistryUnreachable,
+)
+from tests.contract.subject import Subject
+
+
+async def test_a_pulled_image_is_on_the_node(subject: Subject) -> None:
+    """`pull` returns what `image` tells after it, and `images` lists it without its config."""
+    pulled = await subject.runtime.pull(subject.ref("busybox:1"))
+    assert pulled == await subject.runtime.image(subject.ref("busybox:1"))
+    assert pulled.name == subject.ref("busybox:1")
+    assert pulled.digest.startswith("sha256:")
+    assert pulled.size > 0
+    (listed,) = await subject.runtime.images()
+    assert (listed.name, listed.digest, listed.size) == (pulled.name, pulled.digest, pulled.size)
+
+
+async def test_a_pull_may_be_repeated(subject: Subject) -> None:
+    """Pulling an image that is there changes nothing."""
+    first = await subject.runtime.pull(subject.ref("busybox:1"))
+    assert await subject.runtime.pull(subject.ref("busybox:1")) == first
+
+
+async def test_a_docker_image_is_an_image(subject: Subject) -> None:
+    """Manifests of Docker's schema 2 are read as those of OCI are."""
+    image = await subject.runtime.pull(subject.ref("busybox:docker"))
+    assert image.config.cmd == ("sh",)
+
+
+async def test_the_config_says_how_to_run_it(subject: Subject) -> None:
+    """Every field of `ImageConfig` comes from the image."""
+    config = (await subject.runtime.pull(subject.ref("user:1"))).config
+    assert config.entrypoint == ("/bin/show",)
+    assert config.cmd == ("one", "two words")
+    assert "GREETING=ahoy" in config.env
+    assert (config.working_dir, config.user, config.stop_signal) == ("/home/app", "app:staff", "SIGINT")
+
+
+async def test_progress_reaches_the_whole(subject: Subject) -> None:
+    """Progress never goes beyond its total, and in the end all bytes are there."""
+    told: list[PullProgress] = []
+    await subject.runtime.pull(subject.ref("user:1"), told.append)
+    assert all(part.bytes_done <= part.bytes_total for part in told if part.bytes_total)
+    assert told[-1].bytes_done == told[-1].bytes_total > 0
+
+
+async def test_an_image_that_is_not_there_is_not_found(subject: Subject) -> None:
+    """`image` tells what is on the node, not what could be pulled."""
+    with pytest.raises(NotFound):
+        await subject.runtime.image(subject.ref("busybox:1"))
+
+
+async def test_a_removed_image_is_gone_and_removing_it_again_succeeds(subject: Subject) -> None:
+    """`remove_image` is idempotent."""
+    await subject.pull()
+    await subject.runtime.remove_image(subject.ref("busybox:1"))
+    await subject.runtime.remove_image(subject.ref("busybox:1"))
+    assert await subject.runtime.images() == ()
+
+
+async def test_a_new_image_is_told(subject: Subject) -> None:
+    """Whoever watches sees that images changed."""
+    async with subject.watch() as watch:
+        await subject.pull()
+        await watch.until(lambda event: event.kind is EventKind.IMAGE_CHANGED and event.image == subject.ref("busybox:1"))
+
+
+async def test_unknown_names_are_not_found(subject: Subject) -> None:
+    """A registry that answers and has no such thing is not the same as one that does not answer."""
+    for name in ("nope:1", "busybox:nope"):
+        with pytest.raises(ImageNotFound, match=name):
+            await subject.runtime.pull(subject.ref(name))
+
+
+async def test_a_registry_that_does_not_answer(subject: Subject) -> None:
+    """The message names the registry."""
+    with pytest.raises(RegistryUnreachable, match=r"127\.0\.0\.1:1"):
+        await subject.runtime.pull(subject.unreachable)
+
+
+async def test_a_registry_that_refuses(subject: Subject) -> None:
+    """No permission is not the same as not found."""
+    with pytest.raises(ImageForbidden):
+        await subject.runtime.pull(subject.forbidden)
+
+
+async def test_an_image_for_other_machines(subject: Subject) -> None:
+    """An index without this node's platform is told as such."""
+    with pytest.raises(PlatformMissing, match="platform"):
+        await subject.runtime.pull(subject.ref("busybox:foreign"))
+
+
+@pytest.mark.parametrize("call", ["image", "pull", "remove_image"])
+async def test_what_is_no_reference_is_refused(subject: Subject, call: str) -> None:
+    """Every call that takes a reference parses it first."""
+    with pytest.raises(InvalidReference):
+        await getattr(subject.runtime, call)("Not A Reference")
