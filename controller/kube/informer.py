@@ -1,0 +1,297 @@
+"""Kopf as an informer: in a thread and loop of its own, it lists, watches, authenticates and reconnects, and writes nothing.
+
+Kopf ends on errors that a node agent must survive, and it never notices deletions that happened while it was not watching.
+So it is run crash-only, restarted whenever it ends, and a sweep over the objects' metadata every few minutes makes good what it
+cannot promise: vanished objects are delivered as DELETED, and an informer that has gone blind is restarted.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kopf
+
+from controller.kube.client import Client
+from controller.kube.connection import Connection
+from controller.kube.errors import ApiFailure
+from controller.kube.resources import Resource
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 300.0
+"""Mean pause between two sweeps."""
+
+SETTLE_SECONDS: Final = 5.0
+"""After Kopf has started and has had this long to list, a sweep finds what was deleted while nothing was watched."""
+
+BLIND_SECONDS: Final = 30.0
+"""A change that the API server has had for this long and Kopf has not delivered means that Kopf is blind."""
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What to watch: a resource, and optionally only some of its objects."""
+
+    resource: Resource
+    field_selector: str = ""
+
+
+Deliver = Callable[[Watch, str, Object], None]
+"""Called in the caller's loop with the watch, `ADDED`, `MODIFIED` or `DELETED`, and the object (for a deletion found by the
+sweep only its metadata)."""
+
+Synced = Callable[[Watch, frozenset[str]], None]
+"""Called in the caller's loop after each sweep with the uids that exist, of the objects that were known before it."""
+
+
+class Informer:
+    """Deliver every change of the watched objects to one callback, for ever."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        client: Client,
+        watches: Sequence[Watch],
+        deliver: Deliver,
+        synced: Synced | None = None,
+    ) -> None:
+        self._connection, self._client = connection, client
+        self._watches, self._deliver, self._synced = tuple(watches), deliver, synced
+        self._seen: dict[Watch, dict[str, Object]] = {w: {} for w in watches}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._kopf: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
+        self._checks: set[asyncio.Task[None]] = set()
+        self.last_event_at = time.monotonic()
+        """Monotonic time of the last event, to judge the age of what is known."""
+
+    async def start(self) -> None:
+        """Start the thread and the sweep."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread.start()
+        self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="informer sweep")
+
+    async def stop(self) -> None:
+        """Stop both, and wait for the thread."""
+        self._stopping.set()
+        tasks = [*self._checks, *([self._sweeper] if self._sweeper is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.restart()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 10.0)
+
+    def known(self, watch: Watch, obj: Object) -> None:
+        """The caller knows this object from a list of its own: should it have vanished since, that is delivered too."""
+        self._seen[watch].setdefault(obj["metadata"]["uid"], _identity(obj))
+
+    def restart(self) -> None:
+        """End Kopf now; its thread starts it again, and it lists everything anew."""
+        running = self._kopf
+        if running is not None:
+            loop, ended = running
+            try:
+                loop.call_soon_threadsafe(ended.set)
+            except RuntimeError:  # the loop closed in the meantime: it is being restarted already
+                log.debug("kopf has already ended")
+
+    # --- in Kopf's thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                asyncio.run(self._operate())
+            except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever ends Kopf, it is started again
+                if not self._stopping.is_set():
+                    log.warning("watching ended and is started again: %r", exc)
+            self._stopping.wait(random.uniform(0.2, 1.0))  # noqa: S311 - jitter
+
+    async def _operate(self) -> None:
+        ended = asyncio.Event()
+        self._kopf = (asyncio.get_running_loop(), ended)
+        if self._stopping.is_set() or self._loop is None or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._started.set)
+        operator = asyncio.create_task(
+            kopf.operator(registry=self._registry(), settings=_settings(self._watches), clusterwide=True)
+        )
+        waiter = asyncio.create_task(ended.wait())
+        try:
+            await asyncio.wait({operator, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._kopf = None
+            operator.cancel()
+            waiter.cancel()
+            await asyncio.gather(waiter, return_exceptions=True)
+            try:
+                await asyncio.gather(operator)
+            finally:
+                await asyncio.sleep(0.05)  # a closed TLS connection needs some turns of the loop to be gone (aiohttp)
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._connection.session())
+
+        kopf.on.login(registry=registry)(login)
+        for watch in self._watches:
+            resource = watch.resource
+            kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)(
+                self._handler(watch)
+            )
+        return registry
+
+    def _handler(self, watch: Watch) -> Callable[..., Any]:
+        async def on_event(event: Any, **_: Any) -> None:
+            loop = self._loop
+            if loop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(self._receive, watch, str(event["type"] or "ADDED"), dict(event["object"]))
+
+        return on_event
+
+    # --- in the caller's loop
+
+    def _receive(self, watch: Watch, kind: str, obj: Object) -> None:
+        if self._stopping.is_set():
+            return
+        self.last_event_at = time.monotonic()
+        seen, uid = self._seen[watch], obj["metadata"]["uid"]
+        if kind == "DELETED":
+            seen.pop(uid, None)
+        else:
+            seen[uid] = _identity(obj)
+        self._deliver(watch, kind, obj)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            try:
+                for watch in self._watches:
+                    await self._sweep(watch)
+            except ApiFailure as exc:
+                log.debug("sweep: %s", exc)
+                await asyncio.sleep(random.uniform(1.0, 3.0))  # noqa: S311 - jitter
+                continue
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
+                    await self._started.wait()
+            except TimeoutError:
+                continue
+            self._started.clear()
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _sweep(self, watch: Watch) -> None:
+        before = dict(self._seen[watch])
+        exists = await self._versions(watch)
+        if self._synced is not None:
+            self._synced(watch, frozenset(exists))
+        for uid, metadata in before.items():
+            if uid not in exists and uid in self._seen[watch]:
+                log.info("%s %s vanished unseen", watch.resource.plural, metadata["name"])
+                self._receive(watch, "DELETED", {"metadata": metadata})
+        if behind := self._behind(watch, exists):
+            check = asyncio.create_task(self._check(watch, behind), name="informer check")
+            self._checks.add(check)
+            check.add_done_callback(self._checks.discard)
+
+    async def _check(self, watch: Watch, behind: dict[str, str]) -> None:
+        """Whether what was not delivered is still there, unchanged, and still not delivered: then Kopf is blind."""
+        await asyncio.sleep(BLIND_SECONDS)
+        behind = self._behind(watch, behind)
+        if not behind:
+            return
+        try:
+            exists = await self._versions(watch)
+        except ApiFailure as exc:
+            log.debug("sweep: %s", exc)
+            return
+        if any(exists.get(uid) == version for uid, version in self._behind(watch, behind).items()):
+            log.warning("%s: changes were not delivered for %.0f s; watching anew", watch.resource.plural, BLIND_SECONDS)
+            self.restart()
+
+    async def _versions(self, watch: Watch) -> dict[str, str]:
+        """The resourceVersion by uid of all that exists."""
+        listed = await self._client.list_metadata(watch.resource, field_selector=watch.field_selector)
+        return {item["metadata"]["uid"]: str(item["metadata"]["resourceVersion"]) for item in listed}
+
+    def _behind(self, watch: Watch, exists: dict[str, str]) -> dict[str, str]:
+        return {uid: version for uid, version in exists.items() if self._version(watch, uid) != version}
+
+    def _version(self, watch: Watch, uid: str) -> str | None:
+        found = self._seen[watch].get(uid)
+        return None if found is None else str(found["resourceVersion"])
+
+
+def _identity(obj: Object) -> Object:
+    return {key: obj["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")}
+
+
+class Forever:
+    """An endless, re-iterable row of pauses in seconds, growing to 20: Kopf retries for ever with it."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Start the row anew, with jitter."""
+        return (min(20.0, 0.2 * 2 ** min(n, 7)) * random.uniform(0.7, 1.3) for n in itertools.count())  # noqa: S311
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keep no last-handled copy: nothing is compared, and nothing is written."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing to store."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keep no handler progress: there are no handlers that need it."""
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing to store."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing to purge."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing to touch."""
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    selectors = settings.watching.field_selectors
+    for watch in watches:
+        if watch.field_selector:
+            resource = watch.resource
+            selectors[resource.group, resource.version, resource.plural] = watch.field_selector
+    settings.watching.connect_timeout = settings.networking.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Forever()
+    settings.persistence.diffbase_storage, settings.persistence.progress_storage = _NoDiffBase(), _NoProgress()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.queueing.idle_timeout = 0.5
+    settings.process.ultimate_exiting_timeout = None
+    return settings

@@ -1,0 +1,37 @@
+"""The resources that Moorage reads and writes, named as their URLs name them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from controller.api.base import GROUP, VERSION
+from controller.api.instance import ContainerInstance
+from controller.api.node import RuntimeNode
+from controller.api.workload import ContainerWorkload
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of the API server; `group` is empty for core/v1."""
+
+    group: str
+    version: str
+    plural: str
+
+    @property
+    def api_version(self) -> str:
+        """`apiVersion` of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The path of its URL: a collection without `name`, one object with it."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        return "/".join(filter(None, (f"{root}{scope}/{self.plural}", name, subresource)))
+
+
+WORKLOADS: Final = Resource(GROUP, VERSION, ContainerWorkload.PLURAL)
+INSTANCES: Final = Resource(GROUP, VERSION, ContainerInstance.PLURAL)
+NODES: Final = Resource(GROUP, VERSION, RuntimeNode.PLURAL)
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
+EVENTS: Final = Resource("", "v1", "events")
+NAMESPACES: Final = Resource("", "v1", "namespaces")
