@@ -1,0 +1,1 @@
+"""The node half: turns its node's instances into containers, and reports back."""

@@ -1,0 +1,211 @@
+"""Carrying out actions: the only place where a supervisor changes something on the node.
+
+Three outcomes: done, failed (noted as a `Trouble`, so that the planner decides when to try again), or the runtime could not
+be asked (`Unavailable`, raised, so that nothing is concluded from it). An answer that does not fit what was known refreshes the
+view of that one container.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from controller.agent.decide.actions import (
+    Action,
+    CreateContainer,
+    KillContainer,
+    PullImage,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+)
+from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Pull, Trouble
+from controller.agent.decide.resolve import container_config
+from controller.agent.images import Images
+from controller.agent.logs import LogFiles
+from controller.agent.observe import Notes
+from controller.agent.report.events import EventRecorder
+from controller.agent.slots import Priority, Slots
+from controller.agent.view import NodeView
+from controller.api.reasons import Reason
+from controller.runtime.port import (
+    AlreadyExists,
+    CommandFailure,
+    Conflict,
+    ImageFailure,
+    ImageState,
+    InvalidConfig,
+    NotFound,
+    Runtime,
+    RuntimeFailure,
+    StartFailure,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+_REASONS: Final[tuple[tuple[type[RuntimeFailure], Reason], ...]] = (
+    (CommandFailure, Reason.CONTAINER_CANNOT_RUN),
+    (StartFailure, Reason.START_ERROR),
+    (InvalidConfig, Reason.CREATE_CONTAINER_CONFIG_ERROR),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What is needed to act on this node; shared by all supervisors."""
+
+    runtime: Runtime
+    view: NodeView
+    images: Images
+    events: EventRecorder
+    logs: LogFiles
+    node: NodeFacts
+    slots: Slots
+
+
+class Actor:
+    """Carries out the actions of one instance."""
+
+    def __init__(self, hands: Hands, notes: Notes, wake: Callable[[], None]) -> None:
+        self._hands, self._notes, self._wake = hands, notes, wake
+
+    async def carry_out(self, desired: Desired, actions: tuple[Action, ...], images: dict[str, ImageView]) -> None:
+        """Do the actions one after another; the first that fails ends the row.
+
+        Raises:
+            Unavailable: when the runtime could not be asked; nothing is known of what came of it.
+        """
+        priority = _priority(actions)
+        if priority is None:
+            await self._all(desired, actions, images)
+            return
+        async with self._hands.slots.take(priority):
+            await self._all(desired, actions, images)
+
+    async def _all(self, desired: Desired, actions: tuple[Action, ...], images: dict[str, ImageView]) -> None:
+        made = ""
+        failed: set[str] = set()
+        for action in actions:
+            match action:
+                case CreateContainer():
+                    made = await self._create(desired, action, images[action.container.image].present)
+                    if not made:
+                        failed.add(action.container.name)
+                case StartContainer() if action.container not in failed:
+                    await self._start(desired, action, action.container_id or made)
+                case StartContainer():
+                    pass
+                case PullImage():
+                    self._pull(desired, action)
+                case StopContainer() | KillContainer():
+                    await self._signal(desired, action)
+                case RemoveContainer():
+                    await self._hands.runtime.remove(action.container_id)
+                    self._hands.view.drop(action.container_id)
+
+    async def _create(self, desired: Desired, action: CreateContainer, image: ImageState | None) -> str:
+        """Make a container; its id, or nothing when that failed and is noted."""
+        hands, name = self._hands, action.container.name
+        if image is None:
+            raise AssertionError(f"planned to make {name!r} without its image")
+        config_id = ""
+        try:
+            config = container_config(desired.instance, action, image, hands.node)
+            config_id = config.id
+            hands.logs.prepare(config.log_path)
+            state = await hands.runtime.create(config)
+        except Unavailable:
+            self._notes.unsure.add(config_id)
+            raise
+        except AlreadyExists as exc:
+            await hands.view.refresh(config_id)
+            if config_id not in {c.id for c in hands.view.of(desired.uid)}:
+                self._trouble(desired, name, action.spec_hash, exc, Reason.CREATE_CONTAINER_ERROR)
+            return ""
+        except (RuntimeFailure, OSError) as exc:
+            if isinstance(exc, NotFound | ImageFailure):
+                hands.images.changed(image.name)
+            self._trouble(desired, name, action.spec_hash, exc, Reason.CREATE_CONTAINER_ERROR)
+            return ""
+        hands.view.put(state)
+        hands.events.record(desired.instance, Reason.CREATED, f"Created container {name}")
+        return state.id
+
+    async def _start(self, desired: Desired, action: StartContainer, container_id: str) -> None:
+        hands = self._hands
+        try:
+            state = await hands.runtime.start(container_id)
+        except Unavailable:
+            raise
+        except (NotFound, Conflict):
+            await hands.view.refresh(container_id)
+            return
+        except RuntimeFailure as exc:
+            self._trouble(desired, action.container, action.spec_hash, exc, Reason.RUN_CONTAINER_ERROR)
+            await hands.runtime.remove(container_id)
+            hands.view.drop(container_id)
+            return
+        self._notes.troubles.pop(action.container, None)
+        hands.view.put(state)
+        hands.events.record(desired.instance, Reason.STARTED, f"Started container {action.container}")
+
+    def _pull(self, desired: Desired, action: PullImage) -> None:
+        hands, instance = self._hands, desired.instance
+
+        def done(image: ImageState | None, failed: Pull | None) -> None:
+            self._notes.pulling.pop(action.container, None)
+            if failed is None:
+                self._notes.pulled[action.container] = action.spec_hash
+                size = f" ({image.size} bytes)" if image is not None and image.size else ""
+                hands.events.record(instance, Reason.PULLED, f"Pulled image {action.image}{size}")
+            else:
+                hands.events.record(instance, Reason.FAILED, failed.message, warning=True)
+            self._wake()
+
+        self._notes.pulling[action.container] = action.spec_hash
+        if hands.images.pull(action.image, done):
+            hands.events.record(instance, Reason.PULLING, f"Pulling image {action.image}")
+
+    async def _signal(self, desired: Desired, action: StopContainer | KillContainer) -> None:
+        hands = self._hands
+        signal = action.signal if isinstance(action, StopContainer) else "SIGKILL"
+        try:
+            await hands.runtime.signal(action.container_id, signal)
+        except NotFound:
+            await hands.view.refresh(action.container_id)
+            return
+        except InvalidConfig as exc:
+            if isinstance(action, KillContainer):
+                raise
+            log.warning("container %s cannot be asked to stop and is killed after its grace period: %s", action.container_id, exc)
+        if isinstance(action, StopContainer):
+            self._notes.stopping[action.container_id] = time.time()
+            hands.events.record(desired.instance, Reason.KILLING, f"Stopping container {action.container}: {action.why}")
+        else:
+            self._notes.killed[action.container_id] = time.time()
+
+    def _trouble(self, desired: Desired, name: str, spec_hash: str, exc: Exception, otherwise: Reason) -> None:
+        reason = next((r for kind, r in _REASONS if isinstance(exc, kind)), otherwise)
+        before = self._notes.troubles.get(name)
+        count = before.count + 1 if before is not None and before.spec_hash == spec_hash else 1
+        self._notes.troubles[name] = Trouble(
+            spec_hash,
+            reason,
+            str(exc),
+            time.time(),
+            count,
+            terminal=isinstance(exc, InvalidConfig),
+            started=isinstance(exc, StartFailure),
+        )
+        self._hands.events.record(desired.instance, Reason.FAILED, f"container {name}: {exc}", warning=True)
+
+
+def _priority(actions: tuple[Action, ...]) -> Priority | None:
+    """Which queue the actions stand in; None when they need no slot."""
+    if any(isinstance(a, CreateContainer) and a.restart_count for a in actions):
+        return Priority.RESTART
+    if any(isinstance(a, CreateContainer | StartContainer) for a in actions):
+        return Priority.START
+    return Priority.REMOVE if any(isinstance(a, RemoveContainer) for a in actions) else None

@@ -1,0 +1,174 @@
+"""The agent as a whole: its parts, how they hang together, and their start and end."""
+
+import asyncio
+import fcntl
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from controller.agent.act import Hands
+from controller.agent.cleanup import Cleanup
+from controller.agent.images import Images
+from controller.agent.logs import LogFiles
+from controller.agent.node import NodeJudge, facts
+from controller.agent.operator import AgentOperator
+from controller.agent.report.events import EventRecorder
+from controller.agent.report.finalizer import Finalizer
+from controller.agent.report.heartbeat import Heartbeat
+from controller.agent.report.writer import StatusWriter
+from controller.agent.slots import Slots
+from controller.agent.store import Store
+from controller.agent.supervisor import Supervisor
+from controller.agent.view import NodeView
+from controller.kube.client import Client
+from controller.kube.connection import Connection
+from controller.kube.informer import Informer
+from controller.runtime.port import Runtime
+
+log = logging.getLogger(__name__)
+
+
+END_SECONDS: Final = 10.0
+"""How long the end waits for work that is under way."""
+
+
+class AgentError(Exception):
+    """The agent cannot start; said to people as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What an agent is told at its start."""
+
+    node_name: str
+    """Name of the node, and of its RuntimeNode."""
+    state_dir: Path = Path("/var/lib/moorage")
+    """Where the desired instances are kept."""
+    log_dir: Path = Path("/var/log/moorage")
+    """Where the containers' output goes."""
+    parallel_work: int = 4
+    """How many containers are made, started or removed at the same time."""
+    parallel_pulls: int = 3
+    """How many images are pulled at the same time."""
+    log_max_bytes: int = 10 * 2**20
+    """Size at which a log file is rotated."""
+    log_max_files: int = 5
+    """How many files of one container's run are kept, the current one included."""
+
+
+class Agent:
+    """The node half."""
+
+    def __init__(self, settings: AgentSettings, runtime: Runtime, connection: Connection, *, runtime_name: str) -> None:
+        self._settings, self._runtime, self._connection = settings, runtime, connection
+        self._client = Client(connection)
+        self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
+        self._ending = False
+        self.store = Store(settings.state_dir / "instances", self._desired_changed)
+        node = facts(settings.node_name, str(settings.log_dir), runtime_name)
+        self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
+        self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
+        self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)
+        self._events = EventRecorder(self._client, settings.node_name)
+        self._writer = StatusWriter(self._client)
+        judge = NodeJudge(settings.node_name, runtime, lambda: self.view.error, address=node.address)
+        self._heartbeat = Heartbeat(self._client, settings.node_name, judge)
+        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs)
+        slots = Slots(settings.parallel_work)
+        self._hands = Hands(runtime, self.view, self._images, self._events, self._logs, node, slots)
+        self._operator = AgentOperator(settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup)
+        self._finalizer = Finalizer(self._client, self._operator.answered)
+
+    def wake(self, uid: str) -> None:
+        """Something about this instance's containers changed."""
+        found = self._supervisors.get(uid)
+        if found is not None:
+            found[0].wake()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; then end what is under way, and leave on the node what runs there."""
+        self.store.load()
+        self._operator.known_from_disk(d.uid for d in self.store)
+        for desired in self.store:
+            self._supervise(desired.uid)
+        informer = self._operator.informer(self._connection, self._client)
+        background = (
+            self.view.run(),
+            self.store.flush_for_ever(),
+            self._writer.run(),
+            self._events.run(),
+            self._heartbeat.run(),
+            self._logs.rotate_for_ever(),
+            self._cleanup.run(),
+            self._connection.keep_fresh(),
+        )
+        tasks = [asyncio.create_task(c) for c in background]
+        stopped = asyncio.create_task(stop.wait())
+        await informer.start()
+        log.info("agent of node %s runs, %d instances known from before", self._settings.node_name, len(self._supervisors))
+        try:
+            done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopped}:
+                task.result()  # a background task never ends by itself: what ended it is a defect, and ends the agent
+        finally:
+            await self._end(informer, [stopped, *tasks])
+
+    async def _end(self, informer: Informer, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        self._ending = True
+        await informer.stop()
+        for supervisor, _ in self._supervisors.values():
+            supervisor.end()
+        running = [task for _, task in self._supervisors.values()]
+        if running:
+            _, late = await asyncio.wait(running, timeout=END_SECONDS)
+            tasks = [*tasks, *late]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._images.close()
+        await self._client.close()
+
+    def _desired_changed(self, uid: str) -> None:
+        if uid not in self._supervisors and not self._ending:
+            self._supervise(uid)
+        self.wake(uid)
+
+    def _image_changed(self, name: str) -> None:
+        self._images.changed(name)
+        self._wake_all()
+
+    def _availability_changed(self) -> None:
+        self._heartbeat.wake()
+        self._images.doubt()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for supervisor, _ in self._supervisors.values():
+            supervisor.wake()
+
+    def _supervise(self, uid: str) -> None:
+        supervisor = Supervisor(uid, self.store, self._hands, self._writer, self._finalizer)
+        task = asyncio.create_task(supervisor.run(), name=f"supervisor {uid}")
+        self._supervisors[uid] = (supervisor, task)
+        task.add_done_callback(lambda _: self._supervisors.pop(uid, None))
+
+
+@contextmanager
+def sole_agent(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder's lock: two agents on one state would undo each other's work.
+
+    Raises:
+        AgentError: when another agent holds it.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_dir / "agent.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise AgentError(
+                f"another agent runs with the state folder {state_dir}: stop it, or give another --state-dir"
+            ) from exc
+        yield

@@ -1,0 +1,79 @@
+"""The cleanup pass: compare what exists on the node with what is wanted, repair it, and count it in a metric that must read 0.
+
+Every path that makes something also removes it; this pass is for what no path can see: an instance whose finalizer was removed
+by hand, or a state folder that was lost. It only acts on what the API server has confirmed since the start: an instance that is
+merely unknown is left alone.
+"""
+
+import asyncio
+import logging
+import shutil
+from typing import Final
+
+from prometheus_client import Counter
+
+from controller.agent.logs import LogFiles
+from controller.agent.store import Store
+from controller.agent.view import NodeView
+from controller.api import labels
+from controller.runtime.port import Runtime, RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+PASS_SECONDS: Final = 60.0
+
+LEFTOVERS = Counter("moorage_leftovers_total", "Things found on the node that no instance wants, and removed.", ["kind"])
+
+
+class Cleanup:
+    """Removes what belongs to no instance."""
+
+    def __init__(self, store: Store, view: NodeView, runtime: Runtime, logs: LogFiles) -> None:
+        self._store, self._view, self._runtime, self._logs = store, view, runtime, logs
+        self._suspects: set[str] = set()
+        self._exists: frozenset[str] = frozenset()
+        self._confirmed = asyncio.Event()
+
+    def confirm(self, exists: frozenset[str]) -> None:
+        """The API server has said which instances this node has, by uid: also one that is not understood is left alone."""
+        self._exists = exists
+        self._confirmed.set()
+
+    async def run(self) -> None:
+        """Look for ever. What is found must be found twice, a pass apart, before it is removed."""
+        await self._confirmed.wait()
+        while True:
+            await self.once()
+            await asyncio.sleep(PASS_SECONDS)
+
+    async def once(self) -> None:
+        """One pass."""
+        if self._view.error:
+            return
+        found: set[str] = set()
+        for container in self._view.all():
+            uid = container.labels.get(labels.INSTANCE_UID, "")
+            if uid and not self._wanted(uid):
+                found.add(container.id)
+                if container.id in self._suspects:
+                    await self._remove(container.id)
+        for uid, folder in self._logs.folders().items():
+            if not self._wanted(uid):
+                found.add(str(folder))
+                if str(folder) in self._suspects:
+                    LEFTOVERS.labels("log").inc()
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        self._suspects = found
+
+    def _wanted(self, uid: str) -> bool:
+        return uid in self._store or uid in self._exists
+
+    async def _remove(self, container_id: str) -> None:
+        log.warning("container %s belongs to no instance and is removed", container_id)
+        try:
+            await self._runtime.remove(container_id)
+        except RuntimeFailure as exc:
+            log.warning("container %s cannot be removed now: %s", container_id, exc)
+            return
+        LEFTOVERS.labels("container").inc()
+        self._view.drop(container_id)

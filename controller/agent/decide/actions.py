@@ -1,0 +1,64 @@
+"""The planner's vocabulary: small frozen values, carried out by `agent/act.py`."""
+
+from dataclasses import dataclass
+
+from controller.api.instance import ContainerStateTerminated
+from controller.api.spec import Container
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """See to it that the image comes; does not wait for it. A pull that is under way is joined."""
+
+    container: str
+    image: str
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Make a container."""
+
+    container: Container
+    spec_hash: str
+    restart_count: int
+    crashes: int
+    last: ContainerStateTerminated | None = None
+    """How the one before it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Start a made container. `container_id` is empty for the one that the action before has made."""
+
+    container: str
+    spec_hash: str
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """Ask a container to stop, by its stop signal."""
+
+    container: str
+    container_id: str
+    signal: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """End a container that did not stop in time, by SIGKILL."""
+
+    container: str
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Remove an ended (or never started) container and all that belongs to it."""
+
+    container_id: str
+
+
+Action = PullImage | CreateContainer | StartContainer | StopContainer | KillContainer | RemoveContainer

@@ -1,0 +1,24 @@
+"""The spec hash: which fields of a spec matter for a running container, and so replace it when they change. Pure."""
+
+import hashlib
+import json
+from typing import Final
+
+from controller.api.spec import Container, InstanceSpec
+
+_CONTAINER_FIELDS: Final = {"image", "command", "args", "env", "working_dir", "resources"}
+_INSTANCE_FIELDS: Final = {"host_network"}
+
+
+def spec_hash(container: Container, spec: InstanceSpec) -> str:
+    """16 hex digits over the fields that matter.
+
+    Fields at their default are left out, so that a release that adds a field restarts nothing. Ports are information,
+    imagePullPolicy, restartPolicy, back-off and grace period are the agent's business: a change of them touches nothing.
+    """
+    matter = {
+        "container": container.model_dump(mode="json", include=_CONTAINER_FIELDS, exclude_defaults=True),
+        "instance": spec.model_dump(mode="json", include=_INSTANCE_FIELDS, exclude_defaults=True),
+    }
+    text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

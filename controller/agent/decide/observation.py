@@ -1,0 +1,132 @@
+"""All that the agent knows of one instance at one moment: frozen values, and nothing else is decided upon."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.api import labels
+from controller.api.instance import ContainerInstance
+from controller.api.reasons import Reason
+from controller.runtime.port import ContainerState, ImageState
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What is wanted of one instance."""
+
+    instance: ContainerInstance
+    gone: bool = False
+    """The object is no longer in the API: tear down, nobody is to be told."""
+
+    @property
+    def uid(self) -> str:
+        """Uid of the instance."""
+        return self.instance.metadata.uid
+
+    @property
+    def deleting(self) -> bool:
+        """Whether everything of it must go."""
+        return self.gone or self.instance.metadata.deletion_timestamp is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What is true of the node and matters for containers on it."""
+
+    name: str
+    boot_id: str = ""
+    log_dir: str = "/var/log/moorage"
+    runtime_name: str = "containerd"
+    cgroup_parent: str = "/moorage"
+    address: str = ""
+    host_files: tuple[str, ...] = ()
+    """Files of the node that containers on its network see: `/etc/hosts` and `/etc/resolv.conf`, if they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A pull that is under way, or failed."""
+
+    running: bool
+    reason: Reason = Reason.PULLING
+    message: str = ""
+    retry_at: float = 0.0
+    terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """What is known of one image reference on this node."""
+
+    present: ImageState | None = None
+    pull: Pull | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The last failed try to bring up one container with one spec."""
+
+    spec_hash: str
+    reason: Reason
+    message: str
+    at: float
+    count: int
+    """Failures in a row, this one included."""
+    terminal: bool = False
+    """Trying again makes no sense until the spec changes."""
+    started: bool = False
+    """It was the start that failed: for restartPolicy Never that is the container's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the agent still knows of a container that the runtime has lost, so that its history is not told wrongly."""
+
+    restart_count: int
+    crashes: int
+    last: ContainerState
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One moment of one instance."""
+
+    containers: tuple[ContainerState, ...] = ()
+    """Everything in the runtime that carries the instance's uid."""
+    images: Mapping[str, ImageView] = field(default_factory=dict)
+    """By the reference as written in the spec."""
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    """By container name."""
+    stopping: Mapping[str, float] = field(default_factory=dict)
+    """When a container, by id, was asked to stop."""
+    killed: Mapping[str, float] = field(default_factory=dict)
+    """When a container, by id, was last sent SIGKILL."""
+    pulled: Mapping[str, str] = field(default_factory=dict)
+    """Spec hash, by container name, that imagePullPolicy Always was fulfilled for."""
+    pulling: Mapping[str, str] = field(default_factory=dict)
+    """Spec hash, by container name, of the pull that is to tell this instance of its end."""
+    remembered: Mapping[str, Remembered] = field(default_factory=dict)
+    """By container name."""
+    runtime_error: str = ""
+    """Why the runtime cannot be asked now; then `containers` is what was last known."""
+    runtime_down_since: float = 0.0
+    """When that began, in seconds since the epoch."""
+
+    def of(self, name: str) -> tuple[ContainerState, ...]:
+        """The containers of that name in the spec, the newest last."""
+        mine = [c for c in self.containers if c.labels.get(labels.CONTAINER) == name]
+        return tuple(sorted(mine, key=restart_count))
+
+
+def restart_count(container: ContainerState) -> int:
+    """Restarts before this container, from its label."""
+    return _number(container, labels.RESTART_COUNT)
+
+
+def crashes(container: ContainerState) -> int:
+    """Ends in a row before this container, from its label."""
+    return _number(container, labels.CRASHES)
+
+
+def _number(container: ContainerState, label: str) -> int:
+    text = container.labels.get(label, "")
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,308 @@
+"""The planner: (what is wanted, what is observed, now) -> actions, a wake-up time and a verdict for each container. Pure.
+
+One plan serves create, update, restart, exit, resume and delete: it looks at the state of the world, never at what happened.
+Planning again in a world where the actions have been done gives no actions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from controller.agent.decide import backoff
+from controller.agent.decide.actions import (
+    Action,
+    CreateContainer,
+    KillContainer,
+    PullImage,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+)
+from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.observation import Desired, ImageView, Observation, crashes, restart_count
+from controller.agent.decide.terminated import terminated
+from controller.api import labels
+from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
+from controller.api.reasons import Reason
+from controller.api.spec import Container
+from controller.runtime.port import ContainerState, Phase
+
+RUNTIME_PATIENCE_SECONDS: Final = 10.0
+"""A runtime that does not answer for this long is told in the instances' status; a restart of it is shorter."""
+
+RUNTIME_RETRY_SECONDS: Final = 1.0
+"""Pause before a question that was not answered is asked again, where nobody tells that the runtime is back."""
+
+KILL_AGAIN_SECONDS: Final = 10.0
+"""Pause before SIGKILL is sent again to a process that is still there."""
+
+LOOK_AGAIN_SECONDS: Final = 2.0
+"""Pause before a container is looked at again whose state the runtime could not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is the case with one container of the spec."""
+
+    reason: Reason
+    message: str = ""
+    container: ContainerState | None = None
+    """The newest one in the runtime."""
+    terminal: bool = False
+    """It cannot go on until somebody changes something."""
+    ended: bool = False
+    """It ended, and by its restartPolicy it is not started again."""
+    outdated: bool = False
+    """It runs with an older spec, and is about to be replaced."""
+    start_failure: str = ""
+    """Why its process could not even be started, when that is its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, when to look again, and what is the case."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    """Seconds since the epoch; None: only when something happens."""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    torn_down: bool = False
+    """Nothing of the instance is left in the runtime, as its deletion or suspension asks."""
+    waits: bool = False
+    """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
+    blocked: str = ""
+    """Why nothing can be done now: the runtime has not answered for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The plan for one container."""
+
+    verdict: Verdict
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+
+
+def plan(desired: Desired, seen: Observation, now: float) -> Plan:
+    """Decide what to do for one instance."""
+    spec = desired.instance.spec
+    if desired.deleting or spec.suspend:
+        why = "the instance is being deleted" if desired.deleting else "the instance is suspended"
+        result = _torn_down(seen.containers, spec, seen, now, why)
+    else:
+        result = _reconciled(spec, seen, now)
+    if not seen.runtime_error:
+        return result
+    if now < seen.runtime_down_since + RUNTIME_PATIENCE_SECONDS:
+        return Plan(wake_at=now + RUNTIME_RETRY_SECONDS, verdicts=result.verdicts, waits=True)
+    verdicts = {name: _blocked(verdict, seen.runtime_error) for name, verdict in result.verdicts.items()}
+    return Plan(wake_at=now + RUNTIME_PATIENCE_SECONDS, verdicts=verdicts, waits=True, blocked=seen.runtime_error)
+
+
+def _blocked(verdict: Verdict, error: str) -> Verdict:
+    """What runs or ended is told as it was last seen; what should come now cannot."""
+    if verdict.reason is Reason.RUNNING or verdict.ended:
+        return verdict
+    return replace(verdict, reason=Reason.RUNTIME_UNAVAILABLE, message=error)
+
+
+def _reconciled(spec: ContainerInstanceSpec, seen: Observation, now: float) -> Plan:
+    names = {c.name for c in spec.containers}
+    strangers = [c for c in seen.containers if c.labels.get(labels.CONTAINER) not in names]
+    cleared = _torn_down(strangers, spec, seen, now, "it is no longer in the spec")
+    steps = {c.name: _container(c, spec, seen, now) for c in spec.containers}
+    return Plan(
+        actions=cleared.actions + tuple(a for s in steps.values() for a in s.actions),
+        wake_at=_earliest([cleared.wake_at, *(s.wake_at for s in steps.values())]),
+        verdicts={name: s.verdict for name, s in steps.items()},
+    )
+
+
+def _torn_down(
+    containers: Iterable[ContainerState], spec: ContainerInstanceSpec, seen: Observation, now: float, why: str
+) -> Plan:
+    """Stop what runs, with the grace period; remove what does not."""
+    actions: list[Action] = []
+    wakes: list[float | None] = []
+    grace = spec.termination_grace_period_seconds
+    for container in containers:
+        if container.phase in {Phase.RUNNING, Phase.UNKNOWN}:
+            action, wake = _stop(container, grace, seen, now, why)
+            actions += [action] if action else []
+            wakes.append(wake)
+        else:
+            actions.append(RemoveContainer(container.id))
+    return Plan(tuple(actions), _earliest(wakes), torn_down=not seen.containers)
+
+
+def _stop(container: ContainerState, grace: int, seen: Observation, now: float, why: str) -> tuple[Action | None, float | None]:
+    """The stop signal first, SIGKILL when the grace period has passed, and again if even that did not end it."""
+    name = container.labels.get(labels.CONTAINER, "")
+    asked_at = seen.stopping.get(container.id)
+    if asked_at is None and grace > 0:
+        signal = container.labels.get(labels.STOP_SIGNAL, "SIGTERM")
+        return StopContainer(name, container.id, signal, why), None
+    kill_at = (asked_at if asked_at is not None else now) + grace
+    if container.id in seen.killed:
+        kill_at = seen.killed[container.id] + KILL_AGAIN_SECONDS
+    return (KillContainer(name, container.id), None) if now >= kill_at else (None, kill_at)
+
+
+def _container(container: Container, spec: ContainerInstanceSpec, seen: Observation, now: float) -> _Step:
+    """One container of the spec. At most its newest one in the runtime is of use; older ones are removed."""
+    wanted = spec_hash(container, spec)
+    mine = seen.of(container.name)
+    older = _torn_down(mine[:-1], spec, seen, now, "a newer one has taken its place")
+    step = _current(container, wanted, mine[-1] if mine else None, spec, seen, now)
+    if any(c.phase is not Phase.EXITED and c.phase is not Phase.CREATED for c in mine[:-1]):
+        kept = tuple(a for a in step.actions if not isinstance(a, CreateContainer | StartContainer))
+        return _Step(step.verdict, kept + older.actions, _earliest([step.wake_at, older.wake_at]))
+    return _Step(step.verdict, step.actions + older.actions, _earliest([step.wake_at, older.wake_at]))
+
+
+def _current(
+    container: Container,
+    wanted: str,
+    current: ContainerState | None,
+    spec: ContainerInstanceSpec,
+    seen: Observation,
+    now: float,
+) -> _Step:
+    if current is None:
+        lost = seen.remembered.get(container.name)
+        first = CreateContainer(
+            container,
+            wanted,
+            restart_count=lost.restart_count + 1 if lost else 0,
+            crashes=lost.crashes + 1 if lost else 0,
+            last=terminated(lost.last) if lost else None,
+        )
+        return _brought_up(first, None, spec, seen, now)
+    up_to_date = current.labels.get(labels.SPEC_HASH) == wanted and current.id not in seen.stopping
+    match current.phase:
+        case Phase.RUNNING | Phase.PAUSED if up_to_date:
+            return _Step(Verdict(Reason.RUNNING, container=current))
+        case Phase.RUNNING | Phase.PAUSED:
+            return _swapped(container, wanted, current, spec, seen, now)
+        case Phase.UNKNOWN:
+            told = "the runtime cannot tell its state"
+            return _Step(Verdict(Reason.CONTAINER_STATUS_UNKNOWN, told, current), (), now + LOOK_AGAIN_SECONDS)
+        case Phase.CREATED if up_to_date:
+            return _Step(
+                Verdict(Reason.CONTAINER_CREATING, container=current),
+                (StartContainer(container.name, wanted, current.id),),
+            )
+        case Phase.CREATED:
+            return _Step(Verdict(Reason.CONTAINER_CREATING), (RemoveContainer(current.id),))
+        case _:
+            return _ended(container, wanted, current, spec, seen, now, changed=not up_to_date)
+
+
+def _swapped(
+    container: Container, wanted: str, current: ContainerState, spec: ContainerInstanceSpec, seen: Observation, now: float
+) -> _Step:
+    """A changed spec: the old container runs until the new one's image is there, then it is stopped."""
+    nxt = CreateContainer(container, wanted, restart_count(current) + 1, 0, terminated(current))
+    step = _brought_up(nxt, current, spec, seen, now)
+    ready_to_swap = any(isinstance(a, CreateContainer) for a in step.actions)
+    if not ready_to_swap:
+        verdict = Verdict(step.verdict.reason, step.verdict.message, current, step.verdict.terminal, outdated=True)
+        return _Step(verdict, step.actions, step.wake_at)
+    grace = spec.termination_grace_period_seconds
+    action, wake = _stop(current, grace, seen, now, "its spec has changed")
+    return _Step(Verdict(Reason.UPDATING, "", current, outdated=True), (action,) if action else (), wake)
+
+
+def _ended(
+    container: Container,
+    wanted: str,
+    current: ContainerState,
+    spec: ContainerInstanceSpec,
+    seen: Observation,
+    now: float,
+    *,
+    changed: bool,
+) -> _Step:
+    """Start it again, now or later, or leave it as its restartPolicy says."""
+    end = terminated(current)
+    if changed:
+        return _brought_up(CreateContainer(container, wanted, restart_count(current) + 1, 0, end), current, spec, seen, now)
+    if not _restarts(spec.restart_policy, current):
+        return _Step(Verdict(Reason(end.reason), end.message, current, ended=True))
+    row = backoff.ends_in_a_row(current, crashes(current), spec.backoff)
+    pause = backoff.delay(row, spec.backoff)
+    due = min(backoff.restart_due(current, crashes(current), spec.backoff), now + pause)  # a clock may be set back
+    if now < due:
+        message = f"{_how(end)}; restarted after a back-off of {pause:g} s"
+        return _Step(Verdict(Reason.CRASH_LOOP_BACK_OFF, message, current), (), due)
+    again = CreateContainer(container, wanted, restart_count(current) + 1, row + 1, end)
+    return _brought_up(again, current, spec, seen, now)
+
+
+def _brought_up(
+    create: CreateContainer, current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation, now: float
+) -> _Step:
+    """Image first, then the container, unless a try just failed."""
+    name, wanted = create.container.name, create.spec_hash
+    trouble = seen.troubles.get(name)
+    if trouble is not None and trouble.spec_hash == wanted:
+        if trouble.started and spec.restart_policy == "Never":
+            return _Step(
+                Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message)
+            )
+        retry_at = trouble.at + backoff.delay(trouble.count, spec.backoff)
+        if trouble.terminal or now < retry_at:
+            verdict = Verdict(trouble.reason, trouble.message, current, terminal=trouble.terminal)
+            return _Step(verdict, (), None if trouble.terminal else retry_at)
+    waiting = _image(create, current, seen, now)
+    if waiting is not None:
+        return waiting
+    return _Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
+
+
+def _image(create: CreateContainer, current: ContainerState | None, seen: Observation, now: float) -> _Step | None:
+    """What has to happen to the image before the container can be made; None when it is there.
+
+    With imagePullPolicy Always the registry is asked for each new instance and each changed spec. A restart after a crash uses
+    what is there, so that it needs no registry.
+    """
+    container, wanted = create.container, create.spec_hash
+    view = seen.images.get(container.image, ImageView())
+    same = current is not None and current.labels.get(labels.SPEC_HASH) == wanted
+    ask = pull_policy(container) == "Always" and seen.pulled.get(container.name) != wanted and not same
+    if view.pull is not None and view.pull.terminal:
+        return _Step(Verdict(view.pull.reason, view.pull.message, current, terminal=True))
+    if view.present is not None and not ask:
+        return None
+    if pull_policy(container) == "Never":
+        message = f"image {container.image!r} is not on the node, and imagePullPolicy is Never"
+        return _Step(Verdict(Reason.ERR_IMAGE_NEVER_PULL, message, current, terminal=True))
+    joined = seen.pulling.get(container.name) == wanted
+    if view.pull is not None and (joined if view.pull.running else now < view.pull.retry_at):
+        retry_at = None if view.pull.running else view.pull.retry_at
+        return _Step(Verdict(view.pull.reason, view.pull.message, current), (), retry_at)
+    fetch = PullImage(container.name, container.image, wanted)
+    return _Step(Verdict(Reason.PULLING, f"pulling {container.image}", current), (fetch,))
+
+
+def pull_policy(container: Container) -> str:
+    """The policy in force: as written, else Always for the tag `latest` or none, else IfNotPresent (core/v1 `Container`)."""
+    if container.image_pull_policy is not None:
+        return container.image_pull_policy
+    name, _, digest = container.image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if not digest and tag in {"", "latest"} else "IfNotPresent"
+
+
+def _restarts(policy: str, container: ContainerState) -> bool:
+    return policy == "Always" or (policy == "OnFailure" and container.exit_code != 0)
+
+
+def _how(end: ContainerStateTerminated) -> str:
+    if end.reason == Reason.CONTAINER_STATUS_UNKNOWN:
+        return "ended while nobody was looking"
+    return f"ended with exit code {end.exit_code}" + (f" ({end.reason})" if end.reason == Reason.OOM_KILLED else "")
+
+
+def _earliest(times: Iterable[float | None]) -> float | None:
+    return min((t for t in times if t is not None), default=None)

@@ -1,0 +1,147 @@
+"""From an instance spec, an image and a node to a `ContainerConfig`. Pure.
+
+What Kubernetes means by command, args, environment and expansion lives here, once, for every runtime.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from controller.agent.decide.actions import CreateContainer
+from controller.agent.decide.observation import NodeFacts
+from controller.api import labels, quantity
+from controller.api.instance import ContainerInstance, ContainerStateTerminated
+from controller.api.spec import Container
+from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount, Resources
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH of a container whose image sets none, as Docker's and containerd's."""
+
+DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
+
+_MOST_NAME, _MOST_CONTAINER = 30, 20
+_MOST_NAME_IN_PATH: Final = 120
+_MOST_MESSAGE: Final = 512
+"""Characters kept of how the last run ended: containerd takes 4096 bytes for a label, its key included."""
+_REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
+
+
+def container_config(
+    instance: ContainerInstance, action: CreateContainer, image: ImageState, node: NodeFacts
+) -> ContainerConfig:
+    """Everything that the runtime needs to know to make this container.
+
+    Raises:
+        InvalidConfig: when the spec and the image together give nothing that can run.
+    """
+    spec, container = instance.spec, action.container
+    own = own_environment(container)
+    limits = container.resources.limits
+    return ContainerConfig(
+        id=container_id(instance, container.name, action.restart_count),
+        image=image.name,
+        args=command_line(container, image.config, own),
+        labels=_labels(instance, action, image, node),
+        group=instance.metadata.uid,
+        env=environment(image.config, own, node.name),
+        cwd=container.working_dir or image.config.working_dir or "/",
+        user=image.config.user,
+        mounts=tuple(Mount(f, f, "bind", ("rbind", "rprivate", "ro")) for f in node.host_files) if spec.host_network else (),
+        resources=Resources(
+            cpu_millis=quantity.millis(limits.cpu) if limits.cpu is not None else None,
+            memory_bytes=quantity.whole(limits.memory) if limits.memory is not None else None,
+        ),
+        cgroup_parent=node.cgroup_parent,
+        log_path=log_path(instance, container.name, action.restart_count, node),
+    )
+
+
+def command_line(container: Container, image: ImageConfig, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Arguments of the process: `command` replaces entrypoint and cmd, `args` replaces cmd alone.
+
+    Source: kubernetes.io, "Define a Command and Arguments for a Container".
+    """
+    command = tuple(expand(c, env) for c in container.command)
+    args = tuple(expand(a, env) for a in container.args)
+    line = command + args if command else image.entrypoint + (args or image.cmd)
+    if not line:
+        raise InvalidConfig(f"container {container.name!r}: neither the spec nor the image names a command")
+    return line
+
+
+def own_environment(container: Container) -> dict[str, str]:
+    """The spec's environment; each value may refer to those before it as `$(NAME)`. The image's is not seen by it."""
+    own: dict[str, str] = {}
+    for variable in container.env:
+        own[variable.name] = expand(variable.value, own)
+    return own
+
+
+def environment(image: ImageConfig, own: Mapping[str, str], hostname: str) -> tuple[tuple[str, str], ...]:
+    """The process's environment: defaults, over them the image's, over that the spec's."""
+    result: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    for entry in image.env:
+        name, _, value = entry.partition("=")
+        result[name] = value
+    return tuple((result | dict(own)).items())
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """Replace `$(NAME)` by the variable's value; `$$` is a `$`, and a reference to nothing stays as it is.
+
+    Source: k8s.io/kubernetes/third_party/forked/golang/expansion.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match["name"]
+        return "$" if name is None else env.get(name, match[0])
+
+    return _REFERENCE.sub(replaced, text)
+
+
+def container_id(instance: ContainerInstance, container: str, attempt: int) -> str:
+    """Id in the runtime: readable, unique, and the same for the same attempt, so that nothing is ever made twice.
+
+    containerd allows 76 characters: letters and digits, separated by single `-`, `_` or `.`.
+    """
+    digest = hashlib.sha256(f"{instance.metadata.uid}/{container}".encode()).hexdigest()[:8]
+    return "-".join((_slug(instance.metadata.name, _MOST_NAME), _slug(container, _MOST_CONTAINER), digest, str(attempt)))
+
+
+def instance_log_dir(namespace: str, name: str, uid: str, log_dir: str) -> str:
+    """Folder of an instance's log files; a name that is too long for a file's is cut, the uid tells them apart."""
+    return f"{log_dir}/{namespace}_{name[:_MOST_NAME_IN_PATH]}_{uid}"
+
+
+def log_path(instance: ContainerInstance, container: str, attempt: int, node: NodeFacts) -> str:
+    """File for stdout and stderr of one attempt of a container, as the kubelet names it."""
+    meta = instance.metadata
+    return f"{instance_log_dir(meta.namespace, meta.name, meta.uid, node.log_dir)}/{container}/{attempt}.log"
+
+
+def _slug(text: str, most: int) -> str:
+    return "-".join(filter(None, re.split(r"[^A-Za-z0-9]+", text[:most])))
+
+
+def _labels(instance: ContainerInstance, action: CreateContainer, image: ImageState, node: NodeFacts) -> dict[str, str]:
+    meta, name = instance.metadata, action.container.name
+    pairs: Iterable[tuple[str, str]] = (
+        (labels.INSTANCE_UID, meta.uid),
+        (labels.INSTANCE_NAMESPACE, meta.namespace),
+        (labels.INSTANCE_NAME, meta.name),
+        (labels.CONTAINER, name),
+        (labels.SPEC_HASH, action.spec_hash),
+        (labels.RESTART_COUNT, str(action.restart_count)),
+        (labels.CRASHES, str(action.crashes)),
+        (labels.STOP_SIGNAL, image.config.stop_signal or DEFAULT_STOP_SIGNAL),
+        (labels.LOG_PATH, log_path(instance, name, action.restart_count, node)),
+        (labels.BOOT_ID, node.boot_id),
+        (labels.LAST_TERMINATION, _last(action.last) if action.last else ""),
+    )
+    return {key: value for key, value in pairs if value}
+
+
+def _last(end: ContainerStateTerminated) -> str:
+    cut = end.model_copy(update={"message": end.message[:_MOST_MESSAGE]})
+    return cut.model_dump_json(by_alias=True, exclude_none=True)

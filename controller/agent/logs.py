@@ -1,0 +1,81 @@
+"""Log files of containers: where they are made, how they are rotated, when they go.
+
+The runtime writes them itself, so that an agent restart loses no byte. Rotation is copy and truncate: the writer keeps its open
+file, which is in append mode, and goes on at the new end.
+"""
+
+import asyncio
+import logging
+import shutil
+from pathlib import Path
+from typing import Final
+
+from controller.agent.decide.resolve import instance_log_dir
+
+log = logging.getLogger(__name__)
+
+PASS_SECONDS: Final = 10.0
+"""Pause between two looks at the sizes of all log files."""
+
+KEPT_ATTEMPTS: Final = 2
+"""The running attempt of a container and the one before it (`moorage logs --previous`)."""
+
+
+class LogFiles:
+    """The log folder of this node."""
+
+    def __init__(self, folder: Path, *, max_bytes: int = 10 * 2**20, max_files: int = 5) -> None:
+        self._folder = folder
+        self._max_bytes, self._max_files = max_bytes, max_files
+
+    def prepare(self, path: str) -> None:
+        """Make the folder of a new attempt's file, and remove those of attempts that nobody can ask for any more."""
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        attempt = int(file.stem)
+        for old in file.parent.iterdir():
+            number = old.name.partition(".")[0]
+            if number.isdecimal() and not attempt - KEPT_ATTEMPTS < int(number) <= attempt:
+                old.unlink(missing_ok=True)
+
+    async def remove(self, namespace: str, name: str, uid: str) -> None:
+        """Remove the logs of an instance that is gone."""
+        folder = Path(instance_log_dir(namespace, name, uid, str(self._folder)))
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def rotate_for_ever(self) -> None:
+        """Keep every file below its size."""
+        while True:
+            await asyncio.sleep(PASS_SECONDS)
+            await asyncio.to_thread(self.rotate)
+
+    def rotate(self) -> None:
+        """Look at all files once. Blocking: call it from a thread."""
+        for path in self._folder.glob("*/*/*.log"):
+            try:
+                if path.stat().st_size > self._max_bytes:
+                    self._rotate_one(path)
+            except OSError as exc:
+                log.warning("log file %s cannot be rotated: %s", path, exc)
+
+    def folders(self) -> dict[str, Path]:
+        """Log folders by the uid of their instance."""
+        if not self._folder.is_dir():
+            return {}
+        return {p.name.rpartition("_")[2]: p for p in self._folder.iterdir() if p.is_dir() and p.name.count("_") >= 2}
+
+    def _rotate_one(self, path: Path) -> None:
+        """`0.log` becomes `0.log.1`, that `0.log.2`, and so on; the oldest goes."""
+        kept = self._max_files - 1
+        for number in range(kept, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if number == kept:
+                older.unlink(missing_ok=True)
+            elif older.exists():
+                older.rename(path.with_name(f"{path.name}.{number + 1}"))
+        copy = path.with_name(f"{path.name}.1")
+        with path.open("r+b") as source:
+            if kept:
+                with copy.open("wb") as target:
+                    shutil.copyfileobj(source, target, 2**20)
+            source.truncate(0)

@@ -1,0 +1,139 @@
+"""What is true of this node: facts that matter for containers, and the status that is told of it."""
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from controller import __version__
+from controller.agent.decide.observation import NodeFacts
+from controller.api.conditions import READY, Condition, Status, timestamp
+from controller.api.node import Capacity, Disk, Images, NodeAddress, NodeStatus, Platform, RuntimeVersion
+from controller.api.reasons import Reason
+from controller.runtime.port import Runtime, RuntimeFailure, RuntimeInfo
+
+RUNTIME_REACHABLE: Final = "RuntimeReachable"
+DISK_PRESSURE: Final = "DiskPressure"
+
+PRESSURE_PERCENT: Final = 90
+"""Use of the image file system from which on it is under pressure."""
+
+IMAGES_SECONDS: Final = 60.0
+"""Pause between two counts of the images."""
+
+_HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
+
+
+def facts(name: str, log_dir: str, runtime_name: str) -> NodeFacts:
+    """Read the facts of this node."""
+    return NodeFacts(
+        name=name,
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        log_dir=log_dir,
+        runtime_name=runtime_name,
+        cgroup_parent=f"/moorage/{name}",
+        address=address(),
+        host_files=tuple(f for f in _HOST_FILES if Path(f).is_file()),
+    )
+
+
+def address() -> str:
+    """The node's own address: the one that a packet to elsewhere would leave from. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): any address beyond the node will do
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+@dataclass(slots=True)
+class NodeJudge:
+    """Gives the node's status; asks the runtime for little, and seldom."""
+
+    name: str
+    runtime: Runtime
+    error: Callable[[], str]
+    """Why the runtime does not answer now; empty when it does."""
+    max_instances: int = 500
+    address: str = ""
+    _info: RuntimeInfo | None = None
+    _images: Images = field(default_factory=Images)
+    _images_at: float = float("-inf")
+
+    async def __call__(self, now: float) -> NodeStatus:
+        """The status of this moment."""
+        error = self.error()
+        if not error:
+            try:
+                await self._ask()
+            except RuntimeFailure as exc:
+                error = str(exc)
+        info, disk = self._info, self._disk()
+        pressed = disk.percent_used >= PRESSURE_PERCENT
+        return NodeStatus(
+            runtime=RuntimeVersion(name=info.name, version=info.version) if info else RuntimeVersion(),
+            snapshotters=info.snapshotters if info else (),
+            runtime_handlers=info.handlers if info else (),
+            platform=_platform(),
+            addresses=(
+                NodeAddress(type="InternalIP", address=self.address),
+                NodeAddress(type="Hostname", address=socket.gethostname()),
+            ),
+            capacity=Capacity(cpu=str(os.cpu_count() or 1), memory=_memory(), instances=self.max_instances),
+            images=self._images,
+            disk=disk,
+            agent_version=__version__,
+            conditions=(
+                _condition(READY, not error, Reason.AGENT_READY, error and Reason.RUNTIME_UNAVAILABLE, error, now),
+                _condition(
+                    RUNTIME_REACHABLE, not error, Reason.RUNTIME_REACHABLE, error and Reason.RUNTIME_UNAVAILABLE, error, now
+                ),
+                _condition(DISK_PRESSURE, pressed, Reason.HAS_DISK_PRESSURE, Reason.HAS_SUFFICIENT_DISK, "", now),
+            ),
+        )
+
+    async def _ask(self) -> None:
+        if self._info is None:
+            self._info = await self.runtime.info()
+        if time.monotonic() - self._images_at >= IMAGES_SECONDS:
+            images = await self.runtime.images()
+            self._images = Images(count=len(images), bytes=sum(i.size for i in images))
+            self._images_at = time.monotonic()
+
+    def _disk(self) -> Disk:
+        root = self._info.root_dir if self._info else ""
+        if not root or not Path(root).exists():
+            return Disk()
+        numbers = os.statvfs(root)
+        size = numbers.f_blocks * numbers.f_frsize
+        used = 100 * (numbers.f_blocks - numbers.f_bavail) / max(numbers.f_blocks, 1)
+        return Disk(capacity_bytes=size, percent_used=int(used // 5 * 5))
+
+
+def _condition(kind: str, true: bool, yes: str, no: str, message: str, now: float) -> Condition:  # noqa: FBT001
+    status: Status = "True" if true else "False"
+    return Condition(type=kind, status=status, reason=yes if true else no, message=message, last_transition_time=timestamp(now))
+
+
+def _platform() -> Platform:
+    machine = platform.machine()
+    try:
+        os_image = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        os_image = ""
+    return Platform(
+        os="linux",
+        architecture=_ARCHITECTURES.get(machine, machine),
+        kernel_version=platform.release(),
+        os_image=os_image,
+    )
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 1024}Ki"

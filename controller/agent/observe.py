@@ -1,0 +1,77 @@
+"""Every read of a supervisor, in one place: the node's view, the images, and what only the agent itself can know."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from controller.agent.decide.observation import Desired, ImageView, Observation, Remembered, Trouble, crashes, restart_count
+from controller.agent.images import Images
+from controller.agent.view import NodeView
+from controller.api import labels
+from controller.runtime.port import ContainerState, Phase, RuntimeFailure
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the agent knows of one instance that is written nowhere else. Losing it costs a repeated try, nothing more."""
+
+    troubles: dict[str, Trouble] = field(default_factory=dict)
+    stopping: dict[str, float] = field(default_factory=dict)
+    killed: dict[str, float] = field(default_factory=dict)
+    pulled: dict[str, str] = field(default_factory=dict)
+    pulling: dict[str, str] = field(default_factory=dict)
+    remembered: dict[str, Remembered] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
+    """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
+    unanswered_since: float = 0.0
+    """When questions about this instance began to fail; 0 while they are answered."""
+
+    def forget(self) -> None:
+        """The instance starts from nothing the next time."""
+        for notes in (self.troubles, self.stopping, self.killed, self.pulled, self.remembered):
+            notes.clear()
+
+    def follow(self, containers: tuple[ContainerState, ...], wanted: Collection[str]) -> None:
+        """Drop notes on containers that are gone or no longer wanted, and remember those that have run. `wanted` are names."""
+        ids = {c.id for c in containers}
+        for times in (self.stopping, self.killed):
+            for gone in times.keys() - ids:
+                del times[gone]
+        for container in sorted(containers, key=restart_count):
+            if container.phase not in {Phase.CREATED, Phase.UNKNOWN}:
+                name = container.labels.get(labels.CONTAINER, "")
+                self.remembered[name] = Remembered(restart_count(container), crashes(container), container)
+        for name in self.remembered.keys() - wanted:
+            del self.remembered[name]
+
+
+async def observe(desired: Desired, view: NodeView, images: Images, notes: Notes) -> Observation:
+    """One frozen moment of one instance."""
+    error = view.error
+    try:
+        for container_id in (*notes.unsure, *(c.id for c in view.of(desired.uid) if c.phase is Phase.UNKNOWN)):
+            await view.refresh(container_id)
+            notes.unsure.discard(container_id)
+    except RuntimeFailure as exc:
+        error = str(exc)
+    containers = view.of(desired.uid)
+    notes.follow(containers, {c.name for c in desired.instance.spec.containers})
+    seen: dict[str, ImageView] = {}
+    if not (desired.deleting or desired.instance.spec.suspend or error):
+        try:
+            seen = {c.image: await images.view(c.image) for c in desired.instance.spec.containers}
+        except RuntimeFailure as exc:
+            error = str(exc)
+    notes.unanswered_since = (notes.unanswered_since or time.time()) if error else 0.0
+    return Observation(
+        containers=containers,
+        images=seen,
+        troubles=dict(notes.troubles),
+        stopping=dict(notes.stopping),
+        killed=dict(notes.killed),
+        pulled=dict(notes.pulled),
+        pulling=dict(notes.pulling),
+        remembered=dict(notes.remembered),
+        runtime_error=error,
+        runtime_down_since=view.down_since if view.error else notes.unanswered_since,
+    )

@@ -1,0 +1,72 @@
+"""Kopf wiring of the agent, thin: this node's instances go into the store, its RuntimeNode to the heartbeat."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from controller.agent.cleanup import Cleanup
+from controller.agent.report.heartbeat import Heartbeat
+from controller.agent.report.writer import StatusWriter
+from controller.agent.store import Store
+from controller.kube.client import Client
+from controller.kube.connection import Connection
+from controller.kube.informer import Informer, Watch
+from controller.kube.resources import INSTANCES, NODES
+
+log = logging.getLogger(__name__)
+
+
+class AgentOperator:
+    """Feeds the agent from the API server."""
+
+    def __init__(self, node: str, store: Store, writer: StatusWriter, heartbeat: Heartbeat, cleanup: Cleanup) -> None:
+        self._store, self._writer, self._heartbeat, self._cleanup = store, writer, heartbeat, cleanup
+        self._instances = Watch(INSTANCES, field_selector=f"spec.nodeName={node}")
+        self._node = Watch(NODES, field_selector=f"metadata.name={node}")
+        self._from_disk: frozenset[str] = frozenset()
+
+    def known_from_disk(self, uids: Iterable[str]) -> None:
+        """These instances are known from before the start; whether they still exist, the first sync tells."""
+        self._from_disk = frozenset(uids)
+
+    def informer(self, connection: Connection, client: Client) -> Informer:
+        """The informer that feeds it."""
+        return Informer(connection, client, (self._instances, self._node), self.deliver, self.synced)
+
+    def deliver(self, watch: Watch, kind: str, obj: dict[str, Any]) -> None:
+        """Take in one change."""
+        if watch == self._node:
+            if kind == "DELETED":
+                self._heartbeat.lost()
+            else:
+                self._heartbeat.seen(obj)
+        elif kind == "DELETED":
+            self._store.gone(obj["metadata"]["uid"])
+        else:
+            self.seen(obj)
+
+    def seen(self, obj: dict[str, Any]) -> None:
+        """Take in one instance as the API server shows it."""
+        meta = obj["metadata"]
+        try:
+            self._store.put(obj)
+            if meta["uid"] in self._store:
+                self._writer.known(meta["uid"], meta["namespace"], meta["name"], obj.get("status") or {})
+        except ValidationError as exc:
+            log.warning("instance %s/%s is not understood and left as it is: %s", meta["namespace"], meta["name"], exc)
+
+    def answered(self, obj: dict[str, Any]) -> None:
+        """Take in the answer to a call of our own, unless the watch, which is in order, has brought something newer."""
+        known = self._store.get(obj["metadata"]["uid"])
+        if known is None or obj["metadata"].get("generation", 0) >= known.instance.metadata.generation:
+            self.seen(obj)
+
+    def synced(self, watch: Watch, exists: frozenset[str]) -> None:
+        """The API server has said what exists: what the store has from earlier and is not among it is gone."""
+        if watch != self._instances:
+            return
+        for uid in self._from_disk - exists:
+            self._store.gone(uid)
+        self._cleanup.confirm(exists)

@@ -1,0 +1,149 @@
+"""Kubernetes Events for the steps that users look for, written beside the work and never in its way.
+
+Steps of one instance that follow each other within a moment are one Event (the last one's reason, all messages), and the same
+Event again counts up instead of being written anew; so a start costs one write. Events are hints: when the API server is away
+for long, the oldest are dropped.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from controller.api.base import API_VERSION
+from controller.api.conditions import timestamp
+from controller.api.instance import ContainerInstance
+from controller.api.reasons import Reason
+from controller.kube.client import Client
+from controller.kube.errors import ApiFailure, ApiNotFound, ApiUnavailable
+from controller.kube.resources import EVENTS
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS: Final = 2.0
+"""How long further steps of an instance are waited for before they are told."""
+
+COMPONENT: Final = "moorage-agent"
+_MOST_WAITING: Final = 1000
+_MOST_REMEMBERED: Final = 1000
+_MOST_MESSAGE: Final = 1024
+
+
+@dataclass(slots=True)
+class _Step:
+    """One Event to be written."""
+
+    instance: ContainerInstance
+    reason: Reason
+    messages: list[str]
+    warning: bool
+    at: float
+
+    @property
+    def message(self) -> str:
+        return "; ".join(dict.fromkeys(self.messages))[:_MOST_MESSAGE]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.instance.metadata.uid, self.reason, self.message
+
+
+@dataclass(slots=True)
+class EventRecorder:
+    """Writes Events about this node's instances."""
+
+    client: Client
+    node: str
+    _waiting: OrderedDict[int, _Step] = field(default_factory=OrderedDict)
+    _latest: dict[str, int] = field(default_factory=dict)
+    _written: OrderedDict[tuple[str, str, str], tuple[str, int]] = field(default_factory=OrderedDict)
+    _number: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def record(self, instance: ContainerInstance, reason: Reason, message: str, *, warning: bool = False) -> None:
+        """Tell that something happened to an instance. Returns at once."""
+        uid = instance.metadata.uid
+        latest = self._waiting.get(self._latest.get(uid, -1))
+        if latest is not None and latest.warning == warning and not warning:
+            latest.reason = reason
+            latest.messages.append(message)
+            return
+        self._number += 1
+        self._waiting[self._number] = _Step(instance, reason, [message], warning, time.time())
+        self._latest[uid] = self._number
+        if len(self._waiting) > _MOST_WAITING:
+            self._close(*self._waiting.popitem(last=False))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write for ever, one at a time: Events give way to everything else."""
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            number, step = next(iter(self._waiting.items()))
+            pause = step.at + GATHER_SECONDS - time.time()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            if self._waiting.pop(number, None) is None:
+                continue
+            self._close(number, step)
+            try:
+                await self._write(step)
+            except ApiUnavailable as exc:
+                log.debug("event is written later: %s", exc)
+                self._waiting[number] = step
+                self._waiting.move_to_end(number, last=False)
+                await asyncio.sleep(GATHER_SECONDS)
+            except ApiFailure as exc:
+                log.debug("event is dropped: %s", exc)
+
+    def _close(self, number: int, step: _Step) -> None:
+        """Nothing more is gathered into this one."""
+        uid = step.instance.metadata.uid
+        if self._latest.get(uid) == number:
+            del self._latest[uid]
+
+    async def _write(self, step: _Step) -> None:
+        namespace = step.instance.metadata.namespace
+        name, count = self._written.get(step.key, ("", 0))
+        if name:
+            again = {"count": count + 1, "lastTimestamp": timestamp(step.at)}
+            try:
+                await self.client.patch(EVENTS, name, again, namespace)
+            except ApiNotFound:  # it expired
+                name = ""
+        if not name:
+            count = 0
+            name = (await self.client.create(EVENTS, self._body(step), namespace))["metadata"]["name"]
+        self._written[step.key] = (name, count + 1)
+        self._written.move_to_end(step.key)
+        if len(self._written) > _MOST_REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _body(self, step: _Step) -> dict[str, Any]:
+        meta, at = step.instance.metadata, timestamp(step.at)
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{meta.name[:200]}.{secrets.token_hex(8)}", "namespace": meta.namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": ContainerInstance.KIND,
+                "namespace": meta.namespace,
+                "name": meta.name,
+                "uid": meta.uid,
+            },
+            "reason": step.reason,
+            "message": step.message,
+            "type": "Warning" if step.warning else "Normal",
+            "source": {"component": COMPONENT, "host": self.node},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self.node,
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }

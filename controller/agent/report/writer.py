@@ -1,0 +1,185 @@
+"""The coalescing status writer: latest wins, retried until it is written, and never in the way of a supervisor.
+
+A status is written as a delta (merge patch on the status subresource) and only when something changed. What is merely passing
+(a container being made) is held back for a moment, so that a quick start costs one write and not two.
+"""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from prometheus_client import Counter
+
+from controller.agent.decide.status import UNSETTLED
+from controller.api import conditions
+from controller.api.instance import InstanceStatus
+from controller.api.reasons import Reason
+from controller.kube.client import Client
+from controller.kube.errors import ApiFailure, ApiNotFound, ApiUnavailable
+from controller.kube.resources import INSTANCES
+
+log = logging.getLogger(__name__)
+
+FRESH_HOLD_SECONDS: Final = 3.0
+"""How long the first sign of a new instance is held back, in the hope that it can be told as running."""
+
+PASSING_HOLD_SECONDS: Final = 0.5
+"""How long a passing state of a known instance is held back."""
+
+_PASSING: Final = {Reason.PENDING, Reason.CONTAINER_CREATING, Reason.PULLING, Reason.UPDATING, Reason.TERMINATING}
+
+WRITES = Counter("moorage_agent_status_writes_total", "Statuses of instances written by the agent.")
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One instance."""
+
+    namespace: str = ""
+    name: str = ""
+    sent: InstanceStatus | None = None
+    """What the API server has; None while that is not known."""
+    sent_json: dict[str, Any] = field(default_factory=dict)
+    """The same as it was read or written, without defaults filled in."""
+    want: InstanceStatus | None = None
+    timer: asyncio.TimerHandle | None = None
+    due: float = 0.0
+    queued: bool = False
+
+
+@dataclass(slots=True)
+class StatusWriter:
+    """Writes the statuses of this node's instances."""
+
+    client: Client
+    writers: int = 4
+    """How many writes are under way at the same time."""
+    _entries: dict[str, _Entry] = field(default_factory=dict)
+    _queue: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    def known(self, uid: str, namespace: str, name: str, status: dict[str, Any]) -> None:
+        """Take in what the API server has."""
+        entry = self._entries.setdefault(uid, _Entry())
+        entry.namespace, entry.name = namespace, name
+        if entry.sent is None:
+            entry.sent, entry.sent_json = InstanceStatus.model_validate(status), status
+            self._consider(uid, entry)
+
+    def submit(self, uid: str, status: InstanceStatus) -> None:
+        """Have this status written, soon; an earlier one that has not been written yet is dropped."""
+        entry = self._entries.setdefault(uid, _Entry())
+        entry.want = status
+        self._consider(uid, entry)
+
+    def forget(self, uid: str) -> None:
+        """Nobody will read it any more."""
+        entry = self._entries.pop(uid, None)
+        if entry is not None and entry.timer is not None:
+            entry.timer.cancel()
+
+    async def run(self) -> None:
+        """Write for ever."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.writers):
+                group.create_task(self._write_for_ever(), name=f"status writer {number}")
+
+    def _consider(self, uid: str, entry: _Entry) -> None:
+        """Queue the entry, at once or when its hold is over."""
+        if entry.sent is None or entry.want is None or entry.queued:
+            return
+        want = merged(entry.sent, entry.want)
+        if not delta(entry.sent_json, want.to_json()):
+            self._unschedule(entry)
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + hold_seconds(entry.sent, want)
+        if entry.timer is not None and entry.due <= due:
+            return
+        self._unschedule(entry)
+        entry.due = due
+        entry.timer = loop.call_at(due, self._enqueue, uid, entry)
+
+    def _unschedule(self, entry: _Entry) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+
+    def _enqueue(self, uid: str, entry: _Entry) -> None:
+        entry.timer = None
+        if not entry.queued and self._entries.get(uid) is entry:
+            entry.queued = True
+            self._queue.put_nowait(uid)
+
+    async def _write_for_ever(self) -> None:
+        pause = 0.2
+        while True:
+            uid = await self._queue.get()
+            entry = self._entries.get(uid)
+            if entry is None or entry.sent is None or entry.want is None:
+                continue
+            try:
+                await self._write(entry, entry.sent, entry.want)
+                pause = 0.2
+            except ApiUnavailable as exc:
+                log.debug("status of %s/%s is written later: %s", entry.namespace, entry.name, exc)
+                await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
+                pause = min(pause * 2, 10.0)
+                self._queue.put_nowait(uid)
+                continue
+            except ApiNotFound:
+                self._give_up(entry)
+            except ApiFailure as exc:
+                log.warning("the API server refuses the status of %s/%s: %s", entry.namespace, entry.name, exc)
+                self._give_up(entry)
+            entry.queued = False
+            self._consider(uid, entry)
+
+    def _give_up(self, entry: _Entry) -> None:
+        """Nobody takes this one; the next change is tried again."""
+        if entry.sent is not None and entry.want is not None:
+            entry.sent = merged(entry.sent, entry.want)
+            entry.sent_json = entry.sent.to_json()
+
+    async def _write(self, entry: _Entry, sent: InstanceStatus, newest: InstanceStatus) -> None:
+        want = merged(sent, newest)
+        change = delta(entry.sent_json, want.to_json())
+        if change:
+            await self.client.patch(INSTANCES, entry.name, {"status": change}, entry.namespace, "status")
+            WRITES.inc()
+        entry.sent, entry.sent_json = want, want.to_json()
+
+
+def merged(sent: InstanceStatus, want: InstanceStatus) -> InstanceStatus:
+    """The wanted status, with what only the API server remembers: times, and the last generation that was settled."""
+    settled = want.observed_generation != UNSETTLED
+    return want.model_copy(
+        update={
+            "conditions": conditions.merge(sent.conditions, want.conditions),
+            "started_at": sent.started_at or want.started_at,
+            "observed_generation": want.observed_generation if settled else sent.observed_generation,
+        }
+    )
+
+
+def hold_seconds(sent: InstanceStatus, want: InstanceStatus) -> float:
+    """How long a status may wait for something better to tell: only what is passing, and without any failure in it."""
+    ready = conditions.find(want.conditions, conditions.READY)
+    if ready is None or ready.status != "Unknown" or ready.reason not in _PASSING:
+        return 0.0
+    return FRESH_HOLD_SECONDS if sent.observed_generation < 0 else PASSING_HOLD_SECONDS
+
+
+def delta(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The merge patch (RFC 7386) that turns `old` into `new`."""
+    change: dict[str, Any] = {}
+    for key in old.keys() | new.keys():
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            change[key] = delta(before, after)
+        else:
+            change[key] = after
+    return change

@@ -1,0 +1,59 @@
+"""How many containers are made, started or removed at the same time, and who goes first.
+
+The work behind it is the kernel's and the runtime's; beyond a few at once it only gets slower for each. A crashed container
+that has to come back goes before new ones, and those before what is only cleaned up.
+"""
+
+import asyncio
+import enum
+import heapq
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Priority(enum.IntEnum):
+    """Who goes first."""
+
+    RESTART = 0
+    START = 1
+    REMOVE = 2
+
+
+class Slots:
+    """A semaphore whose waiters are served by priority, then in the order of their coming."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._order = itertools.count()
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def take(self, priority: Priority) -> AsyncIterator[None]:
+        """Hold one slot."""
+        await self._acquire(priority)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, priority: Priority) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._order), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -1,0 +1,135 @@
+"""One supervisor for each instance: wake, observe, plan, report, act; again until there is nothing to do.
+
+It is level-triggered: what woke it does not matter. It lives on the store, on the runtime's events and on its own deadlines,
+and never waits for the API server before it does what the node has to do.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from controller.agent.act import Actor, Hands
+from controller.agent.decide.observation import Desired
+from controller.agent.decide.plan import Plan, plan
+from controller.agent.decide.status import instance_status
+from controller.agent.observe import Notes, observe
+from controller.agent.report.finalizer import Finalizer
+from controller.agent.report.writer import StatusWriter
+from controller.agent.store import Store
+from controller.api.reasons import Reason
+from controller.runtime.port import RuntimeFailure, Unavailable
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""Pauses while the runtime or the API server does not answer."""
+
+ANNOUNCED: Final = {
+    Reason.CRASH_LOOP_BACK_OFF: Reason.BACK_OFF,
+    Reason.INVALID_IMAGE_NAME: Reason.FAILED,
+    Reason.ERR_IMAGE_NEVER_PULL: Reason.FAILED,
+}
+"""Verdicts that are told in an Event when they begin; failures of actions are told by the actor."""
+
+
+class Supervisor:
+    """Keeps one instance as it is wanted, until nothing of it is left."""
+
+    def __init__(self, uid: str, store: Store, hands: Hands, writer: StatusWriter, finalizer: Finalizer) -> None:
+        self._uid, self._store, self._hands = uid, store, hands
+        self._writer, self._finalizer = writer, finalizer
+        self._notes = Notes()
+        self._woken = asyncio.Event()
+        self._actor = Actor(hands, self._notes, self.wake)
+        self._ending = False
+        self._pause = FIRST_PAUSE_SECONDS
+        self._reasons: dict[str, Reason] = {}
+
+    def wake(self) -> None:
+        """Look again."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """End after what is under way; what runs on the node goes on."""
+        self._ending = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Return when the instance is gone, or after `end`."""
+        await self._hands.view.listed.wait()
+        while not self._ending:
+            self._woken.clear()
+            desired = self._store.get(self._uid)
+            if desired is None:
+                return
+            try:
+                wake_at = await self._round(desired)
+            except RuntimeFailure as exc:
+                level = logging.DEBUG if isinstance(exc, Unavailable) else logging.WARNING
+                log.log(level, "%s/%s: %s", desired.instance.metadata.namespace, desired.instance.metadata.name, exc)
+                wake_at = self._later()
+            except Exception:
+                log.exception("%s/%s: trying again", desired.instance.metadata.namespace, desired.instance.metadata.name)
+                wake_at = self._later()
+            await self._wait(wake_at)
+
+    async def _round(self, desired: Desired) -> float | None:
+        """One round; returns when to look again (None: when woken)."""
+        if desired.deleting:
+            self._writer.forget(self._uid)  # what is still to be told of it must not be told of a namesake
+        else:
+            self._finalizer.ensure(desired)
+        seen = await observe(desired, self._hands.view, self._hands.images, self._notes)
+        now = time.time()
+        decided = plan(desired, seen, now)
+        self._announce(desired, decided)
+        if not desired.deleting and (decided.blocked or not decided.waits):
+            self._writer.submit(self._uid, instance_status(desired, decided, self._hands.node, now))
+        if decided.actions:
+            await self._actor.carry_out(desired, decided.actions, dict(seen.images))
+            self._pause = FIRST_PAUSE_SECONDS
+            return now
+        if decided.torn_down:
+            return await self._torn_down(desired, decided)
+        return decided.wake_at
+
+    def _announce(self, desired: Desired, decided: Plan) -> None:
+        """An Event for each container that begins to wait: for its next try, or for somebody to mend its image."""
+        if decided.waits:
+            return
+        before, self._reasons = self._reasons, {name: v.reason for name, v in decided.verdicts.items()}
+        for name, verdict in decided.verdicts.items():
+            event = ANNOUNCED.get(verdict.reason)
+            if event is not None and before.get(name) is not verdict.reason:
+                self._hands.events.record(desired.instance, event, f"container {name}: {verdict.message}", warning=True)
+
+    async def _torn_down(self, desired: Desired, decided: Plan) -> float | None:
+        self._notes.forget()
+        if not desired.deleting:
+            return decided.wake_at
+        meta = desired.instance.metadata
+        await self._hands.logs.remove(meta.namespace, meta.name, meta.uid)
+        if not await self._finalizer.remove(desired):
+            return self._later()
+        self._store.remove(self._uid)
+        return time.time()
+
+    def _later(self) -> float:
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        return time.time() + pause
+
+    async def _wait(self, wake_at: float | None) -> None:
+        if wake_at is None:
+            await self._woken.wait()
+            return
+        pause = wake_at - time.time()
+        if pause <= 0 or self._woken.is_set():
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(pause):
+                await self._woken.wait()
+        except TimeoutError:
+            pass

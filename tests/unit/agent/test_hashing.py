@@ -1,0 +1,65 @@
+"""Which changes of a spec replace a running container, and which do not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.unit.agent.values import container, current_hash, desired
+
+BEFORE = current_hash(desired())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"image": "example.com/app:2"},
+        {"command": ["/other"]},
+        {"args": ["--verbose"]},
+        {"env": [{"name": "A", "value": "1"}]},
+        {"workingDir": "/srv"},
+        {"resources": {"limits": {"cpu": "500m"}}},
+        {"resources": {"limits": {"memory": "64Mi"}}},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) -> None:
+    """A change of what the process is started with cannot reach the running one."""
+    assert current_hash(desired(container(**fields))) != BEFORE
+
+
+@pytest.mark.parametrize(
+    ("fields", "spec"),
+    [
+        ({"imagePullPolicy": "Always"}, {}),
+        ({"ports": [{"containerPort": 80, "name": "http"}]}, {}),
+        ({}, {"restartPolicy": "Never"}),
+        ({}, {"terminationGracePeriodSeconds": 5}),
+        ({}, {"backoff": {"initialSeconds": 7}}),
+        ({}, {"suspend": True}),
+        ({"command": [], "args": [], "env": [], "workingDir": "", "resources": {}}, {}),
+    ],
+    ids=["pull policy", "ports", "restart policy", "grace period", "back-off", "suspend", "defaults written out"],
+)
+def test_what_is_the_agents_own_business_restarts_nothing(fields: dict[str, Any], spec: Mapping[str, Any]) -> None:
+    """The running process is not touched by a change that it could not notice."""
+    assert current_hash(desired(container(**fields), **spec)) == BEFORE
+
+
+def test_a_change_of_one_container_does_not_touch_another() -> None:
+    """Each container has a hash of its own."""
+    before = desired(container(), container("side"))
+    after = desired(container(args=["--new"]), container("side"))
+    assert current_hash(before, "side") == current_hash(after, "side")
+
+
+def test_the_hash_of_a_release_is_the_hash_of_the_next() -> None:
+    """The hash is written on containers that outlive the agent: a change of how it is made would restart every one of them."""
+    full = container(
+        command=["/app"],
+        args=["-v"],
+        env=[{"name": "A", "value": "1"}],
+        workingDir="/srv",
+        resources={"limits": {"cpu": 1, "memory": "64Mi"}},
+    )
+    assert (BEFORE, current_hash(desired(full))) == ("d6f1b453f6097fa0", "12840b73dead50c2")

@@ -1,0 +1,193 @@
+"""Any history of one instance converges when it ends, and on the way nothing ever runs twice."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import event, example, given, settings
+from hypothesis import strategies as st
+
+from controller.api import labels
+from controller.runtime.port import ContainerState, Phase
+from tests.unit.agent.values import container, current_hash
+from tests.unit.agent.world import ALIVE, World, counts
+
+Event = tuple[str, Callable[[World], object]]
+
+
+def happening(name: str, do: Callable[[World], object]) -> st.SearchStrategy[Event]:
+    """One kind of event."""
+    return st.just((name, do))
+
+
+def failing(kind: str, times: int) -> Event:
+    """The next calls of a kind fail."""
+    return (f"{kind} fails {times} times", lambda w: w.failing.update({kind: times + 1}))
+
+
+EVENTS = st.one_of(
+    st.integers(1, 4).map(lambda n: (f"{n} rounds", lambda w: [w.round() for _ in range(n)])),
+    st.sampled_from([0.1, 1.0, 6.0, 200.0]).map(lambda s: (f"{s} seconds", lambda w: setattr(w, "now", w.now + s))),
+    st.sampled_from([0, 1, 137]).map(lambda c: (f"ends with {c}", lambda w: w.crash(c))),
+    st.sampled_from("abc").map(lambda t: (f"main gets args {t}", lambda w: w.change_main(t))),
+    st.booleans().map(lambda b: (f"side container: {b}", lambda w: w.with_side(b))),
+    st.booleans().map(lambda b: (f"suspend: {b}", lambda w: w.edit(suspend=b))),
+    st.sampled_from(["Always", "OnFailure", "Never"]).map(lambda p: (f"policy {p}", lambda w: w.edit(restartPolicy=p))),
+    st.sampled_from([0, 5]).map(lambda g: (f"grace {g}", lambda w: w.edit(terminationGracePeriodSeconds=g))),
+    st.builds(failing, st.sampled_from(["create", "start", "pull", "stop"]), st.integers(1, 3)),
+    happening("tampered", World.tamper),
+    happening("paused", World.freeze),
+    happening("rebooted", World.reboot),
+    happening("agent restarted", World.restart_agent),
+    happening("runtime away", World.outage),
+    happening("runtime back", lambda w: setattr(w, "up", True)),
+    happening("image gone", World.lose_image),
+    happening("pull ends", World.finish_pull),
+)
+
+
+def well(world: World, name: str) -> bool:
+    """Whether a container of the spec is as it should be: exactly one, alive and up to date, or ended for good."""
+    found = world.named(name)
+    if not found:  # a start that failed under Never is the end, and leaves nothing
+        return world.spec.get("restartPolicy") == "Never" and world.notes.troubles[name].started
+    (only,) = found
+    if only.labels[labels.SPEC_HASH] != current_hash(world.desired, name):
+        return False
+    policy = world.spec.get("restartPolicy", "Always")
+    ended = only.phase is Phase.EXITED and (policy == "Never" or (policy == "OnFailure" and only.exit_code == 0))
+    return only.phase in ALIVE or ended
+
+
+@given(st.lists(EVENTS, max_size=14))
+@settings(max_examples=400, deadline=None)
+@example([("", World.round), ("", World.round), ("", World.outage), ("", lambda w: w.crash(1)), ("", World.round)])
+@example(
+    [
+        ("", World.round),
+        ("", lambda w: w.edit(suspend=True)),
+        failing("stop", 1),
+        ("", World.round),
+        ("", lambda w: w.edit(suspend=False)),
+    ]
+)
+def test_any_history_converges(history: list[Event]) -> None:
+    """Edits, ends, tampering, outages, reboots, lost notes, failing calls: afterwards each wanted container is there exactly
+    once, nothing else is, and a further plan has nothing to do. (That nothing starts beside a living one is asserted by the world
+    at every start.)
+    """
+    world = World()
+    for name, happen in history:
+        event(name)
+        happen(world)
+    world.settle()
+    assert world.plan().actions == ()
+    if world.spec.get("suspend"):
+        assert not world.containers
+        return
+    names = {c["name"] for c in world.spec["containers"]}
+    assert {c.labels[labels.CONTAINER] for c in world.containers.values()} <= names
+    assert all(well(world, name) for name in names), world.containers
+
+
+@given(st.lists(EVENTS, max_size=8), st.lists(EVENTS, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_after_a_deletion_nothing_is_left(before: list[Event], after: list[Event]) -> None:
+    """Whatever happened before and happens during it, a deletion ends with nothing of the instance on the node."""
+    world = World()
+    for _, happen in before:
+        happen(world)
+    world.deleted = True
+    for _, happen in after:
+        happen(world)
+    world.settle()
+    assert not world.containers
+    assert world.plan().torn_down
+
+
+@given(st.lists(EVENTS, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_an_agent_restart_alone_changes_nothing(history: list[Event]) -> None:
+    """A settled instance is adopted as it is: the first plan of a new agent has nothing to do.
+
+    (But for a start that failed under Never and left no trace: it is tried once more.)
+    """
+    world = World()
+    for _, happen in history:
+        happen(world)
+    world.settle()
+    traceless = any(t.started for t in world.notes.troubles.values())
+    world.restart_agent()
+    assert traceless or world.plan().actions == ()
+
+
+def running(world: World) -> ContainerState:
+    """The one container."""
+    (found,) = world.containers.values()
+    return found
+
+
+def test_restarts_are_counted_over_a_whole_history() -> None:
+    """restart-count counts every replacement; ends in a row only those that came soon after each other."""
+    world = World()
+    world.settle()
+    assert counts(running(world)) == (0, 0)
+    for crashes in (1, 2, 3):
+        world.crash(1)
+        world.settle()
+        assert counts(running(world)) == (crashes, crashes)
+    world.now += 200
+    world.crash(1)
+    world.settle()
+    assert counts(running(world)) == (4, 1)
+    world.change_main("x")
+    world.settle()
+    assert counts(running(world)) == (5, 0)
+    world.tamper()
+    world.settle()
+    assert counts(running(world)) == (6, 1)
+    world.reboot()
+    world.settle()
+    assert counts(running(world))[0] == 7
+
+
+def test_pauses_between_restarts_double() -> None:
+    """The time from an end to the next start: none, 1, 2, 4 ... seconds."""
+    world = World()
+    world.settle()
+    pauses = []
+    for _ in range(5):
+        world.crash(1)
+        ended = world.now
+        world.settle()
+        pauses.append((running(world).started_at or 0.0) - ended)
+    assert pauses == [0, 1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("removed_by", ["user", "us"])
+def test_a_container_that_left_the_spec_and_came_back_is_a_new_one(removed_by: str) -> None:
+    """Taken out of the spec and put in again: its history does not come back. Removed behind our back: it does."""
+    world = World()
+    world.with_side(True)
+    world.settle()
+    if removed_by == "us":
+        world.with_side(False)
+        world.settle()
+        world.with_side(True)
+    else:
+        world.tamper()
+    world.settle()
+    assert counts(world.named("side")[0]) == ((0, 0) if removed_by == "us" else (1, 1))
+
+
+def test_a_container_keeps_running_while_the_new_image_comes() -> None:
+    """The old container is alive until the new image is on the node."""
+    world = World(spec={"containers": [container(imagePullPolicy="Always")]})
+    world.settle()
+    before = running(world)
+    world.change_main("new")
+    world.round()
+    world.round()
+    assert running(world) == before
+    world.finish_pull()
+    world.settle()
+    assert running(world).labels[labels.SPEC_HASH] == current_hash(world.desired)

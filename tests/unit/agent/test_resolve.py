@@ -1,0 +1,264 @@
+"""From an instance spec, an image and a node to what the runtime is told."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from controller.agent.decide.actions import CreateContainer
+from controller.agent.decide.resolve import (
+    DEFAULT_PATH,
+    command_line,
+    container_config,
+    container_id,
+    environment,
+    expand,
+    instance_log_dir,
+    own_environment,
+)
+from controller.agent.decide.terminated import terminated
+from controller.api import labels
+from controller.api.spec import Container
+from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, ImageState, InvalidConfig, Phase
+from tests.unit.agent.values import IMAGE, NODE, NOW, PRESENT, container, desired, first
+
+IDENTIFIER = re.compile(r"^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$")
+"""containerd's rule for ids (pkg/identifiers), with at most 76 characters."""
+
+
+def resolved(
+    image: ImageConfig = PRESENT.config, *, attempt: int = 0, spec: dict[str, Any] | None = None, **fields: Any
+) -> ContainerConfig:
+    """What the runtime is told of the container `main`."""
+    wanted = desired(container(**fields), **(spec or {}))
+    action = CreateContainer(first(wanted), "hash", attempt, 2)
+    return container_config(wanted.instance, action, ImageState(IMAGE, "sha256:0", 1, image), NODE)
+
+
+# --- command and arguments
+
+
+@pytest.mark.parametrize(
+    ("sentence", "command", "args", "line"),
+    [
+        ("nothing given: entrypoint and cmd", [], [], ("/ep", "-e", "cmd")),
+        ("command alone: the image's cmd is not used", ["/c"], [], ("/c",)),
+        ("args alone: the entrypoint with them", [], ["a"], ("/ep", "-e", "a")),
+        ("both: neither of the image's", ["/c"], ["a", "b"], ("/c", "a", "b")),
+    ],
+)
+def test_command_and_args_follow_kubernetes(sentence: str, command: list[str], args: list[str], line: tuple[str, ...]) -> None:
+    """The table of kubernetes.io, "Define a Command and Arguments for a Container"."""
+    image = ImageConfig(entrypoint=("/ep", "-e"), cmd=("cmd",))
+    assert command_line(Container(name="c", image="i", command=tuple(command), args=tuple(args)), image, {}) == line, sentence
+
+
+def test_an_image_with_cmd_alone_runs_it() -> None:
+    """Without an entrypoint, the cmd is the command, and args replace it."""
+    image = ImageConfig(cmd=("sh", "-l"))
+    assert command_line(Container(name="c", image="i"), image, {}) == ("sh", "-l")
+    assert command_line(Container(name="c", image="i", args=("ls",)), image, {}) == ("ls",)
+
+
+def test_nothing_to_run_is_refused_with_its_name() -> None:
+    """Neither the spec nor the image names a command: said, not tried."""
+    with pytest.raises(InvalidConfig, match="'main'"):
+        resolved(ImageConfig())
+
+
+# --- environment
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("$(A)", "1"),
+        ("x$(A)y$(B)z", "x1y2z"),
+        ("$(NONE)", "$(NONE)"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$$$$(A)", "$$(A)"),
+        ("$$", "$"),
+        ("$A", "$A"),
+        ("${A}", "${A}"),
+        ("$(A", "$(A"),
+        ("$(A$$", "$(A$"),
+        ("$", "$"),
+        ("a$", "a$"),
+        ("$()", "$()"),
+        ("$($(A))", "$($(A))"),
+        ("$(B(A)", "3"),
+        ("$(A)$(A)", "11"),
+        ("$(D)", "$(A)"),
+        ("", ""),
+        ("$(A\n)", "$(A\n)"),
+    ],
+)
+def test_references_are_expanded_as_kubernetes_does(text: str, result: str) -> None:
+    """`$(NAME)` up to the first closing parenthesis; `$$` is a dollar; unknown names stay; values are not expanded again."""
+    assert expand(text, {"A": "1", "B": "2", "B(A": "3", "D": "$(A)"}) == result
+
+
+@given(st.text(alphabet="$()AB x", max_size=20))
+@example("$($(A))")
+def test_expansion_is_that_of_a_scanner_which_reads_from_left_to_right(text: str) -> None:
+    """The same as reading character by character, as the rule is written down."""
+    env = {"A": "1", "AB": "2", "": "3"}
+    assert expand(text, env) == scanned(text, env)
+
+
+def scanned(text: str, env: dict[str, str]) -> str:
+    """The rule of kubernetes.io, "Define Dependent Environment Variables", one character after the other."""
+    out, at = "", 0
+    while at < len(text):
+        rest = text[at:]
+        end = rest.find(")")
+        if rest.startswith("$$"):
+            out, at = f"{out}$", at + 2
+        elif rest.startswith("$(") and end > 0:
+            out, at = out + env.get(rest[2:end], rest[: end + 1]), at + end + 1
+        else:
+            out, at = out + rest[0], at + 1
+    return out
+
+
+def test_a_variable_sees_those_before_it_only() -> None:
+    """Order decides, as in core/v1; the image's own variables are not seen."""
+    variables = [("LATE", "$(B)"), ("A", "1"), ("B", "$(A)$(PATH)"), ("A", "$(A)2"), ("C", "$(A)")]
+    own = own_environment(Container(name="c", image="i", env=tuple({"name": n, "value": v} for n, v in variables)))  # type: ignore[arg-type]
+    assert own == {"LATE": "$(B)", "A": "12", "B": "1$(PATH)", "C": "12"}
+
+
+def test_the_spec_is_over_the_image_and_the_image_over_the_defaults() -> None:
+    """PATH and HOSTNAME have defaults; an image's variable may hold `=`; each name is there once."""
+    image = ImageConfig(env=("PATH=/image", "LANG=C", "OPTS=a=b"))
+    pairs = environment(image, {"LANG": "de"}, "node1")
+    assert dict(pairs) == {"PATH": "/image", "HOSTNAME": "node1", "LANG": "de", "OPTS": "a=b"}
+    assert len(pairs) == 4
+    assert dict(environment(ImageConfig(), {}, "n"))["PATH"] == DEFAULT_PATH
+
+
+def test_command_and_args_are_expanded_with_the_specs_environment() -> None:
+    """`$(NAME)` in command and args is the variable of the spec."""
+    config = resolved(command=["/c", "$(A)"], args=["$$(A)", "$(PATH)"], env=[{"name": "A", "value": "1"}])
+    assert config.args == ("/c", "1", "$(A)", "$(PATH)")
+
+
+# --- the rest of the configuration
+
+
+@pytest.mark.parametrize(
+    ("wanted", "of_image", "cwd"),
+    [("/srv", "/image", "/srv"), ("", "/image", "/image"), ("", "", "/")],
+)
+def test_the_working_directory_is_the_specs_then_the_images_then_the_root(wanted: str, of_image: str, cwd: str) -> None:
+    """As in core/v1."""
+    assert resolved(ImageConfig(cmd=("x",), working_dir=of_image), workingDir=wanted).cwd == cwd
+
+
+@pytest.mark.parametrize(
+    ("limits", "cpu", "memory"),
+    [
+        ({}, None, None),
+        ({"cpu": "500m"}, 500, None),
+        ({"cpu": 2}, 2000, None),
+        ({"cpu": "0.0001"}, 1, None),
+        ({"memory": "64Mi"}, None, 64 * 2**20),
+        ({"memory": "1G", "cpu": "1.5"}, 1500, 10**9),
+    ],
+)
+def test_limits_are_told_in_the_ports_units(limits: dict[str, Any], cpu: int | None, memory: int | None) -> None:
+    """Thousandths of a core and bytes, rounded up; none is none."""
+    resources = resolved(resources={"limits": limits}).resources
+    assert (resources.cpu_millis, resources.memory_bytes) == (cpu, memory)
+
+
+def test_the_host_files_are_for_the_host_network() -> None:
+    """A container on the node's network sees the node's name resolution, and cannot change it."""
+    (mount,) = resolved().mounts
+    assert (mount.source, mount.destination) == ("/etc/hosts", "/etc/hosts")
+    assert "ro" in mount.options
+    assert resolved(spec={"hostNetwork": False}).mounts == ()
+
+
+def test_the_labels_tell_all_that_an_agent_has_to_know_again() -> None:
+    """A container is understood by its labels alone: whose it is, which spec, which attempt, how to stop it, where it logs."""
+    made = resolved(ImageConfig(cmd=("x",), stop_signal="SIGQUIT"), attempt=3).labels
+    wanted = desired().instance.metadata
+    assert made == {
+        labels.INSTANCE_UID: wanted.uid,
+        labels.INSTANCE_NAMESPACE: "default",
+        labels.INSTANCE_NAME: "web",
+        labels.CONTAINER: "main",
+        labels.SPEC_HASH: "hash",
+        labels.RESTART_COUNT: "3",
+        labels.CRASHES: "2",
+        labels.STOP_SIGNAL: "SIGQUIT",
+        labels.LOG_PATH: f"/logs/default_web_{wanted.uid}/main/3.log",
+        labels.BOOT_ID: "boot",
+    }
+    assert resolved().labels[labels.STOP_SIGNAL] == "SIGTERM"
+
+
+# --- names
+
+SUBDOMAIN = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){0,3}", fullmatch=True)
+LABEL = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
+
+
+@given(name=SUBDOMAIN, container_name=LABEL, attempt=st.integers(0, 10**9))
+@example(name="a" * 253, container_name="b" * 63, attempt=10**9)
+@example(name="a--b...c".replace("...", "."), container_name="x--------------------y", attempt=0)
+@example(name="a" * 29 + "." + "b", container_name="c" * 19 + "-d", attempt=1)
+def test_ids_are_what_containerd_takes(name: str, container_name: str, attempt: int) -> None:
+    """Whatever the API server lets through as a name gives an id that containerd takes."""
+    made = container_id(desired(meta={"name": name}).instance, container_name, attempt)
+    assert IDENTIFIER.match(made)
+    assert len(made) <= 76
+
+
+def test_ids_differ_where_the_readable_part_is_the_same() -> None:
+    """Cut or cleaned names do not collide; the same attempt has the same id, so that nothing is ever made twice."""
+    one, two = desired(meta={"name": "web"}).instance, desired(meta={"name": "web", "uid": "other"}).instance
+    made = {
+        container_id(one, "a" * 63, 0),
+        container_id(one, "a" * 62 + "b", 0),
+        container_id(two, "a" * 63, 0),
+        container_id(one, "a" * 63, 1),
+        container_id(one, "x-y", 0),
+        container_id(one, "x--y", 0),
+    }
+    assert len(made) == 6
+    assert container_id(one, "c", 7) == container_id(one, "c", 7)
+
+
+@given(namespace=LABEL, name=st.just("n" * 253) | SUBDOMAIN.map(lambda n: n[:253].rstrip(".-")), container_name=LABEL)
+@example(namespace="n" * 63, name="i" * 253, container_name="c" * 63)
+def test_labels_and_paths_fit(namespace: str, name: str, container_name: str) -> None:
+    """Containerd takes 4096 bytes for a label's key and value; a file name has 255 bytes; also with the longest of names."""
+    ended = ContainerState("c" * 76, Phase.EXITED, {}, started_at=NOW, exited_at=NOW, exit_code=137, oom_killed=True)
+    wanted = desired(container(container_name), meta={"name": name, "namespace": namespace})
+    action = CreateContainer(first(wanted), "0" * 16, 10**9, 10**9, terminated(ended))
+    config = container_config(wanted.instance, action, PRESENT, NODE)
+    assert all(len(f"{key}{value}".encode()) <= 4096 for key, value in config.labels.items())
+    assert all(len(part) <= 255 for part in config.log_path.split("/"))
+    assert len(config.log_path) < 4096
+
+
+def test_a_label_fits_also_when_the_last_end_has_much_to_say() -> None:
+    """A message as long as a condition's is cut, not refused by the runtime."""
+    ended = terminated(ContainerState("c", Phase.EXITED, {}, started_at=NOW, exited_at=NOW, exit_code=1))
+    told = ended.model_copy(update={"message": "ö" * 32768})
+    wanted = desired()
+    config = container_config(wanted.instance, CreateContainer(first(wanted), "h", 1, 1, told), PRESENT, NODE)
+    assert all(len(f"{key}{value}".encode()) <= 4096 for key, value in config.labels.items())
+    again = type(ended).model_validate_json(config.labels[labels.LAST_TERMINATION])
+    assert (again.exit_code, again.message[:3]) == (1, "ööö")
+
+
+def test_the_log_folder_of_an_instance_is_found_by_its_uid() -> None:
+    """However long its name, the folder ends with the uid."""
+    assert instance_log_dir("ns", "n" * 253, "uid-1", "/logs").endswith("_uid-1")
+    assert instance_log_dir("ns", "web", "uid-1", "/logs") == "/logs/ns_web_uid-1"

@@ -1,0 +1,259 @@
+"""A pure little world for the planner: one instance, a runtime that does as it is told (or not), and time that passes.
+
+The agent half of it is the real planner and the real notes; only the carrying out is modelled here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from controller.agent.decide import observation as seen
+from controller.agent.decide.actions import (
+    Action,
+    CreateContainer,
+    KillContainer,
+    PullImage,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+)
+from controller.agent.decide.observation import Desired, ImageView, Observation, Pull, Trouble
+from controller.agent.decide.plan import Plan, plan
+from controller.agent.decide.resolve import container_config
+from controller.agent.observe import Notes
+from controller.api import labels
+from controller.api.instance import ContainerInstance
+from controller.api.reasons import Reason
+from controller.runtime.port import ContainerState, ImageConfig, ImageState, Phase
+from tests.unit.agent.values import IMAGE, NODE, NOW, container, instance_object
+
+CREATED, RUNNING, PAUSED, EXITED = Phase.CREATED, Phase.RUNNING, Phase.PAUSED, Phase.EXITED
+ALIVE = {RUNNING, PAUSED}
+PRESENT = ImageState(IMAGE, "sha256:0", 1, ImageConfig(cmd=("run",)))
+
+
+@dataclass
+class World:
+    """One instance on one node."""
+
+    spec: dict[str, Any] = field(default_factory=lambda: {"containers": [container()], "terminationGracePeriodSeconds": 5})
+    now: float = NOW
+    containers: dict[str, ContainerState] = field(default_factory=dict)
+    image: bool = True
+    up: bool = True
+    deleted: bool = False
+    notes: Notes = field(default_factory=Notes)
+    pull: Pull | None = None
+    failing: dict[str, int] = field(default_factory=lambda: {"create": 0, "start": 0, "pull": 0, "stop": 0})
+    """How many of the next calls of a kind fail; a `stop` that fails is a signal that the process ignores."""
+    down_since: float = 0.0
+    known: tuple[ContainerState, ...] = ()
+    """What was there when the runtime was last seen."""
+    generation: int = 1
+
+    # --- what the agent sees and does
+
+    @property
+    def desired(self) -> Desired:
+        """What is wanted now."""
+        meta = {"generation": self.generation} | ({"deletionTimestamp": "2027-01-15T08:00:00Z"} if self.deleted else {})
+        return Desired(ContainerInstance.model_validate(instance_object(*self.spec["containers"], meta=meta, **self.rest)))
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        """The spec without its containers."""
+        return {k: v for k, v in self.spec.items() if k != "containers"}
+
+    def observe(self) -> Observation:
+        """One moment, as `observe` gives it."""
+        if self.up:
+            self.known = tuple(self.containers.values())
+        self.notes.follow(self.known, {c["name"] for c in self.spec["containers"]})
+        view = ImageView(PRESENT if self.image else None, self.pull)
+        return Observation(
+            containers=self.known,
+            images={IMAGE: view} if self.up else {},
+            troubles=dict(self.notes.troubles),
+            stopping=dict(self.notes.stopping),
+            killed=dict(self.notes.killed),
+            pulled=dict(self.notes.pulled),
+            pulling=dict(self.notes.pulling),
+            remembered=dict(self.notes.remembered),
+            runtime_error="" if self.up else "refused",
+            runtime_down_since=self.down_since,
+        )
+
+    def plan(self) -> Plan:
+        """The plan of this moment."""
+        return plan(self.desired, self.observe(), self.now)
+
+    def round(self) -> Plan:
+        """Observe, plan, act."""
+        decided = self.plan()
+        failed: set[str] = set()
+        made = ""
+        for action in decided.actions:
+            assert self.up, "nothing may be done while the runtime does not answer"
+            match action:
+                case CreateContainer():
+                    made = self.create(action)
+                    failed |= set() if made else {action.container.name}
+                case StartContainer() if action.container not in failed:
+                    self.start(action, action.container_id or made)
+                case _:
+                    self.do(action)
+        if decided.torn_down:
+            self.notes.forget()
+        return decided
+
+    def create(self, action: CreateContainer) -> str:
+        """Make a container, or note that it failed."""
+        if self.fails("create"):
+            self.trouble(action.container.name, action.spec_hash, started=False)
+            return ""
+        config = container_config(self.desired.instance, action, PRESENT, NODE)
+        assert config.id not in self.containers, f"{config.id} is made twice"
+        assert self.image, "a container is made without its image"
+        self.containers[config.id] = ContainerState(config.id, CREATED, config.labels, IMAGE, created_at=self.now)
+        return config.id
+
+    def start(self, action: StartContainer, container_id: str) -> None:
+        """Start a container: the moment at which no other of its name may be alive."""
+        if self.fails("start"):
+            self.trouble(action.container, action.spec_hash, started=True)
+            del self.containers[container_id]
+            return
+        alive = [c.id for c in self.named(action.container) if c.phase in ALIVE]
+        assert not alive, f"{container_id} is started beside {alive}"
+        assert self.containers[container_id].phase is CREATED, "only what was never started is started"
+        self.change(container_id, phase=RUNNING, pid=1, started_at=self.now)
+        self.notes.troubles.pop(action.container, None)
+
+    def do(self, action: Action) -> None:
+        """The simpler actions."""
+        match action:
+            case PullImage():
+                self.notes.pulling[action.container] = action.spec_hash
+                self.pull = Pull(running=True)
+            case StopContainer():
+                self.notes.stopping[action.container_id] = self.now
+                if not self.fails("stop"):
+                    self.end(action.container_id, 143)
+            case KillContainer():
+                self.notes.killed[action.container_id] = self.now
+                self.end(action.container_id, 137)
+            case RemoveContainer():
+                assert self.containers[action.container_id].phase is not RUNNING, "what runs is stopped before it is removed"
+                del self.containers[action.container_id]
+
+    def trouble(self, name: str, spec_hash: str, *, started: bool) -> None:
+        """Note a failed try, as the actor does."""
+        before = self.notes.troubles.get(name)
+        count = before.count + 1 if before is not None and before.spec_hash == spec_hash else 1
+        self.notes.troubles[name] = Trouble(spec_hash, Reason.START_ERROR, "failed", self.now, count, started=started)
+
+    def fails(self, kind: str) -> bool:
+        """Whether this call fails."""
+        self.failing[kind] -= self.failing[kind] > 0
+        return self.failing[kind] > 0
+
+    # --- what happens to it
+
+    def named(self, name: str) -> list[ContainerState]:
+        """The containers of that name."""
+        return [c for c in self.containers.values() if c.labels[labels.CONTAINER] == name]
+
+    def change(self, container_id: str, **fields: Any) -> None:
+        """Change one container."""
+        self.containers[container_id] = replace(self.containers[container_id], **fields)
+
+    def end(self, container_id: str, code: int | None) -> None:
+        """Its process ends."""
+        if container_id in self.containers and self.containers[container_id].phase in ALIVE:
+            self.change(container_id, phase=EXITED, pid=0, exited_at=self.now, exit_code=code)
+
+    def every(self, phases: set[Phase], act: Callable[[ContainerState], None]) -> None:
+        """Do something to every container in one of these phases."""
+        for found in tuple(self.containers.values()):
+            if found.phase in phases:
+                act(found)
+
+    def crash(self, code: int) -> None:
+        """Every process ends by itself."""
+        self.every({RUNNING}, lambda c: self.end(c.id, code))
+
+    def tamper(self) -> None:
+        """Somebody removes every container behind our back."""
+        self.containers.clear()
+
+    def freeze(self) -> None:
+        """Somebody pauses what runs."""
+        self.every({RUNNING}, lambda c: self.change(c.id, phase=PAUSED))
+
+    def reboot(self) -> None:
+        """Processes and the agent are lost; what was on disk stays, and says nothing of how it ended."""
+        self.every({RUNNING, PAUSED}, lambda c: self.change(c.id, phase=EXITED, pid=0, exit_code=None))
+        self.restart_agent()
+        self.up = True
+
+    def restart_agent(self) -> None:
+        """The agent forgets what it had in memory only."""
+        self.notes, self.pull = Notes(), None
+
+    def outage(self) -> None:
+        """The runtime stops answering."""
+        self.down_since = self.now if self.up else self.down_since
+        self.up = False
+
+    def edit(self, **fields: Any) -> None:
+        """The user changes the spec."""
+        self.spec = {**self.spec, **fields}
+        self.generation += 1
+
+    def change_main(self, text: str) -> None:
+        """The user changes the first container."""
+        first, *rest = self.spec["containers"]
+        self.edit(containers=[{**first, "args": [text]}, *rest])
+
+    def with_side(self, there: bool) -> None:  # noqa: FBT001 - an event with one argument
+        """The user adds or takes away a second container."""
+        self.edit(containers=[self.spec["containers"][0], *([container("side")] if there else [])])
+
+    def lose_image(self) -> None:
+        """Somebody removes the image."""
+        self.image = False
+
+    def finish_pull(self) -> None:
+        """The pull that is under way ends."""
+        if self.pull is None or not self.pull.running:
+            return
+        waiting, self.notes.pulling = self.notes.pulling, {}
+        if self.fails("pull"):
+            self.pull = Pull(running=False, reason=Reason.ERR_IMAGE_PULL, retry_at=self.now + 1)
+        else:
+            self.notes.pulled |= waiting
+            self.pull, self.image = None, True
+
+    def settle(self, most: int = 300) -> None:
+        """Let everything be well, and rounds go by, until there is nothing to do and nothing to wait for."""
+        self.up, self.failing = True, dict.fromkeys(self.failing, 0)
+        for _ in range(most):
+            decided = self.round()
+            if decided.actions:
+                continue
+            if self.pull is not None and self.pull.running:
+                self.finish_pull()
+            elif decided.wake_at is None:
+                return
+            else:
+                assert decided.wake_at > self.now, "it wakes at once and does nothing"
+                self.now = decided.wake_at
+        raise AssertionError(f"does not settle: {self.plan()}")
+
+
+def counts(container_state: ContainerState) -> tuple[int, int]:
+    """Its restarts and ends in a row."""
+    return seen.restart_count(container_state), seen.crashes(container_state)
+
+
+__all__ = ["ALIVE", "EXITED", "World", "counts"]
