@@ -1,0 +1,75 @@
+"""When an instance counts: ready, available, outdated, in the wrong place. Pure."""
+
+from typing import Final
+
+from controller.api.workload import UpdateStrategy
+from controller.manager import placement
+from controller.manager.values import Fleet, Instance, Workload
+
+ABSENT_SECONDS: Final = 40.0
+"""How long a node object must be gone before its instances are given up; an agent that lives puts it back meanwhile."""
+
+
+def available_at(workload: Workload, instance: Instance, fleet: Fleet) -> float | None:
+    """When a ready instance becomes, or became, available (ready for `minReadySeconds`); None while it is not ready."""
+    if not instance.is_ready or not fleet.is_ready(instance.node):
+        return None
+    minimum = workload.spec.update.min_ready_seconds
+    return instance.ready_since + minimum if minimum else 0.0
+
+
+def available(workload: Workload, instance: Instance, fleet: Fleet, now: float) -> bool:
+    """Whether the instance is ready, on a node that is heard, and has been so for `minReadySeconds`."""
+    at = available_at(workload, instance, fleet)
+    return at is not None and now >= at
+
+
+def outdated(workload: Workload, instance: Instance) -> bool:
+    """Whether the instance runs another spec than the template's."""
+    return instance.spec_hash != workload.spec_hash
+
+
+def misplaced(workload: Workload, instance: Instance, fleet: Fleet) -> bool:
+    """Whether its node is none of those that the placement names."""
+    node = fleet.nodes.get(instance.node)
+    return node is not None and placement.mismatch(node, workload.spec.placement) is not None
+
+
+def displaced(workload: Workload, instance: Instance, fleet: Fleet, now: float) -> str:
+    """Why the instance must leave its node at once; empty when it may stay."""
+    node = fleet.nodes.get(instance.node)
+    if node is None:
+        since = fleet.absent.get(instance.node, now)
+        return f"node {instance.node} is gone" if now - since >= ABSENT_SECONDS else ""
+    if taint := placement.repels(node, workload.spec.placement, "NoExecute"):
+        return f"node {node.name} {taint.one}"
+    if workload.spec.mode == "Global":
+        reason = placement.mismatch(node, workload.spec.placement)
+        return f"node {node.name} {reason.one}" if reason else ""
+    at = replaced_at(workload, instance, fleet)
+    # When no node at all is heard, it is rather the way to them that is broken, and there is nowhere to go.
+    if at is not None and now >= at and any(n.ready for n in fleet.nodes.values()):
+        return f"node {node.name} is lost"
+    return ""
+
+
+def replaced_at(workload: Workload, instance: Instance, fleet: Fleet) -> float | None:
+    """When the instance is given up because its node is silent or gone; None when it is not going to be.
+
+    A Global instance waits for its node: there is nowhere else to go, and when the node is back it has never stopped.
+    """
+    node, lost = fleet.nodes.get(instance.node), workload.spec.node_lost
+    if node is None:
+        since = fleet.absent.get(instance.node)
+        return since + ABSENT_SECONDS if since is not None else None
+    if node.lost_at is None or lost.policy == "Wait" or workload.spec.mode == "Global":
+        return None
+    return node.lost_at + lost.after_seconds
+
+
+def max_unavailable(update: UpdateStrategy, wanted: int) -> int:
+    """`maxUnavailable` as a number, at least 1; a percentage is rounded down (apps/v1)."""
+    value = update.max_unavailable
+    if isinstance(value, str) and value.endswith("%"):
+        return max(1, wanted * int(value[:-1]) // 100)
+    return max(1, int(value))

@@ -1,0 +1,194 @@
+"""What the API holds, in memory: parsed, indexed, and never older than what this manager has itself been told.
+
+Fed by the informer and by the answers to the manager's own writes. Of two versions of an object the one with the higher
+resourceVersion stays (comparable as numbers since KEP-5504), so an event that was already under way when a write was answered
+does not take the answer back: the next decision never repeats what the last one did.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from controller.manager.heartbeats import SILENCE_SECONDS, Heartbeats
+from controller.manager.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
+
+Object = Mapping[str, Any]
+
+TOMBSTONES: Final = 10_000
+"""Uids of deleted objects that are remembered, so that a late answer does not bring one back."""
+
+
+def version(obj: Object) -> int:
+    """The resourceVersion of an object as a number; 0 when it has none."""
+    text = str(obj["metadata"].get("resourceVersion") or "")
+    return int(text) if text.isdecimal() else 0
+
+
+class _Versions:
+    """Which version of which uid is known, and which uids are gone."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def accept(self, obj: Object) -> bool:
+        uid, new = obj["metadata"]["uid"], version(obj)
+        if uid in self._gone or (new and new <= self._known.get(uid, -1)):
+            return False
+        self._known[uid] = new
+        return True
+
+    def drop(self, uid: str) -> None:
+        self._known.pop(uid, None)
+        self._gone[uid] = None
+        while len(self._gone) > TOMBSTONES:
+            self._gone.popitem(last=False)
+
+
+class Cache:
+    """Workloads, instances and nodes."""
+
+    def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
+        self.workloads: dict[Key, Workload] = {}
+        self.instances: dict[Key, Instance] = {}
+        self.nodes: dict[str, Node] = {}
+        self.heartbeats = Heartbeats(silence_seconds)
+        self._versions = _Versions()
+        self._owned: dict[str, dict[Key, Instance]] = {}
+        self._by_node: dict[str, dict[Key, Instance]] = {}
+        self._reserved: Counter[str] = Counter()
+        self._absent: dict[str, float] = {}
+
+    # --- workloads
+
+    def put_workload(self, obj: Object) -> bool:
+        """Take in a workload; False when it is not news. Raises `pydantic.ValidationError`."""
+        if not self._versions.accept(obj):
+            return False
+        workload = parse_workload(obj)
+        self.workloads[workload.key] = workload
+        return True
+
+    def drop_workload(self, key: Key, uid: str) -> None:
+        """A workload is gone."""
+        self._versions.drop(uid)
+        known = self.workloads.get(key)
+        if known is not None and known.uid == uid:
+            del self.workloads[key]
+
+    # --- instances
+
+    def put_instance(self, obj: Object) -> Instance | None:
+        """Take in an instance; None when it is not news. Raises `pydantic.ValidationError`."""
+        if not self._versions.accept(obj):
+            return None
+        meta = obj["metadata"]
+        before = self.instances.get(Key(meta["namespace"], meta["name"]))
+        instance = parse_instance(obj, before)
+        if before is not None:
+            self._unindex(before)
+        self._index(instance)
+        return instance
+
+    def drop_instance(self, key: Key, uid: str) -> Instance | None:
+        """An instance is gone; what was known of it, if anything was."""
+        self._versions.drop(uid)
+        known = self.instances.get(key)
+        if known is None or known.uid != uid:
+            return None
+        self._unindex(known)
+        return known
+
+    def mark_deleting(self, instance: Instance) -> None:
+        """Its deletion was accepted; the event that says so is under way."""
+        known = self.instances.get(instance.key)
+        if known is not None and known.uid == instance.uid and not known.deleting:
+            self._unindex(known)
+            self._index(replace(known, deleting=True))
+
+    def owned_by(self, uid: str) -> list[Instance]:
+        """The instances with that controlling owner."""
+        return list(self._owned.get(uid, {}).values())
+
+    def on_node(self, node: str) -> list[Instance]:
+        """The instances of a node, whoever made them."""
+        return list(self._by_node.get(node, {}).values())
+
+    def taken(self, workload: Workload) -> "Taken":
+        """The names in the workload's namespace that belong to somebody else."""
+        return Taken(self, workload)
+
+    # --- nodes
+
+    def put_node(self, obj: Object, now: float) -> bool:
+        """Take in a node; False when nothing of it changed that matters here. Raises `pydantic.ValidationError`."""
+        if not self._versions.accept(obj):
+            return False
+        node = parse_node(obj)
+        self._absent.pop(node.name, None)
+        self.heartbeats.expect(node.name, now)
+        if self.nodes.get(node.name) == node:
+            return False
+        self.nodes[node.name] = node
+        return True
+
+    def drop_node(self, name: str, uid: str) -> None:
+        """A node is gone. Its Lease may outlive it, and is judged anew when it comes back."""
+        self._versions.drop(uid)
+        self.nodes.pop(name, None)
+        self.heartbeats.forget(name)
+
+    def reserve(self, nodes: Iterable[str]) -> None:
+        """Count instances that are about to be created, so that concurrent decisions see them."""
+        self._reserved.update(nodes)
+
+    def release(self, nodes: Iterable[str]) -> None:
+        """Those are created, or have failed."""
+        self._reserved.subtract(nodes)
+
+    def fleet(self, mono: float, now: float) -> Fleet:
+        """All nodes at this moment: `mono` by the clock of the heartbeats, `now` in seconds since the epoch."""
+        nodes = {name: self._judged(node, mono, now) for name, node in self.nodes.items()}
+        load = Counter({name: len(there) for name, there in self._by_node.items()})
+        load.update({name: count for name, count in self._reserved.items() if count > 0})
+        return Fleet(nodes, load, self._absences(mono, now))
+
+    def _judged(self, node: Node, mono: float, now: float) -> Node:
+        silent = self.heartbeats.silent_for(node.name, mono)
+        alive = self.heartbeats.alive(node.name, mono)
+        return replace(node, alive=alive, lost_at=None if silent is None else now - silent)
+
+    def _absences(self, mono: float, now: float) -> dict[str, float]:
+        missing = self._by_node.keys() - self.nodes.keys()
+        for name in self._absent.keys() - missing:
+            del self._absent[name]
+        for name in missing:
+            self._absent.setdefault(name, mono)
+        return {name: now - (mono - since) for name, since in self._absent.items()}
+
+    def _index(self, instance: Instance) -> None:
+        self.instances[instance.key] = instance
+        self._by_node.setdefault(instance.node, {})[instance.key] = instance
+        if instance.owner:
+            self._owned.setdefault(instance.owner, {})[instance.key] = instance
+
+    def _unindex(self, instance: Instance) -> None:
+        del self.instances[instance.key]
+        for index, name in ((self._by_node, instance.node), (self._owned, instance.owner or "")):
+            there = index.get(name)
+            if there is not None:
+                there.pop(instance.key, None)
+                if not there:
+                    del index[name]
+
+
+class Taken:
+    """Names that belong to somebody else, looked up in the cache when asked."""
+
+    def __init__(self, cache: Cache, workload: Workload) -> None:
+        self._cache, self._workload = cache, workload
+
+    def __contains__(self, name: object) -> bool:
+        found = self._cache.instances.get(Key(self._workload.key.namespace, str(name)))
+        return found is not None and found.owner != self._workload.uid

@@ -1,0 +1,215 @@
+"""The manager: composition, start and graceful end."""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
+
+from prometheus_client import start_http_server
+
+from controller.api.labels import NODE_LEASE_NAMESPACE
+from controller.kube.client import Client
+from controller.kube.connection import Connection
+from controller.kube.errors import ApiFailure
+from controller.kube.informer import Informer
+from controller.kube.resources import LEASES
+from controller.manager import metrics
+from controller.manager.cache import Cache
+from controller.manager.heartbeats import SILENCE_SECONDS
+from controller.manager.leader import Leader
+from controller.manager.nodes import NodeReconciler
+from controller.manager.operator import NODE, ManagerOperator
+from controller.manager.queue import WorkQueue
+from controller.manager.reconciler import HOLD_SECONDS, NotTaken, Reconciler
+from controller.manager.values import Key
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEAF_CHECK_SECONDS: Final = 30.0
+"""Pause between two looks at whether heartbeats still arrive."""
+
+DEAF_SECONDS: Final = 45.0
+"""Without any renewal arriving for this long, the API server is asked whether there were any."""
+
+
+def _identity() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerSettings:
+    """What the manager can be told."""
+
+    kubeconfig: str | None = None
+    """Path of a kubeconfig file; None for the pod's service account."""
+    metrics_port: int = 0
+    """Port of the Prometheus endpoint on all addresses; 0 for none."""
+    workers: int = 8
+    """Workloads that are reconciled at once."""
+    hold_seconds: float = HOLD_SECONDS
+    """How long a status that only tells of progress is held back."""
+    silence_seconds: float = SILENCE_SECONDS
+    """A node without a heartbeat for this long is not ready; four times the agents' pause between two."""
+    leader_elect: bool = False
+    """Whether several managers may run, of which one works."""
+    leader_lease: str = "moorage-manager"
+    leader_namespace: str = "moorage-system"
+    """Name and namespace of the Lease that they agree by."""
+    identity: str = field(default_factory=_identity)
+    """Name of this manager among them."""
+
+
+async def run(settings: ManagerSettings, stop: asyncio.Event) -> None:
+    """Run until `stop` is set. With leader election, also wait for the lead, and end when it is lost.
+
+    Raises:
+        NoConnection: when no API server is configured.
+        LostLead: when another manager leads; the process should end and start afresh.
+    """
+    connection = await Connection.load(settings.kubeconfig)
+    server = start_http_server(settings.metrics_port) if settings.metrics_port else None
+    client = Client(connection)
+    refresh = asyncio.create_task(connection.keep_fresh(), name="credentials")
+    try:
+        if settings.leader_elect:
+            await _lead(settings, connection, client, stop)
+        else:
+            await _work(settings, connection, client, stop)
+    finally:
+        refresh.cancel()
+        await asyncio.gather(refresh, return_exceptions=True)
+        await client.close()
+        if server is not None:
+            server[0].shutdown()
+            server[0].server_close()
+
+
+class LostLead(Exception):  # noqa: N818 - said to people as it is
+    """This manager led, and does not any more."""
+
+
+async def _lead(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event) -> None:
+    leader = Leader(client, settings.leader_lease, settings.leader_namespace, settings.identity)
+    if not await _unless(stop, leader.acquire()):
+        return  # stopped before it led
+    metrics.LEADER.set(1)
+    lost = asyncio.Event()
+    both = asyncio.Event()
+
+    async def keep() -> None:
+        await leader.keep()
+        lost.set()
+        both.set()
+
+    async def stopped() -> None:
+        await stop.wait()
+        both.set()
+
+    tasks = [asyncio.create_task(keep(), name="leader"), asyncio.create_task(stopped(), name="stop")]
+    try:
+        await _work(settings, connection, client, both)
+    finally:
+        metrics.LEADER.set(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not lost.is_set():
+            await leader.release()
+    if lost.is_set() and not stop.is_set():
+        raise LostLead("another manager leads, or the API server could not be asked in time")
+
+
+async def _work(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event) -> None:
+    cache = Cache(settings.silence_seconds)
+    reconciler, nodes = Reconciler(client, cache, settings.hold_seconds), NodeReconciler(client, cache)
+
+    async def handle(key: Key) -> float | None:
+        kind = "node" if key.namespace == NODE else "workload"
+        metrics.RECONCILES.labels(kind).inc()
+        metrics.WAITING.set(len(queue))
+        with metrics.FAILURES.labels(kind).count_exceptions(), metrics.SECONDS.time():
+            if key.namespace != NODE:
+                return await reconciler.reconcile(key)
+            changed, again = await nodes.reconcile(key.name)
+            if changed:
+                operator.wake_all()
+            return again
+
+    queue = WorkQueue(handle, expected=(ApiFailure, NotTaken), workers=settings.workers)
+    operator = ManagerOperator(cache, queue, reconciler, nodes)
+    informer = await _unless(stop, _fill(operator, connection, client))
+    if informer is None:
+        return
+    await informer.start()
+    known = len(cache.workloads), len(cache.instances), len(cache.nodes)
+    log.info("manager runs: %d workloads, %d instances, %d nodes", *known)
+    tasks = [
+        asyncio.create_task(queue.run(), name="queue"),
+        asyncio.create_task(_listen(operator, informer, client), name="liveness"),
+        asyncio.create_task(stop.wait(), name="stop"),
+    ]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await informer.stop()
+
+
+async def _fill(operator: ManagerOperator, connection: Connection, client: Client) -> Informer:
+    """Fill the cache; the API server, or the definitions, may come later than the manager."""
+    while True:
+        try:
+            return await operator.fill(connection, client)
+        except ApiFailure as exc:
+            log.warning("waiting for the API server: %s", exc)
+            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+
+
+async def _listen(operator: ManagerOperator, informer: Informer, client: Client) -> None:
+    """Restart a watch that has gone deaf: heartbeats are renewed every few seconds, and must arrive here."""
+    while True:
+        await asyncio.sleep(DEAF_CHECK_SECONDS)
+        silent = time.monotonic() - operator.renewed_at
+        if silent < DEAF_SECONDS:
+            continue
+        try:
+            leases = await client.list(LEASES, NODE_LEASE_NAMESPACE)
+        except ApiFailure as exc:
+            log.debug("liveness: %s", exc)
+            continue
+        heard_until = time.time() - silent
+        if any(_renewed(lease) > heard_until + DEAF_CHECK_SECONDS for lease in leases):
+            log.warning("heartbeats are renewed but have not arrived for %.0f s: watching anew", silent)
+            metrics.RESTARTS.inc()
+            operator.renewed_at = time.monotonic()
+            informer.restart()
+
+
+def _renewed(lease: dict[str, object]) -> float:
+    spec = lease.get("spec")
+    text = spec.get("renewTime") if isinstance(spec, dict) else None
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """The result of some work, or None when `stop` is set before there is one."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for each in (task, stopped):
+            each.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)
