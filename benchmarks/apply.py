@@ -1,0 +1,139 @@
+"""`kubectl apply` of N workloads until all are Ready, their deletion, and the floor of both."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import workloads
+from benchmarks.audit import Request, count_writes, failed_writes
+from benchmarks.bed import QUIET_SECONDS, SETTLE_SECONDS, Bed
+from benchmarks.metrics import Figures
+from benchmarks.progress import note
+from benchmarks.usage import spent
+from benchmarks.watch import is_gone, is_ready
+from tools.progress import ToolError
+
+READY_SECONDS = 120.0
+GONE_SECONDS = 120.0
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one apply took."""
+
+    names: Sequence[str]
+    manifest: Path
+    ready_seconds: float
+    kubectl_seconds: float
+    cores_busy: float
+    cpu: dict[str, float]
+    """Seconds until all was quiet, by process."""
+    requests: Sequence[Request]
+    """All that the API server answered until then."""
+
+
+def apply(bed: Bed, prefix: str, count: int, *, sample: bool = False) -> Applied:
+    """Apply workloads and wait until they are Ready, then until nobody writes any more.
+
+    Args:
+        bed: where.
+        prefix: beginning of the workloads' names.
+        count: number of workloads.
+        sample: let the processes that run under the sampler take samples meanwhile.
+    """
+    names = workloads.names(prefix, count)
+    manifest = workloads.write(bed.state / f"{prefix}.yaml", names, bed.image)
+    bed.settle()
+    audit = bed.audit()
+    with bed.workloads() as watch, bed.sampling() if sample else nullcontext():
+        ready = watch.expect(names, is_ready)
+        before = bed.usage.look()
+        begun = time.monotonic()
+        bed.plane.kubectl("apply", "--filename", manifest, timeout=READY_SECONDS)
+        applied = time.monotonic()
+        at = ready.wait(READY_SECONDS)
+        used = sum(spent(before, bed.usage.look()).values())
+        audit.wait_quiet(QUIET_SECONDS, SETTLE_SECONDS)
+        cpu = spent(before, bed.usage.look())
+    took = at - begun
+    return Applied(names, manifest, took, applied - begun, used / took, cpu, tuple(audit.requests))
+
+
+def delete(bed: Bed, applied: Applied) -> float:
+    """Delete what was applied; returns the seconds until its instances and all containers are gone."""
+    with bed.instances() as watch:
+        gone = watch.expect(watch.objects(), is_gone)
+        begun = time.monotonic()
+        bed.plane.kubectl("delete", "--wait=false", "--filename", applied.manifest, timeout=GONE_SECONDS)
+        at = gone.wait(GONE_SECONDS)
+        while left := bed.containers():
+            if time.monotonic() > begun + GONE_SECONDS:
+                raise ToolError(f"containers are left although their instances are gone: {', '.join(left[:5])}")
+            time.sleep(POLL_SECONDS)
+            at = time.monotonic()
+    return at - begun
+
+
+def measure(bed: Bed, figures: Figures, count: int, rounds: int, *, details: bool, deletion: bool) -> None:
+    """Apply, delete and the floor, in turns.
+
+    Args:
+        bed: where.
+        figures: take the samples.
+        count: number of workloads.
+        rounds: how many times.
+        details: also CPU, API requests and the floor with the product's OCI spec.
+        deletion: also the time that the deletion takes, and its floor.
+    """
+    for number in range(rounds):
+        applied = apply(bed, f"apply-{count}-{number}", count, sample=details)
+        deleted = delete(bed, applied)
+        ids = workloads.names(f"floor-{count}-{number}", count)
+        bed.settle()
+        started = bed.floor.start(ids)
+        removed = bed.floor.remove(ids)
+        note(
+            f"{count}, round {number + 1} of {rounds}: ready in {applied.ready_seconds:.2f} s "
+            f"(kubectl {applied.kubectl_seconds:.2f} s), floor {started:.2f} s, "
+            f"deleted in {deleted:.2f} s, floor {removed:.2f} s"
+        )
+        figures.add(f"apply_ready_{count}_seconds", "s", applied.ready_seconds)
+        figures.add(f"kubectl_apply_{count}_seconds", "s", applied.kubectl_seconds)
+        figures.add(f"floor_{count}_seconds", "s", started)
+        figures.add(f"apply_ready_{count}_ratio_to_floor", "x", applied.ready_seconds / started)
+        if deletion:
+            figures.add(f"delete_{count}_seconds", "s", deleted)
+            figures.add(f"floor_delete_{count}_seconds", "s", removed)
+        if details:
+            _product_spec_floor(bed, figures, count, number)
+            _add_details(figures, applied, count)
+
+
+def _product_spec_floor(bed: Bed, figures: Figures, count: int, number: int) -> None:
+    ids = workloads.names(f"spec-{count}-{number}", count)
+    figures.add(f"floor_{count}_product_spec_seconds", "s", bed.floor.start(ids, product_spec=True))
+    bed.floor.remove(ids)
+
+
+def _add_details(figures: Figures, applied: Applied, count: int) -> None:
+    writes = count_writes(applied.requests)
+    figures.add("api_writes_per_instance", "writes", writes.total() / count)
+    for (verb, resource), times in sorted(writes.items()):
+        name = f"api_writes_{verb}_{resource.replace('/', '_')}_per_instance"
+        figures.add(name, "writes", times / count)
+    reads = sum(1 for request in applied.requests if request.read)
+    figures.add("api_reads_per_instance", "reads", reads / count)
+    for process, seconds in applied.cpu.items():
+        figures.add(f"cpu_{count}_{process}_seconds", "s", seconds)
+    figures.add(f"cores_busy_{count}", "cores", applied.cores_busy)
+    note(f"    writes: {_shown(writes)}; refused: {_shown(failed_writes(applied.requests)) or 'none'}")
+
+
+def _shown(counted: Counter[tuple[str, str]] | Counter[tuple[str, str, int]]) -> str:
+    return ", ".join(f"{times} {' '.join(map(str, what))}" for what, times in sorted(counted.items()))

@@ -1,0 +1,212 @@
+"""The test bed: real components, with one manager and one agent, in a state folder that vanishes afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks import floor, sampler
+from benchmarks.audit import AuditLog
+from benchmarks.floor import Floor
+from benchmarks.progress import note
+from benchmarks.usage import Usage
+from benchmarks.watch import Watch
+from controller.api.labels import NODE_LEASE_NAMESPACE
+from controller.kube.resources import INSTANCES, WORKLOADS, Resource
+from tools.images import all_images, push
+from tools.lab import Containerd, ControlPlane, Process, Registry, ToolError, claim, down, guardian
+from tools.lab.process import ROOT, make_state, reap
+
+NAMESPACE = "moorage"
+"""Moorage's own namespace in containerd."""
+
+IMAGE = "busybox:1"
+NODE_SECONDS = 30.0
+QUIET_SECONDS = 2.5
+"""Longer than events are gathered before they are written, so that quiet means that all is written."""
+SETTLE_SECONDS = 60.0
+HALVES = ("manager", "agent")
+
+
+class Bed:
+    """Everything that takes part, started at the beginning of the block and removed at its end."""
+
+    def __init__(self, state: Path, *, profile: Mapping[str, Path], keep: bool = False) -> None:
+        """Prepare all processes.
+
+        Args:
+            state: the folder for everything that they keep.
+            profile: which of manager and agent run under the sampler, and where each one's profile goes.
+            keep: leave everything running at the end.
+        """
+        self.state = make_state(state)
+        self._keep = keep
+        self._sampled = tuple(profile)
+        self.node = f"bench{os.getpid()}"
+        self.registry = Registry(self.state / "registry")
+        self.containerd = Containerd(self.state / "containerd")
+        self.plane = ControlPlane(self.state / "control-plane", audit=True, crds=[ROOT / "crds"])
+        self.image = f"{self.registry.host}/{IMAGE}"
+        self.halves = {half: self._half(half, profile.get(half)) for half in HALVES}
+        self.floor = Floor(self.containerd.address, _chain_id(), self.state / "floor-logs")
+        self.usage = Usage(
+            {
+                "agent": lambda: self.halves["agent"].pid,
+                "manager": lambda: self.halves["manager"].pid,
+                "apiserver": lambda: self.plane.apiserver.pid,
+                "etcd": lambda: self.plane.etcd.pid,
+                "controller_manager": lambda: self.plane.controller_manager.pid,
+                "containerd": lambda: self.containerd.process.pid,
+            },
+            self.containerd.address,
+        )
+
+    def __enter__(self) -> Self:
+        if not self._keep:
+            guardian.watch(self.state)
+        try:
+            self._start()
+        except BaseException:
+            if not self._keep:
+                self._end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._keep:
+            note(f"everything keeps running, with KUBECONFIG={self.plane.kubeconfig}")
+            note(f"to end it: {sys.executable} -m tools.lab down --state {self.state}")
+            return
+        self._end()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Manager and agent."""
+        return {half: process.pid for half, process in self.halves.items()}
+
+    def audit(self) -> AuditLog:
+        """The API server's audit log from now on."""
+        return AuditLog(self.plane.audit_log)
+
+    def workloads(self) -> Watch:
+        """A watch of the workloads."""
+        return self._watch(WORKLOADS)
+
+    def instances(self) -> Watch:
+        """A watch of the instances."""
+        return self._watch(INSTANCES)
+
+    def containers(self) -> list[str]:
+        """Ids of all containers and tasks in Moorage's namespace of containerd."""
+        ctr = self.containerd.ctr
+        containers = ctr("containers", "list", "--quiet", namespace=NAMESPACE).stdout.split()
+        return sorted({*containers, *self.tasks()})
+
+    def tasks(self) -> dict[str, int]:
+        """Pids of all processes in Moorage's namespace of containerd, by id of their container."""
+        lines = self.containerd.ctr("tasks", "list", namespace=NAMESPACE).stdout.splitlines()[1:]
+        return {fields[0]: int(fields[1]) for line in lines if len(fields := line.split()) >= 2}
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Let the processes that run under the sampler take samples as long as the block lasts."""
+        pids = [self.halves[half].pid for half in self._sampled]
+        for pid in pids:
+            os.kill(pid, sampler.BEGIN)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, sampler.END)
+
+    def settle(self) -> None:
+        """Wait until nobody of Moorage writes to the API server any more.
+
+        Raises:
+            ToolError: when that does not come, or manager or agent has ended.
+        """
+        self.audit().wait_quiet(QUIET_SECONDS, SETTLE_SECONDS)
+        for half in self.halves.values():
+            if not half.running:
+                raise ToolError(f"the {half.name} has ended; {half.log} ends with:\n{half.tail()}")
+
+    def _start(self) -> None:
+        for name, component in (("registry", self.registry), ("containerd", self.containerd), ("control plane", self.plane)):
+            note(f"start {name}")
+            component.start()
+        push(self.registry.host, [image for image in all_images() if f"{image.name}:{image.tag}" == IMAGE])
+        for namespace in (NAMESPACE, floor.NAMESPACE):
+            self.containerd.ctr("images", "pull", "--plain-http", self.image, namespace=namespace, timeout=60)
+        (self.state / "floor-logs").mkdir()
+        for cgroup in (f"/moorage/{self.node}", floor.CGROUP):
+            claim(self.state, "cgroup", cgroup)
+        note("start manager and agent")
+        self.plane.kubectl("create", "namespace", NODE_LEASE_NAMESPACE)
+        for half in self.halves.values():
+            half.start()
+        self.halves["agent"].wait_ready(self._node_ready, NODE_SECONDS)
+        self.settle()
+
+    def _end(self) -> None:
+        note("remove everything")
+        left = down(self.state)
+        reap()
+        guardian.release(self.state)
+        if left:
+            raise ToolError(f"left behind by {self.state}:\n" + "\n".join(left.describe()))
+
+    def _half(self, half: str, profile: Path | None) -> Process:
+        options: list[str | Path] = ["--kubeconfig", self.plane.kubeconfig]
+        if half == "agent":
+            options += ["--containerd", self.containerd.address, "--node-name", self.node]
+            options += ["--state-dir", self.state / "agent", "--log-dir", self.state / "agent-logs"]
+        start: Sequence[str | Path] = [Path(sys.executable).parent / "moorage"]
+        if profile is not None:
+            start = [sys.executable, "-m", "benchmarks.sampler", profile]
+        return Process(half, [*start, half, *options], self.state, env={"PYTHONPATH": str(ROOT)})
+
+    def _watch(self, resource: Resource) -> Watch:
+        return Watch(self.plane.url, self.plane.token, self.plane.ca, resource.path())
+
+    def _node_ready(self) -> bool:
+        path = '{.status.conditions[?(@.type=="Ready")].status}'
+        done = self.plane.kubectl("get", f"rn/{self.node}", "--output", f"jsonpath={path}", check=False)
+        return done.stdout.strip() == "True"
+
+    def environment(self) -> dict[str, str | int | float]:
+        """What a reader of the figures should know of the machine and the components."""
+        uname = os.uname()
+        return {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "cores": os.cpu_count() or 0,
+            "machine": uname.machine,
+            "kernel": uname.release,
+            "python": sys.version.split()[0],
+            "load_average": os.getloadavg()[0],
+            "containerd": _version(self.containerd.ctr("--version").stdout),
+            "kubernetes": _version(self.plane.kubectl("version", "--client").stdout.splitlines()[0]),
+            "commit": _commit(),
+        }
+
+
+def _chain_id() -> str:
+    """The snapshot that the image's only layer is unpacked to (OCI image spec, config.md#layer-chainid)."""
+    image = next(image for image in all_images() if f"{image.name}:{image.tag}" == IMAGE)
+    (layer,) = image.layers
+    return layer.diff_id
+
+
+def _version(text: str) -> str:
+    return next((word for word in text.split() if word.lstrip("v")[:1].isdigit()), text.strip())
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -1,0 +1,64 @@
+"""Options that several commands share, each with its environment variable and one text of help."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from controller.runtime.port import Runtime
+
+DEFAULT_CONTAINERD: Final = "/run/containerd/containerd.sock"
+DEFAULT_STATE_DIR: Final = Path("/var/lib/moorage")
+DEFAULT_LOG_DIR: Final = Path("/var/log/moorage")
+
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option(envvar="KUBECONFIG", help="Path of a kubeconfig file. Without it: the pod's service account.", metavar="FILE"),
+]
+Containerd = Annotated[
+    str,
+    typer.Option(envvar="MOORAGE_CONTAINERD", help="Socket of containerd (2.0 or newer).", metavar="SOCKET"),
+]
+NodeName = Annotated[
+    str,
+    typer.Option(envvar="NODE_NAME", help="Name of this node. Default: the host name.", metavar="NAME", show_default=False),
+]
+StateDir = Annotated[
+    Path,
+    typer.Option(envvar="MOORAGE_STATE_DIR", help="Where the node's desired instances are kept.", metavar="DIR"),
+]
+LogDir = Annotated[
+    Path,
+    typer.Option(envvar="MOORAGE_LOG_DIR", help="Where the output of containers goes.", metavar="DIR"),
+]
+MetricsPort = Annotated[
+    int,
+    typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this port; 0: do not.", metavar="PORT"),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")]
+Instance = Annotated[
+    str,
+    typer.Argument(help="The instance: namespace/name, its name, or the beginning of its name or uid.", metavar="INSTANCE"),
+]
+ContainerName = Annotated[
+    str,
+    typer.Option("--container", "-c", help="Its container. Default: the first.", metavar="NAME", show_default=False),
+]
+
+
+def open_runtime(context: typer.Context, address: str) -> "Runtime":
+    """The runtime that a command talks to: containerd, unless the caller of the command tree has handed in a maker (`obj`)."""
+    make: Callable[[str], Runtime] | None = context.obj
+    if make is None:
+        from controller.runtime.containerd.runtime import ContainerdRuntime
+
+        make = ContainerdRuntime
+    return make(address)
+
+
+def default_node_name() -> str:
+    """The host name in lower case, as Kubernetes wants names."""
+    return socket.gethostname().lower()

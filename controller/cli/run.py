@@ -1,0 +1,176 @@
+"""`moorage agent`, `moorage manager` and `moorage up`: the long-running halves."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controller.cli.errors import CommandError
+from controller.cli.options import (
+    DEFAULT_CONTAINERD,
+    DEFAULT_LOG_DIR,
+    DEFAULT_STATE_DIR,
+    Containerd,
+    Kubeconfig,
+    LogDir,
+    MetricsPort,
+    NodeName,
+    StateDir,
+    Verbose,
+    default_node_name,
+)
+from controller.runtime.port import RuntimeFailure
+
+if TYPE_CHECKING:
+    from controller.agent.agent import AgentSettings
+
+Half = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""One half of Moorage: runs until the event is set."""
+
+
+def agent(
+    kubeconfig: Kubeconfig = None,
+    containerd: Containerd = DEFAULT_CONTAINERD,
+    node_name: NodeName = "",
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    log_dir: LogDir = DEFAULT_LOG_DIR,
+    metrics_port: MetricsPort = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Run the node half: make this node hold what its instances ask for.
+
+    Needs root and a containerd. Containers go on when it ends, and are adopted when it starts again.
+    """
+    settings = _agent_settings(node_name, state_dir, log_dir)
+    _run([_agent_half(settings, containerd, kubeconfig)], metrics_port, verbose=verbose)
+
+
+def manager(
+    kubeconfig: Kubeconfig = None,
+    leader_elect: Annotated[bool, typer.Option(help="Let one of several managers work, elected by a Lease.")] = False,
+    metrics_port: MetricsPort = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Run the cluster half: turn workloads into instances, and their status into the workloads'."""
+    _run([_manager_half(kubeconfig, leader_elect=leader_elect)], metrics_port, verbose=verbose)
+
+
+def up(
+    kubeconfig: Kubeconfig = None,
+    containerd: Containerd = DEFAULT_CONTAINERD,
+    node_name: NodeName = "",
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    log_dir: LogDir = DEFAULT_LOG_DIR,
+    metrics_port: MetricsPort = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Run both halves in one process: a one-node installation."""
+    settings = _agent_settings(node_name, state_dir, log_dir)
+    halves = [_agent_half(settings, containerd, kubeconfig), _manager_half(kubeconfig, leader_elect=False)]
+    _run(halves, metrics_port, verbose=verbose)
+
+
+def _agent_settings(node_name: str, state_dir: Path, log_dir: Path) -> "AgentSettings":
+    from controller.agent.agent import AgentSettings
+
+    return AgentSettings(node_name=node_name or default_node_name(), state_dir=state_dir, log_dir=log_dir)
+
+
+def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None) -> Half:
+    async def half(stop: asyncio.Event) -> None:
+        from controller.agent.agent import Agent, AgentError, sole_agent
+        from controller.kube.connection import Connection, NoConnection
+        from controller.runtime.containerd.runtime import ContainerdRuntime
+
+        try:
+            connection = await Connection.load(kubeconfig)
+            with sole_agent(settings.state_dir):
+                runtime = ContainerdRuntime(address)
+                try:
+                    await Agent(settings, runtime, connection, runtime_name="containerd").run(stop)
+                finally:
+                    await runtime.close()
+        except (AgentError, NoConnection, RuntimeFailure) as exc:
+            raise CommandError(str(exc)) from exc
+
+    return half
+
+
+def _manager_half(kubeconfig: str | None, *, leader_elect: bool) -> Half:
+    async def half(stop: asyncio.Event) -> None:
+        from controller.kube.connection import NoConnection
+        from controller.manager.manager import LostLead, ManagerSettings, run
+
+        try:
+            await run(ManagerSettings(kubeconfig=kubeconfig, leader_elect=leader_elect), stop)
+        except (LostLead, NoConnection) as exc:
+            raise CommandError(str(exc)) from exc
+
+    return half
+
+
+def _run(halves: list[Half], metrics_port: int, *, verbose: bool) -> None:
+    _log_to_stderr(verbose=verbose)
+    if metrics_port:
+        _serve_metrics(metrics_port)
+    try:
+        asyncio.run(_until_stopped(halves))
+    except* CommandError as group:
+        for message in dict.fromkeys(map(str, group.exceptions)):
+            typer.echo(f"moorage: {message}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _until_stopped(halves: list[Half]) -> None:
+    """Run the halves until SIGTERM or SIGINT; a second signal does not wait for their orderly end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def stopping() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, stopping)
+
+    async def whole(half: Half) -> None:
+        try:
+            await half(stop)
+        finally:
+            stop.set()  # one half never goes on without the other
+
+    async with asyncio.TaskGroup() as group:
+        for half in halves:
+            group.create_task(whole(half))
+
+
+def _serve_metrics(port: int) -> None:
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(port)
+    except OSError as exc:
+        typer.echo(f"moorage: metrics cannot be served on port {port}: {exc.strerror}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    for name, level in (
+        ("kopf", logging.WARNING),
+        ("kopf._core.reactor.running", logging.ERROR),
+        ("grpc", logging.WARNING),
+        ("asyncio", logging.WARNING),
+    ):
+        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,35 @@
+"""Real components for the tests that need them; each is started once for all, when the first test asks for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.images import all_images, push
+from tools.lab import Containerd, ControlPlane, Registry
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with our kinds installed."""
+    state = tmp_path_factory.mktemp("plane")
+    with ControlPlane(state / "s", audit=True, crds=[ROOT / "crds"]) as found:
+        found.kubectl("create", "namespace", "moorage-node-lease")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that holds the test images."""
+    with Registry(tmp_path_factory.mktemp("registry") / "s") as found:
+        push(found.host, all_images())
+        yield found
+
+
+@pytest.fixture(scope="session")
+def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    """A containerd."""
+    with Containerd(tmp_path_factory.mktemp("containerd") / "s") as found:
+        yield found

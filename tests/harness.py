@@ -1,0 +1,187 @@
+"""What tests of the whole product share: a one-node installation on real components, and a way to wait for what happens.
+
+Waiting is done on watches of the API server, so that a test goes on the moment that something is true, and never sleeps.
+"""
+
+import json
+import ssl
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.lab import Containerd, ControlPlane, Process, Registry
+
+Object = dict[str, Any]
+Objects = Mapping[str, Object]
+
+MOORAGE = Path(sys.executable).with_name("moorage")
+GROUP = "/apis/moorage.dev/v1alpha1"
+NAMESPACE = "moorage"
+"""Moorage's own namespace of containerd."""
+
+
+class Watcher:
+    """Reads and watches the API server as its admin."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._tls = ssl.create_default_context(cafile=str(plane.ca))
+
+    def get(self, path: str, timeout: float = 15.0) -> Object:
+        """One object or list."""
+        with self._open(path, timeout) as answer:
+            found: Object = json.load(answer)
+            return found
+
+    def objects(self, path: str) -> dict[str, Object]:
+        """The objects of a collection, by name."""
+        return {item["metadata"]["name"]: item for item in self.get(path)["items"]}
+
+    def until(self, path: str, true: Callable[[Objects], bool], seconds: float = 30.0) -> Objects:
+        """Watch a collection until something is true of all its objects by name; what it was then.
+
+        Raises:
+            AssertionError: with the objects' statuses, when that does not come true in time.
+        """
+        deadline = time.monotonic() + seconds
+        found: dict[str, Object] = {}
+        listed = self.get(path)
+        found.update({item["metadata"]["name"]: item for item in listed["items"]})
+        version = listed["metadata"]["resourceVersion"]
+        if true(found):
+            return found
+        for event in self._events(path, version, deadline):
+            name = event["object"]["metadata"]["name"]
+            if event["type"] == "DELETED":
+                found.pop(name, None)
+            elif event["type"] in {"ADDED", "MODIFIED"}:
+                found[name] = event["object"]
+            if true(found):
+                return found
+        shown = json.dumps({name: obj.get("status") for name, obj in found.items()}, indent=1)
+        raise AssertionError(f"not true within {seconds:g} s at {path}: {shown}")
+
+    def _events(self, path: str, version: str, deadline: float) -> Iterator[Object]:
+        while (left := deadline - time.monotonic()) > 0:
+            query = f"watch=1&resourceVersion={version}&timeoutSeconds={max(int(left) + 1, 1)}"
+            try:
+                with self._open(f"{path}?{query}", left) as stream:
+                    for line in stream:
+                        event: Object = json.loads(line)
+                        version = event["object"]["metadata"].get("resourceVersion", version)
+                        yield event
+            except TimeoutError:
+                return
+
+    def _open(self, path: str, timeout: float) -> Any:
+        request = urllib.request.Request(self._plane.url + path, headers={"Authorization": f"Bearer {self._plane.token}"})
+        return urllib.request.urlopen(request, timeout=timeout, context=self._tls)
+
+
+class Site:
+    """A one-node installation: manager and agent as processes of their own on real components."""
+
+    def __init__(self, plane: ControlPlane, containerd: Containerd, registry: Registry, state: Path, node: str) -> None:
+        self.plane, self.containerd, self.registry, self.node = plane, containerd, registry, node
+        self.state = state
+        self.api = Watcher(plane)
+        common = ["--kubeconfig", str(plane.kubeconfig)]
+        own = ["--containerd", containerd.address, "--node-name", node, *self.dirs]
+        self.manager = Process("manager", [MOORAGE, "manager", *common], state)
+        self.agent = Process("agent", [MOORAGE, "agent", *common, *own], state)
+
+    @property
+    def dirs(self) -> list[str]:
+        """Options that name the agent's folders."""
+        return ["--state-dir", str(self.state / "agent"), "--log-dir", str(self.state / "containers")]
+
+    def start(self) -> None:
+        """Start both halves and wait until the node is Ready."""
+        self.manager.start()
+        self.agent.start()
+        self.api.until(f"{GROUP}/runtimenodes", lambda nodes: self.node in nodes and ready(nodes[self.node]))
+
+    def stop(self) -> None:
+        """Delete every workload and instance, see that nothing is left on the node, and stop both halves."""
+        try:
+            self.agent.start()
+            self.manager.start()
+            for kind in ("containerworkloads", "containerinstances"):
+                self.plane.kubectl("delete", kind, "--all", "--all-namespaces", "--wait=false")
+            self.api.until(f"{GROUP}/containerinstances", lambda found: not found, 60)
+            assert self.containers() == {}, "containers are left in containerd"
+            assert self.leftovers() == []
+        finally:
+            self.agent.stop()
+            self.manager.stop()
+            self.plane.kubectl("delete", "runtimenodes", "--all", "--wait=false", check=False)
+            self.plane.kubectl("delete", "leases", "--all", "-n", "moorage-node-lease", check=False)
+
+    def apply(self, *objects: Object) -> None:
+        """`kubectl apply` of some objects in one file."""
+        self.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def instances(self, true: Callable[[Objects], bool] = lambda _: True, seconds: float = 30.0) -> Objects:
+        """The instances of the default namespace, once something is true of them."""
+        return self.api.until(f"{GROUP}/namespaces/default/containerinstances", true, seconds)
+
+    def workloads(self, true: Callable[[Objects], bool] = lambda _: True, seconds: float = 30.0) -> Objects:
+        """The workloads of the default namespace, once something is true of them."""
+        return self.api.until(f"{GROUP}/namespaces/default/containerworkloads", true, seconds)
+
+    def containers(self) -> dict[str, int]:
+        """Pid by id of every container of ours that has a task."""
+        lines = self.containerd.ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
+        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[2] == "RUNNING"}
+
+    def leftovers(self) -> list[str]:
+        """Everything of ours that containerd still holds, in words."""
+        left = []
+        for what in ("containers", "tasks", "snapshots", "leases"):
+            for line in self.containerd.ctr(what, "ls", "-q" if what != "snapshots" else "", namespace=NAMESPACE).stdout.split(
+                "\n"
+            ):
+                if line.strip() and not (what == "snapshots" and ("KIND" in line or "Committed" in line)):
+                    left.append(f"{what}: {line}")
+        return left
+
+
+def workload(name: str, registry: Registry, **changes: Any) -> Object:
+    """A ContainerWorkload with one container that sleeps; `changes` go into its spec (or `template.spec`: see below)."""
+    container = {"name": "main", "image": f"{registry.host}/busybox:1", "command": ["sleep", "1000000"]}
+    container |= changes.pop("container", {})
+    instance = {"hostNetwork": True, "containers": [container], "terminationGracePeriodSeconds": 1}
+    instance |= changes.pop("instance", {})
+    return {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerWorkload",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"template": {"spec": instance}, **changes},
+    }
+
+
+def condition(obj: Object, kind: str) -> Object:
+    """A condition of an object; empty when it is not there."""
+    found = obj.get("status", {}).get("conditions", [])
+    return next((c for c in found if c["type"] == kind), {})
+
+
+def ready(obj: Object) -> bool:
+    """Whether an object is Ready for its present generation."""
+    status = obj.get("status", {})
+    return condition(obj, "Ready").get("status") == "True" and status.get("observedGeneration") == obj["metadata"]["generation"]
+
+
+def reason(obj: Object) -> str:
+    """The reason of the Ready condition."""
+    return str(condition(obj, "Ready").get("reason", ""))
+
+
+def message(obj: Object) -> str:
+    """The message of the Ready condition."""
+    return str(condition(obj, "Ready").get("message", ""))

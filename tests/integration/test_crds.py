@@ -1,0 +1,418 @@
+"""The definitions on a real API server: what it takes, what it refuses and in which words, and what it fills in."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.harness import GROUP, Watcher
+from tools.lab import ControlPlane
+
+Object = dict[str, Any]
+CONTAINER = "spec.template.spec.containers.0"
+
+
+def workload(**changes: Any) -> Object:
+    """A valid workload with changes by path, such as `{"spec.replicas": 3}`; None removes a field."""
+    return changed(
+        {
+            "apiVersion": "moorage.dev/v1alpha1",
+            "kind": "ContainerWorkload",
+            "metadata": {"name": "web"},
+            "spec": {"template": {"spec": {"hostNetwork": True, "containers": [{"name": "web", "image": "web:1"}]}}},
+        },
+        changes,
+    )
+
+
+def instance(**changes: Any) -> Object:
+    """A valid instance with changes by path."""
+    return changed(
+        {
+            "apiVersion": "moorage.dev/v1alpha1",
+            "kind": "ContainerInstance",
+            "metadata": {"name": "one"},
+            "spec": {"nodeName": "node1", "hostNetwork": True, "containers": [{"name": "web", "image": "web:1"}]},
+        },
+        changes,
+    )
+
+
+def changed(obj: Object, changes: dict[str, Any]) -> Object:
+    """The object with the values at these paths."""
+    out = copy.deepcopy(obj)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        at: Any = out
+        for step in parents:
+            at = at[int(step)] if isinstance(at, list) else at.setdefault(step, {})
+        if value is None:
+            del at[last]
+        else:
+            at[last] = value
+    return out
+
+
+@pytest.fixture
+def namespace(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"crds-{abs(hash(request.node.name)) % 10**8}"
+    plane.kubectl("create", "namespace", name)
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_the_definitions_are_accepted_as_they_are(plane: ControlPlane) -> None:
+    """Established, names accepted, structural; and applying them again changes nothing."""
+    api = Watcher(plane)
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    before = api.objects(path)
+    assert len(before) == 3
+    for crd in before.values():
+        conditions = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
+        assert conditions["Established"] == "True"
+        assert conditions["NamesAccepted"] == "True"
+        assert "NonStructuralSchema" not in conditions
+    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    after = api.objects(path)
+    assert {n: c["metadata"]["resourceVersion"] for n, c in after.items()} == {
+        n: c["metadata"]["resourceVersion"] for n, c in before.items()
+    }
+
+
+ODD = {f"{CONTAINER}.{key}": value for key, value in {"resources.limits.cpu": "lots"}.items()}
+TWO_PORTS = [{"containerPort": 80, "name": "http"}, {"containerPort": 81, "name": "http"}]
+SAME_PORT = [{"containerPort": 80}, {"containerPort": 80}]
+TWICE = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+TWINS = [{"name": "web", "image": "a"}, {"name": "web", "image": "b"}]
+
+BAD: dict[str, tuple[Object, str, str]] = {
+    "an unknown field": (workload(**{"spec.replica": 2}), "spec.replica", "unknown field"),
+    "an unknown field deep inside": (
+        workload(**{f"{CONTAINER}.livenessProbe": {}}),
+        "spec.template.spec.containers[0].livenessProbe",
+        "unknown field",
+    ),
+    "a wrong type": (workload(**{"spec.replicas": "two"}), "spec.replicas", "must be of type integer"),
+    "a number where a text belongs": (
+        workload(**{f"{CONTAINER}.env": [{"name": "PORT", "value": 8080}]}),
+        "spec.template.spec.containers[0].env[0].value",
+        "must be of type string",
+    ),
+    "a missing image": (
+        workload(**{f"{CONTAINER}.image": None}),
+        "spec.template.spec.containers[0].image",
+        "Required value",
+    ),
+    "no container": (workload(**{"spec.template.spec.containers": []}), "spec.template.spec.containers", "at least 1"),
+    "no template": (workload(**{"spec.template": None}), "spec.template", "Required value"),
+    "a bad quantity": (
+        workload(**ODD),
+        "spec.template.spec.containers[0].resources.limits.cpu",
+        "not a quantity: write for example 500m",
+    ),
+    "a negative quantity": (
+        workload(**{f"{CONTAINER}.resources.limits.memory": "-1Gi"}),
+        "spec.template.spec.containers[0].resources.limits.memory",
+        "not a quantity",
+    ),
+    "two containers of one name": (
+        workload(**{"spec.template.spec.containers": TWINS}),
+        "spec.template.spec.containers[1]",
+        'Duplicate value: {"name":"web"}',
+    ),
+    "two variables of one name": (
+        workload(**{f"{CONTAINER}.env": TWICE}),
+        "spec.template.spec.containers[0].env[1]",
+        'Duplicate value: {"name":"A"}',
+    ),
+    "a variable with = in its name": (
+        workload(**{f"{CONTAINER}.env": [{"name": "A=B"}]}),
+        "spec.template.spec.containers[0].env[0].name",
+        "should match",
+    ),
+    "two ports of one name": (
+        workload(**{f"{CONTAINER}.ports": TWO_PORTS}),
+        "spec.template.spec.containers[0].ports",
+        "names of ports are unique",
+    ),
+    "one port twice": (
+        workload(**{f"{CONTAINER}.ports": SAME_PORT}),
+        "spec.template.spec.containers[0].ports[1]",
+        "Duplicate value",
+    ),
+    "a port that is none": (
+        workload(**{f"{CONTAINER}.ports": [{"containerPort": 70000}]}),
+        "spec.template.spec.containers[0].ports[0].containerPort",
+        "less than or equal to 65535",
+    ),
+    "a port name without a letter": (
+        workload(**{f"{CONTAINER}.ports": [{"containerPort": 80, "name": "80"}]}),
+        "spec.template.spec.containers[0].ports[0].name",
+        "should match",
+    ),
+    "a container name that is no DNS label": (
+        workload(**{f"{CONTAINER}.name": "Web_1"}),
+        "spec.template.spec.containers[0].name",
+        "should match",
+    ),
+    "a relative working directory": (
+        workload(**{f"{CONTAINER}.workingDir": "srv"}),
+        "spec.template.spec.containers[0].workingDir",
+        "must be an absolute path",
+    ),
+    "an unknown pull policy": (
+        workload(**{f"{CONTAINER}.imagePullPolicy": "Sometimes"}),
+        "spec.template.spec.containers[0].imagePullPolicy",
+        'supported values: "Always", "IfNotPresent", "Never"',
+    ),
+    "an unknown restart policy": (
+        workload(**{"spec.template.spec.restartPolicy": "Maybe"}),
+        "spec.template.spec.restartPolicy",
+        'supported values: "Always", "OnFailure", "Never"',
+    ),
+    "no host network": (
+        workload(**{"spec.template.spec.hostNetwork": None}),
+        "spec.template.spec.hostNetwork",
+        "set hostNetwork: true",
+    ),
+    "a back-off that begins above its end": (
+        workload(**{"spec.template.spec.backoff.initialSeconds": 61}),
+        "spec.template.spec.backoff.initialSeconds",
+        "must not exceed maxSeconds",
+    ),
+    "replicas of a Global workload": (
+        workload(**{"spec.mode": "Global", "spec.replicas": 3}),
+        "spec.replicas",
+        "replicas is for mode Replicated",
+    ),
+    "negative replicas": (workload(**{"spec.replicas": -1}), "spec.replicas", "greater than or equal to 0"),
+    "maxUnavailable 0": (workload(**{"spec.update.maxUnavailable": 0}), "spec.update.maxUnavailable", "number from 1"),
+    "maxUnavailable 0%": (
+        workload(**{"spec.update.maxUnavailable": "0%"}),
+        "spec.update.maxUnavailable",
+        "from 1% to 100%",
+    ),
+    "maxUnavailable as a text without percent": (
+        workload(**{"spec.update.maxUnavailable": "3"}),
+        "spec.update.maxUnavailable",
+        "a percentage",
+    ),
+    "a label key that is none": (
+        workload(**{"spec.template.metadata.labels": {"a b": "x"}}),
+        "spec.template.metadata.labels",
+        "keys are [prefix/]name",
+    ),
+    "a label value that is none": (
+        workload(**{"spec.template.metadata.labels": {"a": "x y"}}),
+        "spec.template.metadata.labels.a",
+        "should match",
+    ),
+    "a label of Moorage's own": (
+        workload(**{"spec.template.metadata.labels": {"moorage.dev/workload": "x"}}),
+        "spec.template.metadata.labels",
+        "choose another prefix",
+    ),
+    "a selector with a key that is none": (
+        workload(**{"spec.placement.nodeSelector": {"a b": "x"}}),
+        "spec.placement.nodeSelector",
+        "keys are [prefix/]name",
+    ),
+    "a toleration of everything by accident": (
+        workload(**{"spec.placement.tolerations": [{"value": "x"}]}),
+        "spec.placement.tolerations[0].operator",
+        "needs operator: Exists",
+    ),
+    "a toleration that exists and compares": (
+        workload(**{"spec.placement.tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}),
+        "spec.placement.tolerations[0].value",
+        "compares no value",
+    ),
+    "a name that is too long for a label": (
+        workload(**{"metadata.name": "w" * 64}),
+        "metadata.name",
+        "at most 63 characters",
+    ),
+    "an instance without a node": (instance(**{"spec.nodeName": None}), "spec.nodeName", "Required value"),
+    "an instance with an empty node": (instance(**{"spec.nodeName": ""}), "spec.nodeName", "at least 1 chars"),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_bad_input_is_refused(plane: ControlPlane, sentence: str) -> None:
+    """At apply, with the path of the field and what is wrong with it."""
+    obj, path, message = BAD[sentence]
+    answer = plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
+    assert answer.returncode != 0, answer.stdout
+    assert path in answer.stderr
+    assert message in answer.stderr
+
+
+GOOD: dict[str, Object] = {
+    "the least that can be said": workload(),
+    "everything that can be said": workload(
+        **{
+            "spec.replicas": 3,
+            "spec.placement": {
+                "nodeName": "node1",
+                "nodeSelector": {"kubernetes.io/arch": "amd64", "zone": ""},
+                "tolerations": [
+                    {"operator": "Exists"},
+                    {"key": "gpu", "value": "yes", "effect": "NoSchedule"},
+                    {"key": "x", "operator": "Exists", "effect": "NoExecute"},
+                ],
+            },
+            "spec.suspend": True,
+            "spec.update": {
+                "type": "Recreate",
+                "maxUnavailable": "25%",
+                "minReadySeconds": 5,
+                "progressDeadlineSeconds": 60,
+            },
+            "spec.nodeLost": {"policy": "Wait", "afterSeconds": 60},
+            "spec.template.metadata": {
+                "labels": {"app.kubernetes.io/name": "web", "a": ""},
+                "annotations": {"example.com/note": "any text, any length"},
+            },
+            f"{CONTAINER}.command": ["/bin/sh", "-c"],
+            f"{CONTAINER}.args": ["exec web"],
+            f"{CONTAINER}.env": [{"name": "PORT", "value": "8080"}, {"name": "EMPTY"}],
+            f"{CONTAINER}.workingDir": "/srv",
+            f"{CONTAINER}.imagePullPolicy": "Always",
+            f"{CONTAINER}.ports": [
+                {"containerPort": 53, "name": "dns", "protocol": "UDP"},
+                {"containerPort": 53, "name": "dns-tcp", "protocol": "TCP"},
+            ],
+            f"{CONTAINER}.resources": {"limits": {"cpu": "500m", "memory": "64Mi"}},
+            "spec.template.spec.restartPolicy": "OnFailure",
+            "spec.template.spec.backoff": {"initialSeconds": 2, "maxSeconds": 10, "resetAfterSeconds": 30},
+            "spec.template.spec.terminationGracePeriodSeconds": 0,
+        }
+    ),
+    "a Global workload": workload(**{"spec.mode": "Global"}),
+    "a whole number as a quantity": workload(**{f"{CONTAINER}.resources.limits": {"cpu": 1, "memory": 1073741824}}),
+    "an image that cannot be parsed: its instance tells": workload(**{f"{CONTAINER}.image": "not an image"}),
+    "maxUnavailable 100%": workload(**{"spec.update.maxUnavailable": "100%"}),
+    "no replicas": workload(**{"spec.replicas": 0}),
+    "the longest name": workload(**{"metadata.name": "w" * 63}),
+    "an instance by hand": instance(),
+}
+
+
+@pytest.mark.parametrize("sentence", GOOD)
+def test_good_input_is_taken(plane: ControlPlane, sentence: str) -> None:
+    """With strict field validation, as kubectl asks for it."""
+    plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(GOOD[sentence]))
+
+
+def test_defaults_are_filled_in(plane: ControlPlane) -> None:
+    """Also inside objects that were left out; and the status says that nobody has seen the object."""
+    text = plane.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=yaml.safe_dump(workload())).stdout
+    made = json.loads(text)
+    spec = made["spec"]
+    assert (spec["mode"], spec["replicas"], spec["suspend"]) == ("Replicated", 1, False)
+    assert spec["update"] == {
+        "type": "RollingUpdate",
+        "maxUnavailable": 1,
+        "minReadySeconds": 0,
+        "progressDeadlineSeconds": 600,
+    }
+    assert spec["nodeLost"] == {"policy": "Replace", "afterSeconds": 300}
+    template = spec["template"]["spec"]
+    assert template["backoff"] == {"initialSeconds": 1, "maxSeconds": 60, "resetAfterSeconds": 120}
+    assert (template["restartPolicy"], template["terminationGracePeriodSeconds"]) == ("Always", 30)
+    assert template["containers"] == [{"name": "web", "image": "web:1"}]
+    assert made["status"] == {"observedGeneration": -1}
+
+
+def test_applying_twice_changes_nothing(plane: ControlPlane, namespace: str) -> None:
+    """The same file again is no new resourceVersion, on the client's side and on the server's."""
+    for options in ([], ["--server-side"]):
+        obj = yaml.safe_dump(workload(**{"metadata.name": f"web{len(options)}"}))
+        versions = [
+            json.loads(plane.kubectl("apply", *options, "-n", namespace, "-o", "json", "-f", "-", stdin=obj).stdout)[
+                "metadata"
+            ]["resourceVersion"]
+            for _ in range(2)
+        ]
+        assert versions[0] == versions[1]
+
+
+IMMUTABLE = {
+    "nodeName": (instance(), instance(**{"spec.nodeName": "node2"}), "spec.nodeName", "nodeName is immutable"),
+    "mode": (workload(), workload(**{"spec.mode": "Global"}), "spec.mode", "mode is immutable"),
+}
+
+
+@pytest.mark.parametrize("field", IMMUTABLE)
+def test_immutable_fields(plane: ControlPlane, namespace: str, field: str) -> None:
+    """A change is refused, with what to do instead."""
+    first, second, path, message = IMMUTABLE[field]
+    plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(first))
+    answer = plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(second), check=False)
+    assert answer.returncode != 0
+    assert path in answer.stderr
+    assert message in answer.stderr
+
+
+def test_instances_are_selected_by_node(plane: ControlPlane, namespace: str) -> None:
+    """An agent lists and watches its own instances only."""
+    objects = [instance(**{"metadata.name": f"i{n}", "spec.nodeName": node}) for n, node in enumerate(["a", "b", "a"])]
+    plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(objects))
+    api = Watcher(plane)
+    path = f"{GROUP}/namespaces/{namespace}/containerinstances?fieldSelector=spec.nodeName%3Da"
+    assert sorted(api.objects(path)) == ["i0", "i2"]
+
+
+def test_scale_and_status_are_subresources(plane: ControlPlane, namespace: str) -> None:
+    """`kubectl scale` changes replicas, a Global workload refuses it, and a status in an applied file is not taken."""
+    plane.kubectl(
+        "apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(workload(**{"status.replicas": 7, "spec.replicas": 1}))
+    )
+    plane.kubectl("scale", "-n", namespace, "cw/web", "--replicas=4")
+    made = json.loads(plane.kubectl("get", "-n", namespace, "cw/web", "-o", "json").stdout)
+    assert made["spec"]["replicas"] == 4
+    assert made["status"] == {"observedGeneration": -1}
+    every = workload(**{"metadata.name": "every", "spec.mode": "Global"})
+    plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(every))
+    refused = plane.kubectl("scale", "-n", namespace, "cw/every", "--replicas=4", check=False)
+    assert "a Global workload runs one instance on every matching node" in refused.stderr
+
+
+def test_people_see_columns(plane: ControlPlane, namespace: str) -> None:
+    """`kubectl get` shows what was written into the status, for all kinds of the category at once."""
+    plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all([workload(), instance()]))
+    status = {
+        "ready": "1/2",
+        "restarts": 3,
+        "nodes": "n1,n2",
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "Unknown",
+                "reason": "CrashLoopBackOff",
+                "lastTransitionTime": "2030-01-01T00:00:00Z",
+                "message": "m",
+            }
+        ],
+    }
+    patch = json.dumps({"status": status})
+    plane.kubectl("patch", "-n", namespace, "cw/web", "--subresource=status", "--type=merge", "-p", patch)
+    shown = plane.kubectl("get", "-n", namespace, "cw").stdout.split("\n")
+    assert shown[0].split() == ["NAME", "READY", "STATUS", "RESTARTS", "IMAGE", "NODE", "AGE"]
+    assert shown[1].split()[:6] == ["web", "1/2", "CrashLoopBackOff", "3", "web:1", "n1,n2"]
+    assert plane.kubectl("get", "-n", namespace, "moorage", "-o", "name").stdout.split() == [
+        "containerinstance.moorage.dev/one",
+        "containerworkload.moorage.dev/web",
+    ]
+
+
+def test_kubectl_explains(plane: ControlPlane) -> None:
+    """Descriptions, defaults and enums reach `kubectl explain`."""
+    text = plane.kubectl("explain", "cw.spec.update.type").stdout
+    assert "at most maxUnavailable at a time" in text
+    assert "RollingUpdate" in text

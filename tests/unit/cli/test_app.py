@@ -1,0 +1,78 @@
+"""The command tree as a whole."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from controller import __version__
+from controller.api.schema import crds
+from controller.cli.app import app
+
+COMMANDS = ("agent", "manager", "up", "ps", "logs", "exec", "crds")
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    """Run `moorage`, with nothing of it set by the environment of the test."""
+    clean = {"KUBECONFIG": None, "COLUMNS": "100", "MOORAGE_CONTAINERD": None} | environment
+    return CliRunner().invoke(app, list(arguments), env=clean)
+
+
+def test_help_lists_every_command() -> None:
+    """`moorage --help` names what there is."""
+    text = run("--help").stdout
+    assert [command for command in COMMANDS if f" {command} " not in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_plain_where_it_is_no_terminal(command: str) -> None:
+    """Every command explains itself, without colours in a pipe."""
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "\x1b[" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["ps", "logs", "exec", "crds"])
+def test_help_teaches_by_examples(command: str) -> None:
+    """Each command for people shows how it is used."""
+    assert f"moorage {command} " in run(command, "--help").stdout.partition("Examples")[2]
+
+
+def test_version() -> None:
+    """`--version` says it in one line."""
+    assert run("--version").stdout == f"moorage {__version__}\n"
+
+
+def test_no_command_is_a_usage_error() -> None:
+    """Without a command the help is shown."""
+    assert run().exit_code == 2
+
+
+def test_crds_as_yaml_and_json_are_the_same() -> None:
+    """Both forms carry every definition, and kubectl takes both."""
+    documents = list(yaml.safe_load_all(run("crds").stdout))
+    listed = json.loads(run("crds", "-o", "json").stdout)
+    assert documents == listed["items"] == json.loads(json.dumps(crds()))
+    assert (listed["kind"], listed["apiVersion"]) == ("List", "v1")
+
+
+@pytest.mark.parametrize("half", ["agent", "manager", "up"])
+def test_a_half_without_a_cluster_says_so_and_ends(half: str, tmp_path: Path) -> None:
+    """A kubeconfig that is not there ends every half with one line and 1."""
+    folders = () if half == "manager" else ("--state-dir", str(tmp_path / "s"), "--log-dir", str(tmp_path / "l"))
+    result = run(half, "--kubeconfig", str(tmp_path / "nothing"), *folders)
+    assert result.exit_code == 1
+    assert result.stderr == f"moorage: kubeconfig {tmp_path / 'nothing'} does not exist\n"
+
+
+def test_a_taken_metrics_port_is_told() -> None:
+    """A port that somebody else has ends the start with one line and 1."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        result = run("manager", "--metrics-port", str(taken.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "Address already in use" in result.stderr
