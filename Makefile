@@ -40,11 +40,11 @@ lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on 
 # --- code
 
 generate: $(VENV)/.done ## Renew generated files: CRDs, API reference, protobuf stubs
-	@$(SCHEMA) .
+	@$(SCHEMA) crds --docs docs/api.md
 	@$(STUBS)
 
 verify: $(VENV)/.done ## Fail when a generated file is not what its source gives
-	@$(SCHEMA) --check .
+	@$(SCHEMA) crds --docs docs/api.md --check
 	@$(STUBS) --check
 
 format: $(VENV)/.done ## Format the code and mend what the linter can mend

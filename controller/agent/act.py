@@ -129,6 +129,7 @@ class Actor:
                 hands.images.changed(image.name)
             self._trouble(desired, name, action.spec_hash, exc, Reason.CREATE_CONTAINER_ERROR)
             return ""
+        hands.logs.begin(config.log_path)
         hands.view.put(state)
         hands.events.record(desired.instance, Reason.CREATED, f"Created container {name}")
         return state.id
@@ -179,7 +180,7 @@ class Actor:
         except InvalidConfig as exc:
             if isinstance(action, KillContainer):
                 raise
-            log.warning("container %s cannot be asked to stop and is killed after its grace period: %s", action.container_id, exc)
+            log.warning("container %s cannot be asked to stop, it is killed later: %s", action.container_id, exc)
         if isinstance(action, StopContainer):
             self._notes.stopping[action.container_id] = time.time()
             hands.events.record(desired.instance, Reason.KILLING, f"Stopping container {action.container}: {action.why}")

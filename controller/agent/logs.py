@@ -34,9 +34,15 @@ class LogFiles:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         attempt = int(file.stem)
         for old in file.parent.iterdir():
-            number = old.name.partition(".")[0]
+            number = old.name.lstrip(".").partition(".")[0]
             if number.isdecimal() and not attempt - KEPT_ATTEMPTS < int(number) <= attempt:
                 old.unlink(missing_ok=True)
+
+    def begin(self, path: str) -> None:
+        """A container of this attempt has been made and not been started: files of that name are of an earlier life."""
+        file = Path(path)
+        for old in (*file.parent.glob(f"{file.name}*"), *file.parent.glob(f".{file.name}*")):
+            old.unlink(missing_ok=True)
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Remove the logs of an instance that is gone."""

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from controller.agent.act import Actor, Hands
+from controller.agent.decide.actions import Action
 from controller.agent.decide.observation import Desired
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.status import instance_status
@@ -46,6 +47,7 @@ class Supervisor:
         self._ending = False
         self._pause = FIRST_PAUSE_SECONDS
         self._reasons: dict[str, Reason] = {}
+        self._done: tuple[Action, ...] = ()
 
     def wake(self) -> None:
         """Look again."""
@@ -89,8 +91,11 @@ class Supervisor:
             self._writer.submit(self._uid, instance_status(desired, decided, self._hands.node, now))
         if decided.actions:
             await self._actor.carry_out(desired, decided.actions, dict(seen.images))
-            self._pause = FIRST_PAUSE_SECONDS
+            if decided.actions == self._done:
+                return self._later()  # the same again: it had no effect, so not at full speed
+            self._pause, self._done = FIRST_PAUSE_SECONDS, decided.actions
             return now
+        self._done = ()
         if decided.torn_down:
             return await self._torn_down(desired, decided)
         return decided.wake_at

@@ -104,11 +104,12 @@ class NodeView:
                     failures = 0
                 self.error = str(exc)
                 self._availability_changed()
-            failures = min(failures + 1, 5)
+            failures = min(failures + 1, 4)
             await asyncio.sleep(0.1 * 2**failures * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
 
     async def _follow(self) -> None:
         lister: asyncio.Task[None] | None = None
+        await self._runtime.info()  # raises when it is too old
         try:
             async for event in self._runtime.events():
                 if event.kind is EventKind.SUBSCRIBED:

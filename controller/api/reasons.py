@@ -55,8 +55,6 @@ class Reason(StrEnum):
     """Killed by the kernel for exceeding its memory limit."""
     CONTAINER_STATUS_UNKNOWN = "ContainerStatusUnknown"
     """It ended while nobody was looking (reboot, removed behind our back), so its exit code is not known."""
-    CONTAINERS_NOT_READY = "ContainersNotReady"
-    """Some containers of the instance are not ready; the message names them."""
     RUNTIME_UNAVAILABLE = "RuntimeUnavailable"
     """The node's container runtime does not answer."""
 

@@ -1,6 +1,7 @@
 """`moorage agent`, `moorage manager` and `moorage up`: the long-running halves."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -24,7 +25,7 @@ from controller.cli.options import (
     Verbose,
     default_node_name,
 )
-from controller.runtime.port import RuntimeFailure
+from controller.runtime.port import Runtime, RuntimeFailure, Unavailable
 
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
@@ -92,6 +93,7 @@ def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None)
             with sole_agent(settings.state_dir):
                 runtime = ContainerdRuntime(address)
                 try:
+                    await _refuse_what_is_too_old(runtime)
                     await Agent(settings, runtime, connection, runtime_name="containerd").run(stop)
                 finally:
                     await runtime.close()
@@ -99,6 +101,12 @@ def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None)
             raise CommandError(str(exc)) from exc
 
     return half
+
+
+async def _refuse_what_is_too_old(runtime: Runtime) -> None:
+    """A runtime that does not answer yet is waited for; one that never will do is refused at once."""
+    with contextlib.suppress(Unavailable):
+        await runtime.info()
 
 
 def _manager_half(kubeconfig: str | None, *, leader_elect: bool) -> Half:

@@ -101,9 +101,9 @@ class Client:
         accept: str = "application/json",
     ) -> Object:
         headers = {"Accept": accept, "Content-Type": content, "User-Agent": "moorage"}
-        headers |= await self._connection.authorization()
         code = "none"
         try:
+            headers |= await self._connection.authorization()
             async with asyncio.timeout(DEADLINE_SECONDS):
                 response = await self._api.call_api(
                     method, self._connection.server + path, headers, body, _request_timeout=DEADLINE_SECONDS
@@ -118,7 +118,12 @@ class Client:
             CALLS.labels(verb, resource.plural, code).inc()
         if response.status >= 400:
             raise _failure(verb, resource, response.status, data)
-        decoded: Object = json.loads(data)
+        try:
+            decoded = json.loads(data)
+        except ValueError as exc:
+            raise ApiUnavailable(f"{verb} {resource.plural}: the answer is not JSON: something else answers") from exc
+        if not isinstance(decoded, dict):
+            raise ApiUnavailable(f"{verb} {resource.plural}: the answer is not an object: something else answers")
         return decoded
 
 
@@ -135,7 +140,7 @@ def _failure(verb: str, resource: Resource, status: int, data: bytes) -> ApiFail
             return ApiAlreadyExists(text) if verb == "create" and "already exists" in message else ApiConflict(text)
         case 403:
             return ApiForbidden(text)
-        case 401 | 429:
+        case 401 | 408 | 429:
             return ApiUnavailable(text)
         case _ if status >= 500:
             return ApiUnavailable(text)

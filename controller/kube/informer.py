@@ -6,12 +6,11 @@ cannot promise: vanished objects are delivered as DELETED, and an informer that 
 """
 
 import asyncio
-import itertools
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import kopf
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.errors import ApiFailure
+from controller.kube.pauses import Forever
 from controller.kube.resources import Resource
 
 log = logging.getLogger(__name__)
@@ -237,14 +237,6 @@ class Informer:
 
 def _identity(obj: Object) -> Object:
     return {key: obj["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")}
-
-
-class Forever:
-    """An endless, re-iterable row of pauses in seconds, growing to 20: Kopf retries for ever with it."""
-
-    def __iter__(self) -> Iterator[float]:
-        """Start the row anew, with jitter."""
-        return (min(20.0, 0.2 * 2 ** min(n, 7)) * random.uniform(0.7, 1.3) for n in itertools.count())  # noqa: S311
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

@@ -16,9 +16,10 @@ from prometheus_client import start_http_server
 from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.client import Client
 from controller.kube.connection import Connection
-from controller.kube.errors import ApiFailure
+from controller.kube.errors import ApiAlreadyExists, ApiFailure, ApiUnavailable
 from controller.kube.informer import Informer
-from controller.kube.resources import LEASES
+from controller.kube.pauses import Forever
+from controller.kube.resources import LEASES, NAMESPACES
 from controller.manager import metrics
 from controller.manager.cache import Cache
 from controller.manager.heartbeats import SILENCE_SECONDS
@@ -127,6 +128,25 @@ async def _lead(settings: ManagerSettings, connection: Connection, client: Clien
         raise LostLead("another manager leads, or the API server could not be asked in time")
 
 
+async def _make_lease_namespace(client: Client) -> None:
+    """The agents' heartbeat Leases need their namespace; an installer may have made it, and then the right to is not needed."""
+    for pause in Forever():
+        try:
+            await client.create(
+                NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NODE_LEASE_NAMESPACE}}
+            )
+        except ApiAlreadyExists:
+            return
+        except ApiUnavailable as exc:
+            log.info("waiting for the API server: %s", exc)
+        except ApiFailure as exc:
+            log.warning("namespace %s cannot be made, and no node is known before it is there: %s", NODE_LEASE_NAMESPACE, exc)
+            return
+        else:
+            return
+        await asyncio.sleep(pause)
+
+
 async def _work(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event) -> None:
     cache = Cache(settings.silence_seconds)
     reconciler, nodes = Reconciler(client, cache, settings.hold_seconds), NodeReconciler(client, cache)
@@ -143,6 +163,7 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
                 operator.wake_all()
             return again
 
+    await _unless(stop, _make_lease_namespace(client))
     queue = WorkQueue(handle, expected=(ApiFailure, NotTaken), workers=settings.workers)
     operator = ManagerOperator(cache, queue, reconciler, nodes)
     informer = await _unless(stop, _fill(operator, connection, client))

@@ -262,6 +262,7 @@ class EventKind(enum.StrEnum):
     CREATED = "created"
     STARTED = "started"
     EXITED = "exited"
+    """Its process ended; told once, but not always of a process that `remove` killed."""
     OOM = "oom"
     PAUSED = "paused"
     RESUMED = "resumed"

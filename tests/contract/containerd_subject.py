@@ -81,7 +81,7 @@ class ContainerdSubject(Subject):
         for cgroup in self.cgroups():
             cgroup.rmdir()
         await self.channel.call(_DELETE_NAMESPACE, namespaces_pb2.DeleteNamespaceRequest(name=self.namespace))
-        assert left == [], "something is left behind"
+        assert not left, f"left behind: {left}"
 
     async def connect(self) -> ContainerdRuntime:
         runtime = ContainerdRuntime(
@@ -132,7 +132,7 @@ class ContainerdSubject(Subject):
         left += [f"snapshot {name}" for name in await self.snapshots() if not name.startswith("sha256:")]
         leases = (await self.channel.call(_LIST_LEASES, leases_pb2.ListRequest())).leases
         left += [f"lease {lease.id}" for lease in leases]
-        left += [f"shim {pid}" for pid in self.shims()]
+        left += [f"shim {pid}" for pid in self.shims() if not await _ends(pid)]
         left += [f"cgroup {path}" for path in self.cgroups() if path.name != self.namespace]
         left += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if self.namespace in line]
         left += [f"pipe {path}" for path in self.run_dir.glob("*")]
@@ -159,6 +159,25 @@ def _arguments(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+async def _ends(pid: int) -> bool:
+    """Wait for the end of a process: a shim ends by itself, soon after its last container."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(SECONDS):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+    return True
 
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.agent.decide.observation import Desired
+from controller.api.instance import ContainerInstance
 from controller.api.labels import FINALIZER
 from controller.kube.client import Client
 from controller.kube.errors import ApiConflict, ApiFailure, ApiNotFound, ApiUnavailable
+from controller.kube.pauses import Forever
 from controller.kube.resources import INSTANCES
 
 log = logging.getLogger(__name__)
@@ -53,26 +55,38 @@ class Finalizer:
         return True
 
     async def _set(self, desired: Desired) -> None:
-        meta = desired.instance.metadata
-        try:
-            self._seen(await self._patch(desired, [*meta.finalizers, FINALIZER]))
-        except ApiConflict:
-            await self._look_again(desired)
-        except ApiFailure as exc:
-            log.debug("the finalizer of %s/%s is set later: %s", meta.namespace, meta.name, exc)
+        """Try until it is set, or the object is gone, going, or has it."""
+        for pause in Forever():
+            meta = desired.instance.metadata
+            try:
+                self._seen(await self._patch(desired, [*meta.finalizers, FINALIZER]))
+            except ApiNotFound:
+                return
+            except ApiConflict:
+                newer = await self._look_again(desired)
+                if newer is None or newer.deleting or FINALIZER in newer.instance.metadata.finalizers:
+                    return
+                desired = newer
+            except ApiFailure as exc:
+                log.debug("the finalizer of %s/%s is set later: %s", meta.namespace, meta.name, exc)
+            else:
+                return
+            await asyncio.sleep(pause)
 
     async def _patch(self, desired: Desired, finalizers: list[str]) -> dict[str, Any]:
         meta = desired.instance.metadata
         body = {"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers}}
         return await self._client.patch(INSTANCES, meta.name, body, meta.namespace)
 
-    async def _look_again(self, desired: Desired) -> None:
-        """Somebody wrote in between: take in what is there now."""
+    async def _look_again(self, desired: Desired) -> Desired | None:
+        """Somebody wrote in between: take in what is there now; None when that object is gone or cannot be asked for."""
         meta = desired.instance.metadata
         try:
             found = await self._client.get(INSTANCES, meta.name, meta.namespace)
         except ApiFailure as exc:
             log.debug("%s/%s: %s", meta.namespace, meta.name, exc)
-            return
-        if found["metadata"]["uid"] == meta.uid:
-            self._seen(found)
+            return None
+        if found["metadata"]["uid"] != meta.uid:
+            return None
+        self._seen(found)
+        return Desired(ContainerInstance.model_validate(found))

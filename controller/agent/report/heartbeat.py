@@ -39,8 +39,13 @@ class Heartbeat:
         """Set after the first successful beat."""
 
     def seen(self, obj: dict[str, Any]) -> None:
-        """Take in the RuntimeNode as the API server shows it; of which only the generation is ours to tell."""
+        """Take in the RuntimeNode as the API server shows it.
+
+        While this agent was not heard, the manager wrote that the node is not ready: the next beat puts that right.
+        """
         self._generation = int(obj["metadata"].get("generation") or 0)
+        if self._sent is not None:
+            self._sent = dict(obj.get("status") or {})
 
     def lost(self) -> None:
         """Somebody deleted the RuntimeNode: register anew."""
@@ -63,7 +68,8 @@ class Heartbeat:
                 self.beaten.set()
                 pause = RENEW_SECONDS
             except ApiFailure as exc:
-                log.debug("heartbeat: %s", exc)
+                level = logging.WARNING if isinstance(exc, ApiNotFound) and not self.beaten.is_set() else logging.DEBUG
+                log.log(level, "heartbeat: %s", exc)
                 pause = 1.0 if not self.beaten.is_set() else RENEW_SECONDS / 4
             try:
                 async with asyncio.timeout(pause):

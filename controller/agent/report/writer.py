@@ -44,6 +44,8 @@ class _Entry:
     sent_json: dict[str, Any] = field(default_factory=dict)
     """The same as it was read or written, without defaults filled in."""
     want: InstanceStatus | None = None
+    refused: InstanceStatus | None = None
+    """What the API server would not take; the same is not tried again."""
     timer: asyncio.TimerHandle | None = None
     due: float = 0.0
     queued: bool = False
@@ -90,7 +92,8 @@ class StatusWriter:
         if entry.sent is None or entry.want is None or entry.queued:
             return
         want = merged(entry.sent, entry.want)
-        if not delta(entry.sent_json, want.to_json()):
+        refused = entry.refused is not None and merged(entry.refused, entry.want) == entry.refused
+        if refused or not delta(entry.sent_json, want.to_json()):
             self._unschedule(entry)
             return
         loop = asyncio.get_running_loop()
@@ -129,18 +132,12 @@ class StatusWriter:
                 self._queue.put_nowait(uid)
                 continue
             except ApiNotFound:
-                self._give_up(entry)
+                entry.refused = merged(entry.sent, entry.want)
             except ApiFailure as exc:
                 log.warning("the API server refuses the status of %s/%s: %s", entry.namespace, entry.name, exc)
-                self._give_up(entry)
+                entry.refused = merged(entry.sent, entry.want)
             entry.queued = False
             self._consider(uid, entry)
-
-    def _give_up(self, entry: _Entry) -> None:
-        """Nobody takes this one; the next change is tried again."""
-        if entry.sent is not None and entry.want is not None:
-            entry.sent = merged(entry.sent, entry.want)
-            entry.sent_json = entry.sent.to_json()
 
     async def _write(self, entry: _Entry, sent: InstanceStatus, newest: InstanceStatus) -> None:
         want = merged(sent, newest)
@@ -148,7 +145,7 @@ class StatusWriter:
         if change:
             await self.client.patch(INSTANCES, entry.name, {"status": change}, entry.namespace, "status")
             WRITES.inc()
-        entry.sent, entry.sent_json = want, want.to_json()
+        entry.sent, entry.sent_json, entry.refused = want, want.to_json(), None
 
 
 def merged(sent: InstanceStatus, want: InstanceStatus) -> InstanceStatus:

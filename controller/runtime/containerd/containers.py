@@ -1,5 +1,6 @@
 """Container records in containerd's database."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -58,6 +59,13 @@ class Containers:
         """Note that the container is about to be started, or was not after all. Raises `NotFound`."""
         record = Container(id=container_id, extensions={records.STARTED: records.started_mark(started=started)})
         await self._update(record, [f"extensions.{records.STARTED}"])
+
+    async def set_annotation(self, record: Container, name: str, value: str) -> None:
+        """Write an annotation of a container's spec. Raises `NotFound`."""
+        spec = json.loads(record.spec.value)
+        spec["annotations"] = {**spec.get("annotations", {}), name: value}
+        changed = Container(id=record.id, spec=Any(type_url=SPEC_TYPE, value=json.dumps(spec).encode()))
+        await self._update(changed, ["spec"])
 
     async def _update(self, record: Container, paths: Sequence[str]) -> None:
         request = containers_pb2.UpdateContainerRequest(container=record, update_mask=FieldMask(paths=paths))

@@ -8,6 +8,7 @@ is no other way to see it.
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -31,6 +32,9 @@ _AGAIN: Final = 0.05
 _LATE: Final = 10.0
 """Seconds that a marker may take to come back."""
 
+_REMEMBERED: Final = 256
+"""Exits kept to tell a repetition: a shim that ends sends its last events again when it does not know whether they arrived."""
+
 T = TypeVar("T")
 Decoder = Callable[[Envelope], RuntimeEvent | None]
 
@@ -51,6 +55,7 @@ async def events(channel: Channel, heartbeat: float) -> AsyncGenerator[RuntimeEv
     pulse = _Pulse(channel, marker, heartbeat)
     beating = asyncio.create_task(pulse.run(call.cancel))
     subscribed = False
+    exits: deque[RuntimeEvent] = deque(maxlen=_REMEMBERED)
     try:
         while isinstance(envelope := await pulse.attend(call.read()), Envelope):
             if envelope.topic == _MARKER:
@@ -59,7 +64,9 @@ async def events(channel: Channel, heartbeat: float) -> AsyncGenerator[RuntimeEv
                     if not subscribed:
                         subscribed = True
                         yield RuntimeEvent(EventKind.SUBSCRIBED, at=seconds(envelope.timestamp))
-            elif subscribed and (event := decode(envelope)) is not None:
+            elif subscribed and (event := decode(envelope)) is not None and event not in exits:
+                if event.kind is EventKind.EXITED:
+                    exits.append(event)
                 yield event
         raise Unavailable("containerd ended the event stream")
     except grpc.aio.AioRpcError as error:

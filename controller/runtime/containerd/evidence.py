@@ -3,7 +3,6 @@
 Everything here is a look at a local file that takes microseconds; what cannot be read is None or False, never an error.
 """
 
-import ctypes
 import os
 from contextlib import suppress
 from functools import cache
@@ -12,8 +11,6 @@ from typing import Final
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
-_AT_FDCWD: Final = -100
-_STATX_BTIME: Final = 0x800
 
 
 @cache
@@ -22,9 +19,29 @@ def boot_id() -> str:
     return _BOOT_ID.read_text().strip()
 
 
-def exists(path: str) -> bool:
-    """Whether there is a file."""
-    return Path(path).exists()
+def mark_started(log_path: str) -> None:
+    """Note beside the log that the command is about to run: an empty file, whose time is the time of the start.
+
+    The log itself proves nothing: the shim makes it well before the command runs, and may be interrupted between the two.
+    """
+    mark = _mark(log_path)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch(0o640)
+
+
+def unmark_started(log_path: str) -> None:
+    """The command did not run after all."""
+    _mark(log_path).unlink(missing_ok=True)
+
+
+def was_started(log_path: str) -> bool:
+    """Whether the start was noted."""
+    return _mark(log_path).exists()
+
+
+def _mark(log_path: str) -> Path:
+    path = Path(log_path)
+    return path.with_name(f".{path.name}.started")
 
 
 def make_log(path: str) -> None:
@@ -43,14 +60,13 @@ def remove_empty_log(path: str) -> None:
 def started_at(log_path: str, pid: int) -> float | None:
     """When a container was started, in seconds since the epoch; containerd does not keep it.
 
-    The birth of the log file comes first, since it says the same before and after the end of the process, of the agent and of
-    the node: the shim makes the file a few milliseconds before the process. Where the file system keeps no times of birth, or
-    there is no log, it is the start of the process, as long as that lives (`pid` is not 0).
+    The note beside the log comes first, since it says the same before and after the end of the process, of the agent and of the
+    node. Without a log, it is the start of the process, as long as that lives (`pid` is not 0).
     """
-    born = _birth(log_path) if log_path else None
-    if born is None and pid:
-        return process_start(pid)
-    return born
+    if log_path:
+        with suppress(OSError):
+            return _mark(log_path).stat().st_mtime
+    return process_start(pid) if pid else None
 
 
 def process_start(pid: int) -> float | None:
@@ -80,37 +96,3 @@ def oom_killed(cgroup: str) -> bool:
             continue
         return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in lines)
     return False
-
-
-class _Timestamp(ctypes.Structure):
-    _fields_ = (("sec", ctypes.c_int64), ("nsec", ctypes.c_uint32), ("reserved", ctypes.c_int32))
-
-
-class _Statx(ctypes.Structure):
-    """`struct statx` (statx(2)) as far as the time of birth, and room for the rest."""
-
-    _fields_ = (
-        ("mask", ctypes.c_uint32),
-        ("until_times", ctypes.c_uint8 * 60),
-        ("atime", _Timestamp),
-        ("btime", _Timestamp),
-        ("rest", ctypes.c_uint8 * 160),
-    )
-
-
-def _birth(path: str) -> float | None:
-    """When a file was made; Python's own stat does not tell."""
-    statx = _libc_statx()
-    if statx is None:
-        return None
-    found = _Statx()
-    failed = statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, ctypes.byref(found))
-    if failed or not found.mask & _STATX_BTIME:
-        return None
-    return float(found.btime.sec) + float(found.btime.nsec) / 1e9
-
-
-@cache
-def _libc_statx() -> "ctypes._NamedFuncPointer | None":
-    """The C library's statx(2): glibc has it since 2.28, musl since 1.2.5."""
-    return getattr(ctypes.CDLL(None, use_errno=True), "statx", None)

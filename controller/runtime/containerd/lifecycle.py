@@ -17,6 +17,7 @@ from controller.runtime.containerd.api.process_pb2 import CREATED
 from controller.runtime.containerd.api.types_pb2 import Mount
 from controller.runtime.containerd.containers import Containers
 from controller.runtime.containerd.errors import start_failure
+from controller.runtime.containerd.groups import Groups
 from controller.runtime.containerd.host import detect_host, devices
 from controller.runtime.containerd.images import Images, LocalImage
 from controller.runtime.containerd.records import Facts, created_state, decode_facts, running_state, was_started
@@ -35,8 +36,8 @@ from controller.runtime.port import (
     Unavailable,
 )
 
-_GROUP: Final = "io.containerd.runc.v2.group"
-"""Annotation for the shim: containers with the same value share one, of 22 MB for 40 containers in place of 18 MB for each."""
+GROUP: Final = "io.containerd.runc.v2.group"
+"""Annotation that names the shim: containers with the same value share one (see groups.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Lifecycle:
         self._states = states
         self._users = Users(snapshots)
         self._host = detect_host()
+        self._groups = Groups()
         self._created: dict[str, _Created] = {}
         """What `create` made here and `start` has not taken yet: it saves the questions that `start` would ask."""
 
@@ -73,8 +75,7 @@ class Lifecycle:
         image = await self._images.get(config.image)
         user = await self._users.resolve(config.user, image.contents.chain_id)
         host = replace(self._host, devices=devices()) if config.security.privileged else self._host
-        annotations = {_GROUP: config.group} if config.group else None
-        spec = runtime_spec(config, user, host, annotations)
+        spec = runtime_spec(config, user, host)
         facts = Facts(
             image_digest=image.digest,
             parent=image.contents.chain_id,
@@ -83,8 +84,15 @@ class Lifecycle:
             cgroup=spec["linux"]["cgroupsPath"],
             boot_id=evidence.boot_id(),
         )
-        record = await self._containers.create(config, facts, json.dumps(spec).encode())
-        mounts = await self._prepare(config.id, image)
+        known = self._groups.knows(config.id)
+        spec["annotations"] = {GROUP: self._groups.join(config.id, config.group)}
+        try:
+            record = await self._containers.create(config, facts, json.dumps(spec).encode())
+            mounts = await self._prepare(config.id, image)
+        except BaseException:
+            if not known:
+                self._groups.leave(config.id)
+            raise
         self._created[config.id] = _Created(record, facts, mounts)
         return created_state(record, facts)
 
@@ -154,7 +162,10 @@ class Lifecycle:
         elif facts.tty:
             evidence.make_log(facts.log_path)
         try:
-            await self._tasks.create(container_id, mounts, facts)
+            async with self._groups.starting(container_id) as shim:
+                if shim:
+                    await self._containers.set_annotation(created.record, GROUP, shim)
+                await self._tasks.create(container_id, mounts, facts)
         except AlreadyExists as failure:
             raise Conflict(f"container {container_id} is started by somebody else") from failure
         except RuntimeFailure as failure:
@@ -162,6 +173,8 @@ class Lifecycle:
             raise start_failure(failure) from failure
 
     async def _start_task(self, created: _Created) -> int:
+        if created.facts.log_path:
+            evidence.mark_started(created.facts.log_path)
         try:
             return await self._tasks.start(created.record.id)
         except Conflict:
@@ -175,8 +188,9 @@ class Lifecycle:
         if isinstance(failure, Unavailable):
             return
         with suppress(RuntimeFailure):
-            await self._tasks.delete(created.record.id)
+            await self._delete_task(created.record.id)
             if created.facts.log_path:
+                evidence.unmark_started(created.facts.log_path)
                 evidence.remove_empty_log(created.facts.log_path)
             else:
                 await self._containers.mark_started(created.record.id, started=False)
@@ -190,6 +204,11 @@ class Lifecycle:
         to now: if this step is missed, containerd's garbage collector makes it.
         """
         self._created.pop(container_id, None)
-        await self._tasks.delete(container_id)
+        await self._delete_task(container_id)
         await self._containers.delete(container_id)
         await self._snapshots.remove(container_id)
+        self._groups.leave(container_id)
+
+    async def _delete_task(self, container_id: str) -> None:
+        async with self._groups.ending(container_id):
+            await self._tasks.delete(container_id)

@@ -69,14 +69,14 @@ def started_mark(*, started: bool) -> Any:
 def was_started(record: Container, facts: Facts) -> bool:
     """Whether a container that has no task may once have had one.
 
-    The shim makes the log file before it makes the process, and the file stays when task and node are gone; a container
-    without a log file is marked by the extension `STARTED` before its first start. A task does not outlive a boot, so after
-    one the record is taken as that of a container that ran: at worst a container that was never started is made anew.
+    A start is noted beside the log file, and the note stays when task and node are gone; a container without a log file is
+    marked by the extension `STARTED` before its first start. A task does not outlive a boot, so after one the record is taken
+    as that of a container that ran: at worst a container that was never started is made anew.
     """
     if facts.boot_id != evidence.boot_id():
         return True
     if facts.log_path:
-        return evidence.exists(facts.log_path)
+        return evidence.was_started(facts.log_path)
     return STARTED in record.extensions and json.loads(record.extensions[STARTED].value) is True
 
 

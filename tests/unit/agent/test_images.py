@@ -63,7 +63,9 @@ class Ends(list[tuple[ImageState | None, Pull | None]]):
 
 @pytest.fixture(name="runtime")
 async def _runtime() -> SlowRuntime:
-    return SlowRuntime(MemoryNode([MemoryImage(IMAGE, size=7), MemoryImage("registry.test/b:1"), MemoryImage(SECRET, forbidden=True)]))
+    return SlowRuntime(
+        MemoryNode([MemoryImage(IMAGE, size=7), MemoryImage("registry.test/b:1"), MemoryImage(SECRET, forbidden=True)])
+    )
 
 
 @pytest.fixture(name="images")

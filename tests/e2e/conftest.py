@@ -1,0 +1,31 @@
+"""A one-node installation of its own components for each test: these tests break them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Site
+from tools.lab import Containerd, ControlPlane, Registry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    """A control plane that a test may stop."""
+    with ControlPlane(tmp_path / "plane", crds=[ROOT / "crds"]) as found:
+        found.kubectl("create", "namespace", "moorage-node-lease")
+        yield found
+
+
+@pytest.fixture
+def own_site(own_plane: ControlPlane, registry: Registry, tmp_path: Path) -> Iterator[Site]:
+    """Manager and agent on components that a test may break; at the end everything is deleted, and nothing may be left."""
+    with Containerd(tmp_path / "containerd") as containerd:
+        found = Site(own_plane, containerd, registry, tmp_path / "site", "node1")
+        try:
+            found.start()
+            yield found
+        finally:
+            found.stop()

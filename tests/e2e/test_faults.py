@@ -1,0 +1,153 @@
+"""What is asked for keeps running, whatever is killed or away: nothing restarts that ran, nothing is started twice or left."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.harness import NAMESPACE, Objects, Site, ready, workload
+from tools.lab.command import tool
+
+COUNT = 20
+
+
+class Starts:
+    """Counts the processes that containerd starts for us, from its own event stream."""
+
+    def __init__(self, site: Site) -> None:
+        self._output = site.state / "starts.txt"
+        command = [tool("ctr"), "--address", site.containerd.address, "events"]
+        with self._output.open("w") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+
+    def end(self) -> None:
+        """Stop counting."""
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def stop(self) -> list[str]:
+        """The ids that were started, in their order."""
+        self.end()
+        out = self._output.read_text()
+        return [
+            line.partition('"container_id":"')[2].partition('"')[0]
+            for line in out.splitlines()
+            if f" {NAMESPACE} /tasks/start " in line
+        ]
+
+
+@contextmanager
+def starts(site: Site) -> Iterator[Starts]:
+    """Count starts for as long as the block runs."""
+    found = Starts(site)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def _ready(count: int, restarts: int):
+    def true(found: Objects) -> bool:
+        return len(found) == count and all(ready(o) and o["status"]["restarts"] == restarts for o in found.values())
+
+    return true
+
+
+def _kill_at_random(site: Site, times: int, chance: random.Random) -> None:
+    """`kill -9` of the agent, started again at once, with pauses that hit every stage of its work."""
+    for _ in range(times):
+        time.sleep(chance.uniform(0.6, 1.6))  # start-up takes about 0.5 s: the kill falls into the work that follows
+        site.agent.kill()
+        site.agent.start()
+
+
+@pytest.mark.timeout(300)
+def test_an_agent_killed_twenty_times_in_a_rollout_starts_nothing_twice(own_site: Site) -> None:
+    """20 kills while 20 instances are created and then updated: 0 extra starts, 0 leftovers."""
+    chance = random.Random(os.getpid())
+    asked = workload("many", own_site.registry, replicas=COUNT, update={"maxUnavailable": "50%"})
+    with starts(own_site) as counted:
+        own_site.apply(asked)
+        _kill_at_random(own_site, 10, chance)
+        own_site.instances(_ready(COUNT, 0), 120)
+        asked["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "GENERATION", "value": "2"}]
+        own_site.apply(asked)
+        _kill_at_random(own_site, 10, chance)
+        own_site.instances(lambda o: _ready(COUNT, 1)(o) and all(i["metadata"]["generation"] == 2 for i in o.values()), 120)
+        own_site.workloads(lambda o: ready(o["many"]), 60)
+        begun = counted.stop()
+    assert len(begun) == len(set(begun)), "a container was started twice"
+    assert len(begun) == 2 * COUNT, f"{len(begun) - 2 * COUNT} extra starts"
+    assert len(own_site.containers()) == COUNT
+    held = [line for line in own_site.leftovers() if line.startswith(("containers", "snapshots", "tasks"))]
+    assert len(held) == 3 * COUNT, held
+
+
+def test_a_containerd_restart_under_twenty_instances_restarts_none(own_site: Site) -> None:
+    """`kill -9` of containerd: every process runs on, is adopted, and a later crash is seen."""
+    own_site.apply(workload("many", own_site.registry, replicas=COUNT))
+    own_site.instances(_ready(COUNT, 0), 60)
+    before = own_site.containers()
+    assert len(before) == COUNT
+    own_site.containerd.kill()
+    own_site.containerd.start()
+    assert own_site.containers() == before
+    victim = next(iter(before.values()))
+    os.kill(victim, signal.SIGKILL)
+    own_site.instances(lambda o: sum(i["status"]["restarts"] for i in o.values()) == 1 and all(map(ready, o.values())), 30)
+    after = own_site.containers()
+    assert len(set(before.values()) & set(after.values())) == COUNT - 1
+
+
+@pytest.mark.timeout(200)
+def test_a_crash_is_mended_while_the_api_server_is_away_for_a_minute(own_site: Site) -> None:
+    """The restart waits for nobody; the status catches up when the API server is back."""
+    own_site.apply(workload("alone", own_site.registry))
+    own_site.instances(_ready(1, 0))
+    ((_, pid),) = own_site.containers().items()
+    own_site.plane.stop_apiserver()
+    gone = time.monotonic()
+    time.sleep(5)
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    while not (found := set(own_site.containers().values()) - {pid}):
+        assert time.monotonic() - killed < 5, "not restarted while the API server is away"
+    print(f"restarted after {time.monotonic() - killed:.2f} s with the API server away")
+    time.sleep(60 - (time.monotonic() - gone))
+    own_site.plane.start_apiserver()
+    back = time.monotonic()
+    own_site.instances(_ready(1, 1), 30)
+    print(f"status caught up {time.monotonic() - back:.2f} s after the API server was back")
+    assert set(own_site.containers().values()) == found
+
+
+@pytest.mark.timeout(200)
+def test_a_node_that_comes_back_without_a_control_plane_runs_what_it_ran(own_site: Site) -> None:
+    """Everything on the node dies at once, as in a power cut; the API server is away: the node starts its work alone."""
+    own_site.apply(workload("alone", own_site.registry, replicas=3))
+    own_site.instances(_ready(3, 0))
+    before = own_site.containers()
+    own_site.plane.stop_apiserver()
+    own_site.agent.kill()
+    own_site.containerd.kill()
+    for shim in own_site.shims():
+        os.kill(shim, signal.SIGKILL)
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    own_site.containerd.start()
+    assert own_site.containers() == {}
+    own_site.agent.start()
+    started = time.monotonic()
+    while len(found := own_site.containers()) < 3:
+        assert time.monotonic() - started < 20, "the node came back empty"
+    print(f"3 instances back {time.monotonic() - started:.2f} s after the agent's start, without an API server")
+    assert not set(found.values()) & set(before.values())
+    own_site.plane.start_apiserver()
+    told = own_site.instances(_ready(3, 1), 40)
+    last = [i["status"]["containers"][0]["lastState"]["terminated"]["reason"] for i in told.values()]
+    assert set(last) <= {"ContainerStatusUnknown", "Error"}, last

@@ -1,0 +1,246 @@
+"""A whole node half around real classes: the runtime and the API server are in memory, and the informer is a callback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from controller.agent.act import Hands
+from controller.agent.cleanup import Cleanup
+from controller.agent.decide.observation import NodeFacts
+from controller.agent.images import Images
+from controller.agent.logs import LogFiles
+from controller.agent.operator import AgentOperator
+from controller.agent.report.events import EventRecorder
+from controller.agent.report.finalizer import Finalizer
+from controller.agent.report.heartbeat import Heartbeat
+from controller.agent.report.writer import StatusWriter
+from controller.agent.slots import Slots
+from controller.agent.store import Store
+from controller.agent.supervisor import Supervisor
+from controller.agent.view import NodeView
+from controller.api import labels
+from controller.api.node import NodeStatus
+from controller.kube.informer import Watch
+from controller.kube.resources import INSTANCES, NODES, Resource
+from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
+from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, Phase
+from tests.unit.agent.api import Api, Object
+from tests.unit.agent.clock import now, until
+from tests.unit.agent.values import container, instance_object
+
+IMAGE = "registry.test/app:1"
+ALIVE = {Phase.RUNNING, Phase.PAUSED}
+
+
+class Recorder(MemoryRuntime):
+    """Keeps what was started, and asserts that nothing is started beside a living one of its name.
+
+    `troubles` holds, by the name of a call, the exceptions that its next calls end with; with `late` they take effect first.
+    """
+
+    def __init__(self, node: MemoryNode) -> None:
+        super().__init__(node)
+        self.started: list[str] = []
+        self.calls = 0
+        self.troubles: dict[str, list[Exception]] = {}
+        self.late: set[str] = set()
+
+    async def _trouble(self, call: str, effect: Callable[[], Any]) -> None:
+        self.calls += 1
+        waiting = self.troubles.get(call)
+        if waiting:
+            if call in self.late:
+                await effect()
+            raise waiting.pop(0)
+
+    async def create(self, config: ContainerConfig) -> ContainerState:
+        """Make a container."""
+        await self._trouble("create", lambda: super(Recorder, self).create(config))
+        return await super().create(config)
+
+    async def start(self, container_id: str) -> ContainerState:
+        """Start its process."""
+        await self._trouble("start", lambda: super(Recorder, self).start(container_id))
+        mine = self.node.containers[container_id].state.labels
+        beside = [
+            c.state.id
+            for c in self.node.containers.values()
+            if c.state.id != container_id
+            and c.state.phase in ALIVE
+            and all(c.state.labels.get(k) == mine.get(k) for k in (labels.INSTANCE_UID, labels.CONTAINER))
+        ]
+        assert not beside, f"{container_id} is started beside {beside}"
+        self.started.append(container_id)
+        return await super().start(container_id)
+
+    async def signal(self, container_id: str, signal: str) -> None:
+        """Send a signal."""
+        await self._trouble("signal", lambda: super(Recorder, self).signal(container_id, signal))
+        await super().signal(container_id, signal)
+
+    async def remove(self, container_id: str) -> None:
+        """Remove it."""
+        await self._trouble("remove", lambda: super(Recorder, self).remove(container_id))
+        await super().remove(container_id)
+
+
+async def _judge(_: float) -> NodeStatus:
+    return NodeStatus()
+
+
+@dataclass
+class Rig:
+    """One node."""
+
+    folder: Path
+    api: Api = field(default_factory=Api)
+    node: MemoryNode = field(
+        default_factory=lambda: MemoryNode([MemoryImage(IMAGE, ImageConfig(entrypoint=("app",)))], clock=now)
+    )
+
+    def __post_init__(self) -> None:
+        self.runtime = Recorder(self.node)
+        self.supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+        self.api.watchers.append(self.watch)
+        self.build()
+
+    def build(self) -> None:
+        """Make the agent's parts, as `Agent` does."""
+        self.watches = Watch(INSTANCES, "spec.nodeName=node1"), Watch(NODES, "metadata.name=node1")
+        self.store = Store(self.folder / "instances", self.desired_changed)
+        self.images = Images(self.runtime)
+        self.view = NodeView(self.runtime, self.wake, self.image_changed, self.availability_changed)
+        self.logs = LogFiles(self.folder / "logs")
+        client: Any = self.api
+        self.events = EventRecorder(client, "node1")
+        self.writer = StatusWriter(client)
+        self.heartbeat = Heartbeat(client, "node1", _judge)
+        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs)
+        facts = NodeFacts("node1", boot_id="boot", log_dir=str(self.folder / "logs"), runtime_name="memory")
+        self.hands = Hands(self.runtime, self.view, self.images, self.events, self.logs, facts, Slots(4))
+        self.operator = AgentOperator("node1", self.store, self.writer, self.heartbeat, self.cleanup)
+        self.finalizer = Finalizer(client, self.operator.answered)
+
+    # --- the agent's wiring
+
+    def wake(self, uid: str) -> None:
+        """Something about this instance changed."""
+        if uid in self.supervisors:
+            self.supervisors[uid][0].wake()
+
+    def wake_all(self) -> None:
+        """Something about all instances changed."""
+        for supervisor, _ in self.supervisors.values():
+            supervisor.wake()
+
+    def image_changed(self, name: str) -> None:
+        """An image changed."""
+        self.images.changed(name)
+        self.wake_all()
+
+    def availability_changed(self) -> None:
+        """The runtime went or came."""
+        self.images.doubt()
+        self.wake_all()
+
+    def desired_changed(self, uid: str) -> None:
+        """The store has news."""
+        if uid not in self.supervisors:
+            supervisor = Supervisor(uid, self.store, self.hands, self.writer, self.finalizer)
+            task = asyncio.create_task(supervisor.run())
+            self.supervisors[uid] = (supervisor, task)
+            task.add_done_callback(lambda _: self.supervisors.pop(uid, None))
+        self.wake(uid)
+
+    def watch(self, resource: Resource, kind: str, obj: Object) -> None:
+        """The informer: delivers while the agent runs and the API server answers."""
+        if self.tasks and not self.api.down:
+            for watch in self.watches:
+                if watch.resource == resource:
+                    self.operator.deliver(watch, kind, obj)
+
+    def relist(self) -> None:
+        """The informer reconnects: everything that is there is delivered, what is not there is told as gone."""
+        found = [o for (plural, _, _), o in self.api.objects.items() if plural == INSTANCES.plural]
+        exists = frozenset(o["metadata"]["uid"] for o in found)
+        self.operator.synced(self.watches[0], exists)
+        for desired in self.store:
+            if desired.uid not in exists:
+                self.watch(INSTANCES, "DELETED", {"metadata": {"uid": desired.uid}})
+        for obj in found:
+            self.watch(INSTANCES, "ADDED", obj)
+
+    # --- its life
+
+    async def start(self) -> None:
+        """Start the agent."""
+        self.store.load()
+        self.operator.known_from_disk(d.uid for d in self.store)
+        for desired in self.store:
+            self.desired_changed(desired.uid)
+        running = (self.view.run(), self.store.flush_for_ever(), self.writer.run(), self.events.run(), self.cleanup.run())
+        self.tasks = [asyncio.create_task(c) for c in running]
+        if not self.api.down:
+            self.relist()
+
+    async def kill(self) -> None:
+        """End the agent at once, as SIGKILL does; what runs on the node goes on."""
+        ended = [*self.tasks, *(t for _, t in self.supervisors.values())]
+        ended += self.images._tasks
+        ended += self.finalizer._setting.values()
+        self.tasks = []
+        for task in ended:
+            task.cancel()
+        results = await asyncio.gather(*ended, return_exceptions=True)
+        self.supervisors.clear()
+        broken = [r for r in results if isinstance(r, Exception)]
+        assert not broken, broken
+
+    async def restart(self) -> None:
+        """Kill it, and start a new one on the same state."""
+        await self.kill()
+        self.build()
+        await self.start()
+
+    # --- looking at it
+
+    def apply(self, *containers: Object, name: str = "web", **fields: Any) -> str:
+        """Create or change an instance; its uid."""
+        uid = f"uid-of-{name}"
+        self.api.apply(instance_object(*(containers or (container(image=IMAGE),)), name=name, uid=uid, **fields))
+        return uid
+
+    def containers(self, name: str = "main") -> list[ContainerState]:
+        """The containers of that name on the node, over all instances."""
+        return [c.state for c in self.node.containers.values() if c.state.labels.get(labels.CONTAINER) == name]
+
+    def running(self, name: str = "main") -> ContainerState | None:
+        """The one that runs."""
+        alive = [c for c in self.containers(name) if c.phase in ALIVE]
+        assert len(alive) < 2, alive
+        return alive[0] if alive else None
+
+    def reason(self, name: str = "web") -> str:
+        """Reason of the instance's Ready condition in the API."""
+        obj = self.api.instance(name)
+        conditions = (obj or {}).get("status", {}).get("conditions") or [{"reason": ""}]
+        return str(conditions[0]["reason"])
+
+    async def settle(self, reason: str = "Running", name: str = "web") -> float:
+        """Wait for a reason in the API; the seconds that it took."""
+        return await until(lambda: self.reason(name) == reason)
+
+
+@asynccontextmanager
+async def node(folder: Path) -> AsyncIterator[Rig]:
+    """A node whose agent runs."""
+    rig = Rig(folder)
+    await rig.start()
+    try:
+        yield rig
+    finally:
+        await rig.kill()

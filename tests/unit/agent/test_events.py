@@ -1,0 +1,178 @@
+"""Events: gathered, counted, and dropped before they are in anybody's way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from controller.agent.report import events as module
+from controller.agent.report.events import GATHER_SECONDS, EventRecorder
+from controller.api.instance import ContainerInstance
+from controller.api.reasons import Reason
+from controller.kube.errors import ApiForbidden
+from tests.unit.agent.api import Api, Object
+from tests.unit.agent.clock import until
+from tests.unit.agent.values import UID, instance_object
+
+WEB = ContainerInstance.model_validate(instance_object())
+
+
+class Rig:
+    """A recorder on an API server."""
+
+    def __init__(self) -> None:
+        self.api = Api()
+        client: Any = self.api
+        self.recorder = EventRecorder(client, "node1")
+        self.task = asyncio.create_task(self.recorder.run())
+
+    @property
+    def events(self) -> list[Object]:
+        """What the API server has."""
+        return [o for (plural, _, _), o in self.api.objects.items() if plural == "events"]
+
+    def record(self, reason: Reason, message: str, **fields: Any) -> None:
+        """Something happened."""
+        self.recorder.record(fields.pop("instance", WEB), reason, message, **fields)
+
+
+@pytest.fixture(name="rig")
+async def _rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    assert not rig.task.done()
+    rig.task.cancel()
+    await asyncio.gather(rig.task, return_exceptions=True)
+
+
+async def test_the_steps_of_a_start_are_one_event(rig: Rig) -> None:
+    """The last reason, all messages, one write, a moment later."""
+    for reason, message in ((Reason.PULLED, "Pulled"), (Reason.CREATED, "Created"), (Reason.STARTED, "Started")):
+        rig.record(reason, message)
+        await asyncio.sleep(0.1)
+    assert await until(lambda: rig.events) < GATHER_SECONDS
+    await asyncio.sleep(60)
+    (event,) = rig.events
+    assert (event["reason"], event["message"], event["type"], event["count"]) == (
+        "Started",
+        "Pulled; Created; Started",
+        "Normal",
+        1,
+    )
+
+
+async def test_an_event_has_what_kubectl_describe_needs(rig: Rig) -> None:
+    """It refers to the object by uid, and says who tells it."""
+    rig.record(Reason.FAILED, "no such tag", warning=True)
+    await until(lambda: rig.events)
+    (event,) = rig.events
+    assert event["involvedObject"] == {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerInstance",
+        "namespace": "default",
+        "name": "web",
+        "uid": UID,
+    }
+    assert event["metadata"]["namespace"] == "default"
+    assert event["metadata"]["name"].startswith("web.")
+    assert (event["type"], event["source"]) == ("Warning", {"component": "moorage-agent", "host": "node1"})
+    assert event["firstTimestamp"] == event["lastTimestamp"]
+
+
+async def test_warnings_stand_for_themselves(rig: Rig) -> None:
+    """Each keeps its own reason; what follows one is not mixed into it."""
+    rig.record(Reason.PULLING, "Pulling")
+    rig.record(Reason.FAILED, "one", warning=True)
+    rig.record(Reason.FAILED, "two", warning=True)
+    rig.record(Reason.STARTED, "Started")
+    await until(lambda: len(rig.events) == 4)
+    assert [(e["type"], e["message"]) for e in rig.events] == [
+        ("Normal", "Pulling"),
+        ("Warning", "one"),
+        ("Warning", "two"),
+        ("Normal", "Started"),
+    ]
+
+
+async def test_the_same_again_counts_up(rig: Rig) -> None:
+    """One Event object, its count and its last time, however often."""
+    for _ in range(3):
+        rig.record(Reason.FAILED, "no such tag", warning=True)
+        await asyncio.sleep(10)
+    (event,) = rig.events
+    assert event["count"] == 3
+    assert event["lastTimestamp"] > event["firstTimestamp"]
+
+
+async def test_an_event_that_expired_is_written_anew(rig: Rig) -> None:
+    """The API server forgets Events after an hour."""
+    rig.record(Reason.FAILED, "x", warning=True)
+    await until(lambda: rig.events)
+    rig.api.objects.clear()
+    rig.record(Reason.FAILED, "x", warning=True)
+    await until(lambda: rig.events)
+    assert rig.events[0]["count"] == 1
+    rig.record(Reason.FAILED, "x", warning=True)
+    await until(lambda: rig.events[0]["count"] == 2)
+
+
+async def test_instances_are_not_mixed(rig: Rig) -> None:
+    """Each has Events of its own."""
+    other = ContainerInstance.model_validate(instance_object(name="other", uid="other"))
+    rig.record(Reason.CREATED, "Created")
+    rig.record(Reason.CREATED, "Created", instance=other)
+    rig.record(Reason.STARTED, "Started")
+    await until(lambda: len(rig.events) == 2)
+    assert {(e["involvedObject"]["name"], e["message"]) for e in rig.events} == {
+        ("web", "Created; Started"),
+        ("other", "Created"),
+    }
+
+
+async def test_an_outage_delays_them(rig: Rig) -> None:
+    """In their order, with the times of what happened."""
+    rig.api.down = True
+    rig.record(Reason.FAILED, "one", warning=True)
+    await asyncio.sleep(100)
+    rig.record(Reason.FAILED, "two", warning=True)
+    await asyncio.sleep(100)
+    rig.api.down = False
+    await until(lambda: len(rig.events) == 2)
+    assert [e["message"] for e in rig.events] == ["one", "two"]
+    assert rig.events[0]["lastTimestamp"] < rig.events[1]["lastTimestamp"]
+
+
+async def test_a_long_outage_drops_the_oldest(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded; the newest are the ones that people look for; and no trace of the dropped ones is kept."""
+    monkeypatch.setattr(module, "_MOST_WAITING", 10)
+    rig.api.down = True
+    for number in range(100):
+        one = ContainerInstance.model_validate(instance_object(name=f"n{number}", uid=f"u{number}"))
+        rig.record(Reason.CREATED, f"number {number}", instance=one)
+        await asyncio.sleep(0.01)
+    assert len(rig.recorder._latest) <= 10
+    rig.api.down = False
+    await until(lambda: any(e["message"] == "number 99" for e in rig.events))
+    assert 10 <= len(rig.events) <= 11
+
+
+async def test_a_refused_event_is_dropped(rig: Rig) -> None:
+    """A namespace that is being deleted takes none: the others are written."""
+    rig.api.refusal = ApiForbidden("namespace is being terminated")
+    rig.record(Reason.FAILED, "one", warning=True)
+    await asyncio.sleep(10)
+    rig.api.refusal = None
+    rig.record(Reason.FAILED, "two", warning=True)
+    await until(lambda: rig.events)
+    assert [e["message"] for e in rig.events] == ["two"]
+
+
+async def test_long_names_and_messages_fit(rig: Rig) -> None:
+    """A name has 253 characters, a message 1024."""
+    one = ContainerInstance.model_validate(instance_object(name="n" * 253))
+    rig.record(Reason.FAILED, "m" * 5000, warning=True, instance=one)
+    await until(lambda: rig.events)
+    (event,) = rig.events
+    assert len(event["metadata"]["name"]) <= 253
+    assert len(event["message"]) == 1024
