@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     profiles = {half: FOLDER / f"{name}-{half}.profile" for half in options.profile}
     try:
-        figures, environment = _measure(wanted, profiles, keep=options.keep)
+        figures, environment = _measure(wanted, profiles, FOLDER / f"{name}-failed", keep=options.keep)
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -116,10 +116,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(
-    wanted: Sequence[Section], profiles: dict[str, Path], *, keep: bool
+    wanted: Sequence[Section], profiles: dict[str, Path], evidence: Path, *, keep: bool
 ) -> tuple[Figures, dict[str, str | int | float]]:
     figures = Figures()
-    with Bed(FOLDER / f"lab-{os.getpid()}", profile=profiles, keep=keep) as bed:
+    with Bed(FOLDER / f"lab-{os.getpid()}", evidence, profile=profiles, keep=keep) as bed:
         environment = bed.environment()
         note("warm up")
         apply.measure(bed, Figures(), count=2, rounds=1, details=False, deletion=False)

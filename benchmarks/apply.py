@@ -14,7 +14,7 @@ from benchmarks.audit import Request, count_writes, failed_writes
 from benchmarks.bed import QUIET_SECONDS, SETTLE_SECONDS, Bed
 from benchmarks.metrics import Figures
 from benchmarks.progress import note
-from benchmarks.usage import spent
+from benchmarks.usage import machine_cpu, spent
 from benchmarks.watch import is_gone, is_ready
 from tools.progress import ToolError
 
@@ -32,6 +32,9 @@ class Applied:
     ready_seconds: float
     kubectl_seconds: float
     cores_busy: float
+    """CPU of all that takes part, until Ready, by time."""
+    cores_others: float
+    """The same of everything else on the machine."""
     cpu: dict[str, float]
     """Seconds until all was quiet, by process."""
     requests: Sequence[Request]
@@ -54,15 +57,18 @@ def apply(bed: Bed, prefix: str, count: int, *, sample: bool = False) -> Applied
     with bed.workloads() as watch, bed.sampling() if sample else nullcontext():
         ready = watch.expect(names, is_ready)
         before = bed.usage.look()
+        machine = machine_cpu()
         begun = time.monotonic()
         bed.plane.kubectl("apply", "--filename", manifest, timeout=READY_SECONDS)
         applied = time.monotonic()
         at = ready.wait(READY_SECONDS)
+        machine = machine_cpu() - machine
         used = sum(spent(before, bed.usage.look()).values())
         audit.wait_quiet(QUIET_SECONDS, SETTLE_SECONDS)
         cpu = spent(before, bed.usage.look())
     took = at - begun
-    return Applied(names, manifest, took, applied - begun, used / took, cpu, tuple(audit.requests))
+    cores = used / took, max(machine - used, 0.0) / took
+    return Applied(names, manifest, took, applied - begun, *cores, cpu, tuple(audit.requests))
 
 
 def delete(bed: Bed, applied: Applied) -> float:
@@ -132,6 +138,7 @@ def _add_details(figures: Figures, applied: Applied, count: int) -> None:
     for process, seconds in applied.cpu.items():
         figures.add(f"cpu_{count}_{process}_seconds", "s", seconds)
     figures.add(f"cores_busy_{count}", "cores", applied.cores_busy)
+    figures.add(f"cores_others_{count}", "cores", applied.cores_others)
     note(f"    writes: {_shown(writes)}; refused: {_shown(failed_writes(applied.requests)) or 'none'}")
 
 

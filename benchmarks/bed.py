@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,16 +39,18 @@ HALVES = ("manager", "agent")
 class Bed:
     """Everything that takes part, started at the beginning of the block and removed at its end."""
 
-    def __init__(self, state: Path, *, profile: Mapping[str, Path], keep: bool = False) -> None:
+    def __init__(self, state: Path, evidence: Path, *, profile: Mapping[str, Path], keep: bool = False) -> None:
         """Prepare all processes.
 
         Args:
             state: the folder for everything that they keep.
+            evidence: a folder that is made when something fails, for logs and objects.
             profile: which of manager and agent run under the sampler, and where each one's profile goes.
             keep: leave everything running at the end.
         """
         self.state = make_state(state)
         self._keep = keep
+        self._evidence = evidence
         self._sampled = tuple(profile)
         self.node = f"bench{os.getpid()}"
         self.registry = Registry(self.state / "registry")
@@ -80,6 +83,8 @@ class Bed:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, ToolError):
+            self._save_evidence()
         if self._keep:
             note(f"everything keeps running, with KUBECONFIG={self.plane.kubeconfig}")
             note(f"to end it: {sys.executable} -m tools.lab down --state {self.state}")
@@ -153,6 +158,16 @@ class Bed:
             half.start()
         self.halves["agent"].wait_ready(self._node_ready, NODE_SECONDS)
         self.settle()
+
+    def _save_evidence(self) -> None:
+        """Keep what tells why something failed: the logs of all processes, and the objects as they are."""
+        folder = self._evidence
+        for logs in (self.state / "logs", *self.state.glob("*/logs")):
+            shutil.copytree(logs, folder / logs.parent.name)
+        objects = self.plane.kubectl("get", "cw,ci,rn", "--output", "yaml", check=False)
+        (folder / "objects.yaml").write_text(objects.stdout or objects.stderr)
+        (folder / "containers.txt").write_text("".join(f"{line}\n" for line in self.containers()))
+        note(f"logs and objects are kept in {folder}")
 
     def _end(self) -> None:
         note("remove everything")

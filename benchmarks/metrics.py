@@ -43,6 +43,7 @@ EXPLANATIONS = {
     "api_reads_per_instance": "gets and lists of manager and agent meanwhile, by N",
     "cpu_{n}_{process}_seconds": "CPU of a process during the apply of N until all is quiet; shims with runc and its init",
     "cores_busy_{n}": "CPU of all of them by time, from kubectl's start to Ready: near the number of cores, CPU is the limit",
+    "cores_others_{n}": "CPU of everything else on the machine meanwhile: more than a little of it spoils the figures",
 }
 """What each figure means. `{n}` stands for a number of workloads."""
 

@@ -24,10 +24,10 @@ from benchmarks.profiles import Profile, Stack
 BEGIN = signal.SIGUSR1
 END = signal.SIGUSR2
 INTERVAL_SECONDS = 0.001
-SWITCH_SECONDS = 0.0002
+SWITCH_SECONDS = 0.00002
 """How soon a running thread makes way for the sampler (`sys.setswitchinterval`; the default of 5 ms would blur the samples)."""
 
-_WAITING = frozenset({("selectors.py", "select"), ("threading.py", "wait"), ("threading.py", "_wait_for_tstate_lock")})
+_WAITING = frozenset({"EpollSelector.select", "Condition.wait", "Event.wait", "Thread._wait_for_tstate_lock", "_worker"})
 """Innermost functions of threads that wait: CPU since the last look was not used there, but in a burst that is over."""
 
 
@@ -76,7 +76,7 @@ class Sampler:
         clock = time.clock_gettime(time.pthread_getcpuclockid(ident))
         used = clock - self._clocks.get(ident, clock)
         self._clocks[ident] = clock
-        if used < INTERVAL_SECONDS / 5 or (Path(frame.f_code.co_filename).name, frame.f_code.co_name) in _WAITING:
+        if used < INTERVAL_SECONDS / 5 or frame.f_code.co_qualname in _WAITING:
             return
         stack = []
         at: FrameType | None = frame

@@ -1,8 +1,8 @@
 """Kubernetes Events for the steps that users look for, written beside the work and never in its way.
 
-Steps of one instance that follow each other within a moment are one Event (the last one's reason, all messages), and the same
-Event again counts up instead of being written anew; so a start costs one write. Events are hints: when the API server is away
-for long, the oldest are dropped.
+The making and starting of an instance's containers within a moment are one Event (the last one's reason, all messages), and
+the same Event again counts up instead of being written anew; so a start costs one write. Events are hints: when the API server
+is away for long, the oldest are dropped.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ GATHER_SECONDS: Final = 2.0
 """How long further steps of an instance are waited for before they are told."""
 
 COMPONENT: Final = "moorage-agent"
+_GATHERED: Final = {Reason.CREATED, Reason.STARTED}
 _MOST_WAITING: Final = 1000
 _MOST_REMEMBERED: Final = 1000
 _MOST_MESSAGE: Final = 1024
@@ -67,7 +68,7 @@ class EventRecorder:
         """Tell that something happened to an instance. Returns at once."""
         uid = instance.metadata.uid
         latest = self._waiting.get(self._latest.get(uid, -1))
-        if latest is not None and latest.warning == warning and not warning:
+        if latest is not None and {latest.reason, reason} <= _GATHERED:
             latest.reason = reason
             latest.messages.append(message)
             return

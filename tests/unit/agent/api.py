@@ -104,7 +104,8 @@ class Api:
         return deepcopy(self._find((resource.plural, namespace, name)))
 
     async def list_metadata(self, resource: Resource, namespace: str = "", field_selector: str = "") -> list[Object]:
-        """All objects of a kind."""
+        """All objects of a kind; selectors are not looked at."""
+        del namespace, field_selector
         await self._call(write=False)
         return [deepcopy(o) for (plural, _, _), o in self.objects.items() if plural == resource.plural]
 

@@ -48,7 +48,7 @@ async def _rig() -> AsyncIterator[Rig]:
 
 async def test_the_steps_of_a_start_are_one_event(rig: Rig) -> None:
     """The last reason, all messages, one write, a moment later."""
-    for reason, message in ((Reason.PULLED, "Pulled"), (Reason.CREATED, "Created"), (Reason.STARTED, "Started")):
+    for reason, message in ((Reason.CREATED, "Created"), (Reason.STARTED, "Started")):
         rig.record(reason, message)
         await asyncio.sleep(0.1)
     assert await until(lambda: rig.events) < GATHER_SECONDS
@@ -56,10 +56,18 @@ async def test_the_steps_of_a_start_are_one_event(rig: Rig) -> None:
     (event,) = rig.events
     assert (event["reason"], event["message"], event["type"], event["count"]) == (
         "Started",
-        "Pulled; Created; Started",
+        "Created; Started",
         "Normal",
         1,
     )
+
+
+async def test_a_pull_is_told_by_events_of_its_own(rig: Rig) -> None:
+    """Who looks for the reason Pulling or Pulled finds it."""
+    for reason in (Reason.PULLING, Reason.PULLED, Reason.CREATED, Reason.STARTED):
+        rig.record(reason, reason.value)
+    await until(lambda: len(rig.events) == 3)
+    assert [e["reason"] for e in rig.events] == ["Pulling", "Pulled", "Started"]
 
 
 async def test_an_event_has_what_kubectl_describe_needs(rig: Rig) -> None:

@@ -71,9 +71,10 @@ def well(world: World, name: str) -> bool:
     ]
 )
 def test_any_history_converges(history: list[Event]) -> None:
-    """Edits, ends, tampering, outages, reboots, lost notes, failing calls: afterwards each wanted container is there exactly
-    once, nothing else is, and a further plan has nothing to do. (That nothing starts beside a living one is asserted by the world
-    at every start.)
+    """Edits, ends, tampering, outages, reboots, lost notes, failing calls: afterwards all is as it is wanted.
+
+    Each wanted container is there exactly once, nothing else is, and a further plan has nothing to do. That nothing starts
+    beside a living one is asserted by the world at every start.
     """
     world = World()
     for name, happen in history:

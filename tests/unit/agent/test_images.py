@@ -158,8 +158,9 @@ async def test_after_an_outage_everything_is_looked_up_anew(images: Images, runt
     ],
 )
 async def test_failed_pulls_back_off_and_say_why(images: Images, image: str, first: Reason, later: Reason, words: str) -> None:
-    """1, 2, 4 ... seconds up to a minute, with up to a fifth more, so that a fleet does not come back as one; the failure stays
-    in sight while it is tried again.
+    """1, 2, 4 ... seconds up to a minute, with up to a fifth more, so that a fleet does not come back as one.
+
+    The failure stays in sight while it is tried again.
     """
     pauses = []
     for number in range(9):

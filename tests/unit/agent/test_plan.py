@@ -273,8 +273,9 @@ def test_a_changed_container_leaves_the_others_alone() -> None:
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
 def test_what_was_asked_to_stop_is_seen_through_when_the_wish_is_taken_back(policy: str) -> None:
-    """A spec changed back (or a suspension undone) in the grace period: the signal is out, so the stop goes on to its end; then
-    the container starts again, whatever its restartPolicy, since it did not end by itself.
+    """A spec changed back, or a suspension undone, in the grace period: the signal is out, so the stop goes on to its end.
+
+    Then the container starts again, whatever its restartPolicy, since it did not end by itself.
     """
     wanted = desired(restartPolicy=policy)
     asked = {"main-0": NOW - 10}

@@ -105,7 +105,7 @@ async def test_only_what_matters_wakes(
     sentence: str,
     meta: dict[str, object],
     generation: int,
-    wakes: bool,
+    wakes: bool,  # noqa: FBT001 - a table
     store: Store,
     changes: list[str],
 ) -> None:

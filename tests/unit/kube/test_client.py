@@ -54,7 +54,7 @@ def said(message: str) -> bytes:
     ],
 )
 def test_answers_are_translated(verb: str, status: int, body: bytes, kind: type[ApiFailure]) -> None:
-    """What trying again may mend, what somebody else did, what will never do; in the API server's own words where it has some."""
+    """What trying again may mend, what somebody else did, what will never do; in the API server's own words if it has some."""
     failure = _failure(verb, INSTANCES, status, body)
     assert type(failure) is kind
     assert str(failure).startswith(f"{verb} containerinstances: ")
