@@ -61,7 +61,7 @@ def apply(bed: Bed, prefix: str, count: int, *, sample: bool = False) -> Applied
         begun = time.monotonic()
         bed.plane.kubectl("apply", "--filename", manifest, timeout=READY_SECONDS)
         applied = time.monotonic()
-        at = ready.wait(READY_SECONDS)
+        at = ready.wait(READY_SECONDS, bed.check)
         machine = machine_cpu() - machine
         used = sum(spent(before, bed.usage.look()).values())
         audit.wait_quiet(QUIET_SECONDS, SETTLE_SECONDS)
@@ -77,7 +77,7 @@ def delete(bed: Bed, applied: Applied) -> float:
         gone = watch.expect(watch.objects(), is_gone)
         begun = time.monotonic()
         bed.plane.kubectl("delete", "--wait=false", "--filename", applied.manifest, timeout=GONE_SECONDS)
-        at = gone.wait(GONE_SECONDS)
+        at = gone.wait(GONE_SECONDS, bed.check)
         while left := bed.containers():
             if time.monotonic() > begun + GONE_SECONDS:
                 raise ToolError(f"containers are left although their instances are gone: {', '.join(left[:5])}")

@@ -138,6 +138,10 @@ class Bed:
             ToolError: when that does not come, or manager or agent has ended.
         """
         self.audit().wait_quiet(QUIET_SECONDS, SETTLE_SECONDS)
+        self.check()
+
+    def check(self) -> None:
+        """Raise `ToolError` when the manager or the agent has ended."""
         for half in self.halves.values():
             if not half.running:
                 raise ToolError(f"the {half.name} has ended; {half.log} ends with:\n{half.tail()}")

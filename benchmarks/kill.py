@@ -35,7 +35,7 @@ def _kill(bed: Bed, watch: Watch, name: str) -> float:
     again = watch.expect([name], is_restarted)
     begun = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    return again.wait(RESTART_SECONDS) - begun
+    return again.wait(RESTART_SECONDS, bed.check) - begun
 
 
 def _container_id(instance: Object) -> str:

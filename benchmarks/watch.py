@@ -24,6 +24,8 @@ USER_AGENT = "moorage-benchmark"
 SECONDS = 600.0
 """How long a watch may be silent: longer than anything here lasts."""
 
+CHECK_SECONDS = 1.0
+
 Object = dict[str, Any]
 Judge = Callable[[Object | None], bool]
 """Whether an object is as expected; None stands for one that does not exist."""
@@ -58,18 +60,24 @@ class Expectation:
         self._failure = failure
         self._met.set()
 
-    def wait(self, seconds: float) -> float:
+    def wait(self, seconds: float, check: Callable[[], None]) -> float:
         """Wait until all are as expected; returns the moment at which they were (`time.monotonic`).
+
+        Args:
+            seconds: how long it may take.
+            check: called every second; ends the wait by an exception when there is nothing to wait for.
 
         Raises:
             ToolError: when that takes longer than `seconds`, or the watch broke.
         """
-        in_time = self._met.wait(seconds)
+        deadline = time.monotonic() + seconds
+        while not self._met.wait(CHECK_SECONDS):
+            check()
+            if time.monotonic() > deadline:
+                shown = ", ".join(sorted(self._missing)[:5])
+                raise ToolError(f"after {seconds:.0f} s {len(self._missing)} objects are not as expected: {shown}")
         if self._failure is not None:
             raise ToolError(f"the watch broke: {self._failure!r}") from self._failure
-        if not in_time:
-            shown = ", ".join(sorted(self._missing)[:5])
-            raise ToolError(f"after {seconds:.0f} s {len(self._missing)} objects are not as expected: {shown}")
         return self._at
 
 
