@@ -21,6 +21,8 @@ from tools.progress import ToolError
 READY_SECONDS = 120.0
 GONE_SECONDS = 120.0
 POLL_SECONDS = 0.02
+FLOOR_PROCESSES = ("containerd", "shims", "benchmark")
+"""What takes part in the floor; the others are idle then."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,26 @@ def delete(bed: Bed, applied: Applied) -> float:
     return at - begun
 
 
+@dataclass(frozen=True)
+class Floored:
+    """What the floor of an apply and of its deletion took."""
+
+    start_seconds: float
+    remove_seconds: float
+    cpu: dict[str, float]
+    """Seconds of the start, by process."""
+
+
+def floor(bed: Bed, prefix: str, count: int, *, product_spec: bool = False) -> Floored:
+    """Start as many containers by bare calls, and remove them."""
+    ids = workloads.names(prefix, count)
+    bed.settle()
+    before = bed.usage.look()
+    started = bed.floor.start(ids, product_spec=product_spec)
+    cpu = spent(before, bed.usage.look())
+    return Floored(started, bed.floor.remove(ids), {process: cpu[process] for process in FLOOR_PROCESSES})
+
+
 def measure(bed: Bed, figures: Figures, count: int, rounds: int, *, details: bool, deletion: bool) -> None:
     """Apply, delete and the floor, in turns.
 
@@ -100,34 +122,41 @@ def measure(bed: Bed, figures: Figures, count: int, rounds: int, *, details: boo
     for number in range(rounds):
         applied = apply(bed, f"apply-{count}-{number}", count, sample=details)
         deleted = delete(bed, applied)
-        ids = workloads.names(f"floor-{count}-{number}", count)
-        bed.settle()
-        started = bed.floor.start(ids)
-        removed = bed.floor.remove(ids)
+        bare = floor(bed, f"floor-{count}-{number}", count)
         note(
             f"{count}, round {number + 1} of {rounds}: ready in {applied.ready_seconds:.2f} s "
-            f"(kubectl {applied.kubectl_seconds:.2f} s), floor {started:.2f} s, "
-            f"deleted in {deleted:.2f} s, floor {removed:.2f} s"
+            f"(kubectl {applied.kubectl_seconds:.2f} s), floor {bare.start_seconds:.2f} s, "
+            f"deleted in {deleted:.2f} s, floor {bare.remove_seconds:.2f} s"
         )
         figures.add(f"apply_ready_{count}_seconds", "s", applied.ready_seconds)
         figures.add(f"kubectl_apply_{count}_seconds", "s", applied.kubectl_seconds)
-        figures.add(f"floor_{count}_seconds", "s", started)
-        figures.add(f"apply_ready_{count}_ratio_to_floor", "x", applied.ready_seconds / started)
+        figures.add(f"floor_{count}_seconds", "s", bare.start_seconds)
+        figures.add(f"apply_ready_{count}_ratio_to_floor", "x", applied.ready_seconds / bare.start_seconds)
         if deletion:
             figures.add(f"delete_{count}_seconds", "s", deleted)
-            figures.add(f"floor_delete_{count}_seconds", "s", removed)
+            figures.add(f"floor_delete_{count}_seconds", "s", bare.remove_seconds)
         if details:
-            _product_spec_floor(bed, figures, count, number)
-            _add_details(figures, applied, count)
+            like_ours = floor(bed, f"spec-{count}-{number}", count, product_spec=True)
+            figures.add(f"floor_{count}_product_spec_seconds", "s", like_ours.start_seconds)
+            _add_writes(figures, applied, count)
+            _add_cpu(figures, applied, bare, like_ours)
 
 
-def _product_spec_floor(bed: Bed, figures: Figures, count: int, number: int) -> None:
-    ids = workloads.names(f"spec-{count}-{number}", count)
-    figures.add(f"floor_{count}_product_spec_seconds", "s", bed.floor.start(ids, product_spec=True))
-    bed.floor.remove(ids)
+def _add_cpu(figures: Figures, applied: Applied, bare: Floored, like_ours: Floored) -> None:
+    count = len(applied.names)
+    for name, cpu in (
+        (f"cpu_{count}", applied.cpu),
+        (f"cpu_floor_{count}", bare.cpu),
+        (f"cpu_floor_{count}_product_spec", like_ours.cpu),
+    ):
+        for process, seconds in cpu.items():
+            figures.add(f"{name}_{process}_seconds", "s", seconds)
+    figures.add(f"cpu_{count}_ratio_to_floor", "x", sum(applied.cpu.values()) / sum(bare.cpu.values()))
+    figures.add(f"cores_busy_{count}", "cores", applied.cores_busy)
+    figures.add(f"cores_others_{count}", "cores", applied.cores_others)
 
 
-def _add_details(figures: Figures, applied: Applied, count: int) -> None:
+def _add_writes(figures: Figures, applied: Applied, count: int) -> None:
     writes = count_writes(applied.requests)
     figures.add("api_writes_per_instance", "writes", writes.total() / count)
     for (verb, resource), times in sorted(writes.items()):
@@ -135,10 +164,6 @@ def _add_details(figures: Figures, applied: Applied, count: int) -> None:
         figures.add(name, "writes", times / count)
     reads = sum(1 for request in applied.requests if request.read)
     figures.add("api_reads_per_instance", "reads", reads / count)
-    for process, seconds in applied.cpu.items():
-        figures.add(f"cpu_{count}_{process}_seconds", "s", seconds)
-    figures.add(f"cores_busy_{count}", "cores", applied.cores_busy)
-    figures.add(f"cores_others_{count}", "cores", applied.cores_others)
     note(f"    writes: {_shown(writes)}; refused: {_shown(failed_writes(applied.requests)) or 'none'}")
 
 

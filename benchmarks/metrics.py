@@ -42,6 +42,8 @@ EXPLANATIONS = {
     "api_writes_{verb}_{resource}_per_instance": "the same of one verb and resource",
     "api_reads_per_instance": "gets and lists of manager and agent meanwhile, by N",
     "cpu_{n}_{process}_seconds": "CPU of a process during the apply of N until all is quiet; shims with runc and its init",
+    "cpu_floor_{n}_{process}_seconds": "the same during the floor, where the benchmark itself makes the calls",
+    "cpu_{n}_ratio_to_floor": "CPU of all processes together by that of the floor; noise from other programs disturbs it least",
     "cores_busy_{n}": "CPU of all of them by time, from kubectl's start to Ready: near the number of cores, CPU is the limit",
     "cores_others_{n}": "CPU of everything else on the machine meanwhile: more than a little of it spoils the figures",
 }

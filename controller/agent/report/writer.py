@@ -22,8 +22,11 @@ from controller.kube.resources import INSTANCES
 
 log = logging.getLogger(__name__)
 
-FRESH_HOLD_SECONDS: Final = 3.0
+FRESH_HOLD_SECONDS: Final = 5.0
 """How long the first sign of a new instance is held back, in the hope that it can be told as running."""
+
+PULLING_HOLD_SECONDS: Final = 1.0
+"""The same for one whose image is being pulled: that takes its time, and people want to know."""
 
 PASSING_HOLD_SECONDS: Final = 0.5
 """How long a passing state of a known instance is held back."""
@@ -165,7 +168,9 @@ def hold_seconds(sent: InstanceStatus, want: InstanceStatus) -> float:
     ready = conditions.find(want.conditions, conditions.READY)
     if ready is None or ready.status != "Unknown" or ready.reason not in _PASSING:
         return 0.0
-    return FRESH_HOLD_SECONDS if sent.observed_generation < 0 else PASSING_HOLD_SECONDS
+    if sent.observed_generation >= 0:
+        return PASSING_HOLD_SECONDS
+    return PULLING_HOLD_SECONDS if ready.reason == Reason.PULLING else FRESH_HOLD_SECONDS
 
 
 def delta(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

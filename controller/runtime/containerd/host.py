@@ -1,6 +1,8 @@
 """What this node can do, for the OCI spec."""
 
+import ctypes
 import os
+import platform
 import stat
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ from controller.runtime.oci.host import Device, Host
 _UNIFIED: Final = Path("/sys/fs/cgroup/cgroup.controllers")
 """There exactly when the node has cgroup v2 alone (cgroups(7))."""
 _SECCOMP: Final = Path("/proc/sys/kernel/seccomp")
+_X32_GETPID: Final = 0x40000000 + 39
 _STATUS: Final = Path("/proc/self/status")
 
 _OWN: Final = frozenset({"pts", "shm", "mqueue", "fd", "console", "stdin", "stdout", "stderr"})
@@ -26,7 +29,13 @@ def detect_host() -> Host:
         capabilities=decode_capabilities(int(bounding.split()[1], 16)),
         cgroup_v2=_UNIFIED.exists(),
         seccomp=_SECCOMP.exists(),
+        x32=_serves_x32(),
     )
+
+
+def _serves_x32() -> bool:
+    """Ask the kernel for our own pid by the x32 number of getpid(2); one that does not serve x32 answers ENOSYS (x32(7))."""
+    return platform.machine() == "x86_64" and ctypes.CDLL(None).syscall(_X32_GETPID) == os.getpid()
 
 
 def devices(root: str = "/dev") -> tuple[Device, ...]:

@@ -31,5 +31,7 @@ class Host:
     cgroup_v2: bool = True
     seccomp: bool = True
     """The kernel can filter system calls."""
+    x32: bool = True
+    """The kernel serves the x32 binary interface of amd64, as few do."""
     devices: tuple[Device, ...] = ()
     """For privileged containers."""

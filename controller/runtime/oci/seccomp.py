@@ -108,18 +108,20 @@ _ABIS: Final = {
 """Which binary interfaces a kernel of an architecture serves; for those not listed, its own alone."""
 
 
-def default_profile(architecture: str, capabilities: Collection[str]) -> dict[str, Any]:
+def default_profile(architecture: str, capabilities: Collection[str], *, x32: bool = True) -> dict[str, Any]:
     """`linux.seccomp` for a process that may have these capabilities. Shared between callers: not to be changed.
 
     Args:
         architecture: in Go's words.
         capabilities: the bounding set.
+        x32: whether the kernel serves x32. Each binary interface costs some 6 ms of CPU at each start, in the compilation of
+            the filter, so one that no program can use is left out.
     """
-    return _profile(architecture, frozenset(capabilities).intersection(_BY_CAPABILITY))
+    return _profile(architecture, frozenset(capabilities).intersection(_BY_CAPABILITY), x32)
 
 
 @cache
-def _profile(architecture: str, capabilities: frozenset[str]) -> dict[str, Any]:
+def _profile(architecture: str, capabilities: frozenset[str], x32: bool) -> dict[str, Any]:  # noqa: FBT001 - a cache key
     names = {*_ALWAYS, *_BY_ARCHITECTURE.get(architecture, "").split()}
     for capability in capabilities:
         names.update(_BY_CAPABILITY[capability].split())
@@ -135,7 +137,7 @@ def _profile(architecture: str, capabilities: frozenset[str]) -> dict[str, Any]:
         rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
-        "architectures": list(_ABIS.get(architecture, ())),
+        "architectures": [abi for abi in _ABIS.get(architecture, ()) if x32 or abi != "SCMP_ARCH_X32"],
         "syscalls": rules,
     }
 

@@ -174,7 +174,7 @@ def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict
     linux["maskedPaths"] = _MASKED_PATHS
     linux["readonlyPaths"] = _READONLY_PATHS
     if host.seccomp:
-        linux["seccomp"] = default_profile(host.architecture, capabilities)
+        linux["seccomp"] = default_profile(host.architecture, capabilities, x32=host.x32)
     return linux
 
 

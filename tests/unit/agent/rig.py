@@ -38,7 +38,8 @@ ALIVE = {Phase.RUNNING, Phase.PAUSED}
 class Recorder(MemoryRuntime):
     """Keeps what was started, and asserts that nothing is started beside a living one of its name.
 
-    `troubles` holds, by the name of a call, the exceptions that its next calls end with; with `late` they take effect first.
+    `troubles` holds, by the name of a call, the exceptions that its next calls end with; if it is in `late`, the first one takes
+    effect none the less.
     """
 
     def __init__(self, node: MemoryNode) -> None:
@@ -53,6 +54,7 @@ class Recorder(MemoryRuntime):
         waiting = self.troubles.get(call)
         if waiting:
             if call in self.late:
+                self.late.discard(call)
                 await effect()
             raise waiting.pop(0)
 
@@ -164,13 +166,10 @@ class Rig:
                     self.operator.deliver(watch, kind, obj)
 
     def relist(self) -> None:
-        """The informer reconnects: everything that is there is delivered, what is not there is told as gone."""
+        """The informer reconnects: everything that is there is delivered; what is not there, nobody tells but the sweep."""
         found = [o for (plural, _, _), o in self.api.objects.items() if plural == INSTANCES.plural]
         exists = frozenset(o["metadata"]["uid"] for o in found)
         self.operator.synced(self.watches[0], exists)
-        for desired in self.store:
-            if desired.uid not in exists:
-                self.watch(INSTANCES, "DELETED", {"metadata": {"uid": desired.uid}})
         for obj in found:
             self.watch(INSTANCES, "ADDED", obj)
 

@@ -87,8 +87,7 @@ async def test_a_waiter_that_is_cancelled_at_its_turn_passes_it_on() -> None:
     queue = Queue(1)
     await queue.start("busy", "cancelled", "next")
     queue.go["busy"].set()
-    await asyncio.sleep(0)  # busy wakes ...
-    await asyncio.sleep(0)  # ... and gives its slot away
+    await asyncio.sleep(0)  # busy wakes, and gives its slot away
     queue.tasks["cancelled"].cancel()
     await asyncio.sleep(0.01)
     assert "next" in queue.began

@@ -284,7 +284,7 @@ async def test_a_making_that_was_not_answered_is_found_again(rig: Rig) -> None:
 
 async def test_a_deletion_waits_for_what_was_not_answered(rig: Rig) -> None:
     """Deleted while it is not known whether a container was made: nothing may be left of it."""
-    rig.runtime.troubles["create"] = [DeadlineExceeded("too slow")]
+    rig.runtime.troubles["create"] = [DeadlineExceeded("too slow") for _ in range(100)]
     rig.runtime.late.add("create")
     rig.apply()
     await until(lambda: rig.node.containers)
@@ -399,7 +399,7 @@ async def test_a_short_runtime_outage_is_nobodys_business(rig: Rig) -> None:
 
 async def test_a_short_runtime_outage_in_a_back_off_tells_nothing_wrong(rig: Rig) -> None:
     """What waits for its restart is not told as pulling because the images cannot be asked for."""
-    rig.apply(app(command=["false"]), backoff={"initialSeconds": 30, "maxSeconds": 30})
+    rig.apply(app(command=["false"]), backoff={"initialSeconds": 4, "maxSeconds": 4})
     await rig.settle("CrashLoopBackOff")
     rig.node.stop_answering()
     told = set()
