@@ -48,7 +48,8 @@ def sections(options: argparse.Namespace) -> list[Section]:
         names += [f"apply_ready_{size}_ratio_to_floor"]
         names += [f"delete_{size}_seconds", f"floor_delete_{size}_seconds"] if deletion else []
         if details:
-            names += [f"floor_{size}_product_spec_seconds", "api_writes_per_instance", f"cpu_{size}", f"cores_busy_{size}"]
+            names += [f"floor_{size}_product_spec_seconds", "api_writes_per_instance", "api_reads_per_instance"]
+            names += [f"cpu_{size}_ratio_to_floor", f"cores_busy_{size}", f"cores_others_{size}"]
         rounds = _rounds(options, single=size == 1)
         found.append(Section(names, partial(apply.measure, count=size, rounds=rounds, details=details, deletion=deletion)))
     kills = _rounds(options, single=True)

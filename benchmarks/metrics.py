@@ -81,8 +81,10 @@ class Figure:
 
 
 def rounded(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
+    """About three significant digits, without an exponent."""
+    if abs(value) >= 100 or value == 0:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
 
 
 class Figures:

@@ -7,7 +7,7 @@ view of that one container.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,20 +71,12 @@ class Actor:
     def __init__(self, hands: Hands, notes: Notes, wake: Callable[[], None]) -> None:
         self._hands, self._notes, self._wake = hands, notes, wake
 
-    async def carry_out(self, desired: Desired, actions: tuple[Action, ...], images: dict[str, ImageView]) -> None:
-        """Do the actions one after another; the first that fails ends the row.
+    async def carry_out(self, desired: Desired, actions: Iterable[Action], images: Mapping[str, ImageView]) -> None:
+        """Do the actions one after another; the first that cannot be asked for ends the row.
 
         Raises:
             Unavailable: when the runtime could not be asked; nothing is known of what came of it.
         """
-        priority = _priority(actions)
-        if priority is None:
-            await self._all(desired, actions, images)
-            return
-        async with self._hands.slots.take(priority):
-            await self._all(desired, actions, images)
-
-    async def _all(self, desired: Desired, actions: tuple[Action, ...], images: dict[str, ImageView]) -> None:
         made = ""
         failed: set[str] = set()
         for action in actions:
@@ -203,10 +195,11 @@ class Actor:
         self._hands.events.record(desired.instance, Reason.FAILED, f"container {name}: {exc}", warning=True)
 
 
-def _priority(actions: tuple[Action, ...]) -> Priority | None:
-    """Which queue the actions stand in; None when they need no slot."""
+def turn(actions: Iterable[Action]) -> Priority | None:
+    """Which queue the actions stand in; None when they are quick and need no turn."""
+    kinds = {type(a) for a in actions}
     if any(isinstance(a, CreateContainer) and a.restart_count for a in actions):
         return Priority.RESTART
-    if any(isinstance(a, CreateContainer | StartContainer) for a in actions):
+    if kinds & {CreateContainer, StartContainer}:
         return Priority.START
-    return Priority.REMOVE if any(isinstance(a, RemoveContainer) for a in actions) else None
+    return Priority.REMOVE if RemoveContainer in kinds else None

@@ -9,9 +9,9 @@ import logging
 import time
 from typing import Final
 
-from controller.agent.act import Actor, Hands
+from controller.agent.act import Actor, Hands, turn
 from controller.agent.decide.actions import Action
-from controller.agent.decide.observation import Desired
+from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.status import instance_status
 from controller.agent.observe import Notes, observe
@@ -60,9 +60,11 @@ class Supervisor:
 
     async def run(self) -> None:
         """Return when the instance is gone, or after `end`."""
-        await self._hands.view.listed.wait()
         while not self._ending:
             self._woken.clear()
+            if not self._hands.view.listed.is_set():
+                await self._woken.wait()  # without a list of what exists, nothing may be concluded
+                continue
             desired = self._store.get(self._uid)
             if desired is None:
                 return
@@ -83,22 +85,44 @@ class Supervisor:
             self._writer.forget(self._uid)  # what is still to be told of it must not be told of a namesake
         else:
             self._finalizer.ensure(desired)
+        seen, decided = await self._look(desired)
+        if decided.actions:
+            await self._act(desired, seen, decided)
+            if decided.actions == self._done:
+                return self._later()  # the same again: it had no effect, so not at full speed
+            self._pause, self._done = FIRST_PAUSE_SECONDS, decided.actions
+            return time.time()
+        self._done = ()
+        if decided.torn_down:
+            return await self._torn_down(desired, decided)
+        return decided.wake_at
+
+    async def _look(self, desired: Desired) -> tuple[Observation, Plan]:
+        """Observe, decide, and have told what is the case."""
         seen = await observe(desired, self._hands.view, self._hands.images, self._notes)
         now = time.time()
         decided = plan(desired, seen, now)
         self._announce(desired, decided)
         if not desired.deleting and (decided.blocked or not decided.waits):
             self._writer.submit(self._uid, instance_status(desired, decided, self._hands.node, now))
-        if decided.actions:
-            await self._actor.carry_out(desired, decided.actions, dict(seen.images))
-            if decided.actions == self._done:
-                return self._later()  # the same again: it had no effect, so not at full speed
-            self._pause, self._done = FIRST_PAUSE_SECONDS, decided.actions
-            return now
-        self._done = ()
-        if decided.torn_down:
-            return await self._torn_down(desired, decided)
-        return decided.wake_at
+        return seen, decided
+
+    async def _act(self, desired: Desired, seen: Observation, decided: Plan) -> None:
+        """Do what is quick at once, and the rest when it is its turn; if the world moved meanwhile, what is right by then."""
+        quick = [a for a in decided.actions if turn([a]) is None]
+        await self._actor.carry_out(desired, quick, seen.images)
+        heavy = [a for a in decided.actions if turn([a]) is not None]
+        priority = turn(heavy)
+        if priority is None:
+            return
+        async with self._hands.slots.take(priority):
+            newest = self._store.get(self._uid)
+            if newest is not None and self._woken.is_set():
+                self._woken.clear()
+                desired = newest
+                seen, decided = await self._look(desired)
+                heavy = list(decided.actions)
+            await self._actor.carry_out(desired, heavy, seen.images)
 
     def _announce(self, desired: Desired, decided: Plan) -> None:
         """An Event for each container that begins to wait: for its next try, or for somebody to mend its image."""

@@ -116,7 +116,7 @@ class ContainerdSubject(Subject):
                 await asyncio.sleep(0.01)
 
     async def collect_garbage(self) -> None:
-        """Let containerd collect its garbage, and wait for the end of that: it does so when a lease is deleted synchronously."""
+        """Let containerd collect its garbage, to the end: that is what the synchronous deletion of a lease does."""
         await self.channel.call(methods.CREATE_LEASE, leases_pb2.CreateRequest(id="collect"))
         await self.channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id="collect", sync=True))
 
@@ -144,14 +144,14 @@ class ContainerdSubject(Subject):
 
     def cgroups(self) -> list[Path]:
         """This namespace's cgroups, the deepest first."""
-        found = [path for path in CGROUPS.glob(f"*/{self.cgroup.lstrip('/')}")]
-        found += [path for path in CGROUPS.glob(self.cgroup.lstrip("/"))]
+        found = list(CGROUPS.glob(f"*/{self.cgroup.lstrip('/')}"))
+        found += CGROUPS.glob(self.cgroup.lstrip("/"))
         below = [path for top in found for path in top.glob("*") if path.is_dir()]
         return below + found
 
 
 def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def _arguments(pid: int) -> list[bytes]:

@@ -99,6 +99,7 @@ class Subject(ABC):
                 state = await self.runtime.inspect(container_id)
         return state
 
+    @abstractmethod
     async def wait_for_output(self, container_id: str, text: str) -> None:
         """Wait until a container has written something, where it writes at all."""
 
@@ -191,6 +192,9 @@ class MemorySubject(Subject):
 
     async def connect(self) -> Runtime:
         return MemoryRuntime(self.node)
+
+    async def wait_for_output(self, container_id: str, text: str) -> None:
+        """Nothing is written, and a process is at once as far as it gets by itself."""
 
     def ref(self, name: str) -> str:
         return f"{self.HOST}/{name}"

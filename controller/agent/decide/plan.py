@@ -188,10 +188,9 @@ def _current(
             told = "the runtime cannot tell its state"
             return _Step(Verdict(Reason.CONTAINER_STATUS_UNKNOWN, told, current), (), now + LOOK_AGAIN_SECONDS)
         case Phase.CREATED if up_to_date:
-            return _Step(
-                Verdict(Reason.CONTAINER_CREATING, container=current),
-                (StartContainer(container.name, wanted, current.id),),
-            )
+            start = StartContainer(container.name, wanted, current.id)
+            failed = _failed(container.name, wanted, current, spec, seen, now)
+            return failed or _Step(Verdict(Reason.CONTAINER_CREATING, container=current), (start,))
         case Phase.CREATED:
             return _Step(Verdict(Reason.CONTAINER_CREATING), (RemoveContainer(current.id),))
         case _:
@@ -244,20 +243,28 @@ def _brought_up(
 ) -> _Step:
     """Image first, then the container, unless a try just failed."""
     name, wanted = create.container.name, create.spec_hash
-    trouble = seen.troubles.get(name)
-    if trouble is not None and trouble.spec_hash == wanted:
-        if trouble.started and spec.restart_policy == "Never":
-            return _Step(
-                Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message)
-            )
-        retry_at = trouble.at + backoff.delay(trouble.count, spec.backoff)
-        if trouble.terminal or now < retry_at:
-            verdict = Verdict(trouble.reason, trouble.message, current, terminal=trouble.terminal)
-            return _Step(verdict, (), None if trouble.terminal else retry_at)
-    waiting = _image(create, current, seen, now)
+    waiting = _failed(name, wanted, current, spec, seen, now) or _image(create, current, seen, now)
     if waiting is not None:
         return waiting
     return _Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
+
+
+def _failed(
+    name: str, wanted: str, current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation, now: float
+) -> _Step | None:
+    """What a failed try with this spec asks for: to wait, or to give up; None when it is time for the next one."""
+    trouble = seen.troubles.get(name)
+    if trouble is None or trouble.spec_hash != wanted:
+        return None
+    if trouble.started and spec.restart_policy == "Never":
+        return _Step(
+            Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message)
+        )
+    retry_at = trouble.at + backoff.delay(trouble.count, spec.backoff)
+    if not trouble.terminal and now >= retry_at:
+        return None
+    verdict = Verdict(trouble.reason, trouble.message, current, terminal=trouble.terminal)
+    return _Step(verdict, (), None if trouble.terminal else retry_at)
 
 
 def _image(create: CreateContainer, current: ContainerState | None, seen: Observation, now: float) -> _Step | None:

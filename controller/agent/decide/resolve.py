@@ -49,8 +49,8 @@ def container_config(
         user=image.config.user,
         mounts=tuple(Mount(f, f, "bind", ("rbind", "rprivate", "ro")) for f in node.host_files) if spec.host_network else (),
         resources=Resources(
-            cpu_millis=quantity.millis(limits.cpu) if limits.cpu is not None else None,
-            memory_bytes=quantity.whole(limits.memory) if limits.memory is not None else None,
+            cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1
+            memory_bytes=quantity.whole(limits.memory or 0) or None,
         ),
         cgroup_parent=node.cgroup_parent,
         log_path=log_path(instance, container.name, action.restart_count, node),

@@ -126,7 +126,7 @@ class StatusWriter:
             if entry is None or entry.sent is None or entry.want is None:
                 continue
             try:
-                await self._write(entry, entry.sent, entry.want)
+                await self._write(uid, entry, entry.sent, entry.want)
                 pause = 0.2
             except ApiUnavailable as exc:
                 log.debug("status of %s/%s is written later: %s", entry.namespace, entry.name, exc)
@@ -142,11 +142,12 @@ class StatusWriter:
             entry.queued = False
             self._consider(uid, entry)
 
-    async def _write(self, entry: _Entry, sent: InstanceStatus, newest: InstanceStatus) -> None:
+    async def _write(self, uid: str, entry: _Entry, sent: InstanceStatus, newest: InstanceStatus) -> None:
         want = merged(sent, newest)
         change = delta(entry.sent_json, want.to_json())
         if change:
-            await self.client.patch(INSTANCES, entry.name, {"status": change}, entry.namespace, "status")
+            body = {"metadata": {"uid": uid}, "status": change}  # never a namesake's
+            await self.client.patch(INSTANCES, entry.name, body, entry.namespace, "status")
             WRITES.inc()
         entry.sent, entry.sent_json, entry.refused = want, want.to_json(), None
 

@@ -117,7 +117,7 @@ class _Pulse:
 
     async def _comes_back(self, within: float) -> bool:
         self.returned.clear()
-        await self._channel.call(methods.PUBLISH, self._request)
+        await self._channel.call(methods.PUBLISH, self._request, seconds=_LATE)
         try:
             async with asyncio.timeout(within):
                 await self.returned.wait()

@@ -38,8 +38,8 @@ ALIVE = {Phase.RUNNING, Phase.PAUSED}
 class Recorder(MemoryRuntime):
     """Keeps what was started, and asserts that nothing is started beside a living one of its name.
 
-    `troubles` holds, by the name of a call, the exceptions that its next calls end with; if it is in `late`, the first one takes
-    effect none the less.
+    `troubles` holds, by the name of a call, the exceptions that its next calls end with; if it is in `late`, the first one
+    takes effect none the less.
     """
 
     def __init__(self, node: MemoryNode) -> None:
