@@ -67,6 +67,14 @@ class Client:
         """All objects, their metadata only: what a comparison with a cache needs."""
         return await self._list(resource, namespace, field_selector, _METADATA_ONLY)
 
+    async def serves(self, resource: Resource) -> bool:
+        """Whether discovery lists the resource."""
+        try:
+            found = await self._call("GET", "discover", resource, resource.root)
+        except ApiNotFound:
+            return False
+        return any(item["name"] == resource.plural for item in found.get("resources") or ())
+
     async def delete(self, resource: Resource, name: str, namespace: str = "", uid: str = "") -> None:
         """Delete an object, with `uid` only exactly that one. Raises `ApiNotFound`, `ApiConflict`."""
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}

@@ -18,6 +18,7 @@ import kopf
 
 from controller.kube.client import Client
 from controller.kube.connection import Connection
+from controller.kube.discovery import until_served
 from controller.kube.errors import ApiFailure
 from controller.kube.pauses import Forever
 from controller.kube.resources import Resource
@@ -124,10 +125,7 @@ class Informer:
         self._kopf = (asyncio.get_running_loop(), ended)
         if self._stopping.is_set() or self._loop is None or self._loop.is_closed():
             return
-        self._loop.call_soon_threadsafe(self._started.set)
-        operator = asyncio.create_task(
-            kopf.operator(registry=self._registry(), settings=_settings(self._watches), clusterwide=True)
-        )
+        operator = asyncio.create_task(self._watch_what_is_served(self._loop))
         waiter = asyncio.create_task(ended.wait())
         try:
             await asyncio.wait({operator, waiter}, return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +138,12 @@ class Informer:
                 await asyncio.gather(operator)
             finally:
                 await asyncio.sleep(0.05)  # a closed TLS connection needs some turns of the loop to be gone (aiohttp)
+
+    async def _watch_what_is_served(self, callers: asyncio.AbstractEventLoop) -> None:
+        served = until_served(self._client, (w.resource for w in self._watches))
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(served, callers))
+        callers.call_soon_threadsafe(self._started.set)
+        await kopf.operator(registry=self._registry(), settings=_settings(self._watches), clusterwide=True)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -22,11 +22,15 @@ class Resource:
         """`apiVersion` of its objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def root(self) -> str:
+        """The path that its group and version are discovered at."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The path of its URL: a collection without `name`, one object with it."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if namespace else ""
-        return "/".join(filter(None, (f"{root}{scope}/{self.plural}", name, subresource)))
+        return "/".join(filter(None, (f"{self.root}{scope}/{self.plural}", name, subresource)))
 
 
 WORKLOADS: Final = Resource(GROUP, VERSION, ContainerWorkload.PLURAL)
