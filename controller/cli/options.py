@@ -34,6 +34,14 @@ LogDir = Annotated[
     Path,
     typer.Option(envvar="MOORAGE_LOG_DIR", help="Where the output of containers goes.", metavar="DIR"),
 ]
+LogMaxSize = Annotated[
+    str,
+    typer.Option(help="Size at which a container's log file is rotated, as a quantity.", metavar="QUANTITY"),
+]
+LogMaxFiles = Annotated[
+    int,
+    typer.Option(min=1, max=100, help="Files that are kept of each run's log, the current one included.", metavar="N"),
+]
 MetricsPort = Annotated[
     int,
     typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this port; 0: do not.", metavar="PORT"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from controller.api import quantity
 from controller.cli.errors import CommandError
 from controller.cli.options import (
     DEFAULT_CONTAINERD,
@@ -19,6 +20,8 @@ from controller.cli.options import (
     Containerd,
     Kubeconfig,
     LogDir,
+    LogMaxFiles,
+    LogMaxSize,
     MetricsPort,
     NodeName,
     StateDir,
@@ -40,6 +43,8 @@ def agent(
     node_name: NodeName = "",
     state_dir: StateDir = DEFAULT_STATE_DIR,
     log_dir: LogDir = DEFAULT_LOG_DIR,
+    log_max_size: LogMaxSize = "10Mi",
+    log_max_files: LogMaxFiles = 5,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -47,7 +52,7 @@ def agent(
 
     Needs root and a containerd. Containers go on when it ends, and are adopted when it starts again.
     """
-    settings = _agent_settings(node_name, state_dir, log_dir)
+    settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
     _run([_agent_half(settings, containerd, kubeconfig)], metrics_port, verbose=verbose)
 
 
@@ -67,19 +72,31 @@ def up(
     node_name: NodeName = "",
     state_dir: StateDir = DEFAULT_STATE_DIR,
     log_dir: LogDir = DEFAULT_LOG_DIR,
+    log_max_size: LogMaxSize = "10Mi",
+    log_max_files: LogMaxFiles = 5,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
     """Run both halves in one process: a one-node installation."""
-    settings = _agent_settings(node_name, state_dir, log_dir)
+    settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
     halves = [_agent_half(settings, containerd, kubeconfig), _manager_half(kubeconfig, leader_elect=False)]
     _run(halves, metrics_port, verbose=verbose)
 
 
-def _agent_settings(node_name: str, state_dir: Path, log_dir: Path) -> "AgentSettings":
+def _agent_settings(node_name: str, state_dir: Path, log_dir: Path, log_max_size: str, log_max_files: int) -> "AgentSettings":
     from controller.agent.agent import AgentSettings
 
-    return AgentSettings(node_name=node_name or default_node_name(), state_dir=state_dir, log_dir=log_dir)
+    try:
+        log_max_bytes = quantity.whole(log_max_size)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
+    return AgentSettings(
+        node_name=node_name or default_node_name(),
+        state_dir=state_dir,
+        log_dir=log_dir,
+        log_max_bytes=log_max_bytes,
+        log_max_files=log_max_files,
+    )
 
 
 def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None) -> Half:

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -80,6 +81,8 @@ class ContainerdSubject(Subject):
         left += await self.snapshots()
         for cgroup in self.cgroups():
             cgroup.rmdir()
+            with suppress(OSError):  # another test's may be in it
+                cgroup.parent.rmdir()
         await self.channel.call(_DELETE_NAMESPACE, namespaces_pb2.DeleteNamespaceRequest(name=self.namespace))
         assert not left, f"left behind: {left}"
 
@@ -117,8 +120,9 @@ class ContainerdSubject(Subject):
 
     async def collect_garbage(self) -> None:
         """Let containerd collect its garbage, to the end: that is what the synchronous deletion of a lease does."""
-        await self.channel.call(methods.CREATE_LEASE, leases_pb2.CreateRequest(id="collect"))
-        await self.channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id="collect", sync=True))
+        lease = secrets.token_hex(8)
+        await self.channel.call(methods.CREATE_LEASE, leases_pb2.CreateRequest(id=lease))
+        await self.channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=lease, sync=True))
 
     async def snapshots(self) -> list[str]:
         """Names of all snapshots."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controller.runtime.port import Conflict, ExecConfig, ExecProcess, InvalidConfig, NotFound, StartFailure, Stream
+from controller.runtime.port import CommandFailure, Conflict, ExecConfig, ExecProcess, InvalidConfig, NotFound, Stream
 from tests.contract.subject import SECONDS, Subject
 
 
@@ -114,7 +114,7 @@ async def test_its_end_is_not_that_of_the_container(subject: Subject) -> None:
 async def test_a_command_that_is_not_there(subject: Subject) -> None:
     """The message names it, and nothing stays."""
     started = await subject.run()
-    with pytest.raises(StartFailure, match="nosuchcommand"):
+    with pytest.raises(CommandFailure, match="nosuchcommand"):
         await subject.runtime.exec(started.id, ExecConfig(("nosuchcommand",)))
 
 

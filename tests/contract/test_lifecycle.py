@@ -7,13 +7,13 @@ import pytest
 
 from controller.runtime.port import (
     AlreadyExists,
+    CommandFailure,
     Conflict,
     EventKind,
     InvalidConfig,
     NotFound,
     Phase,
     Resources,
-    StartFailure,
     Unavailable,
 )
 from tests.contract.subject import FOREVER, TRAPPED, Subject
@@ -155,10 +155,10 @@ async def test_what_cannot_work_is_refused_and_leaves_nothing(subject: Subject, 
 async def test_a_command_that_is_not_there(subject: Subject) -> None:
     """The message names it; the container stays as it was, never started."""
     container_id = await subject.create("nosuchcommand")
-    with pytest.raises(StartFailure, match=r"nosuchcommand.*not found"):
+    with pytest.raises(CommandFailure, match=r"nosuchcommand.*not found"):
         await subject.runtime.start(container_id)
     assert (await subject.runtime.inspect(container_id)).phase is Phase.CREATED
-    with pytest.raises(StartFailure, match="nosuchcommand"):
+    with pytest.raises(CommandFailure, match="nosuchcommand"):
         await subject.runtime.start(container_id)
 
 

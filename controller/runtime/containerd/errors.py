@@ -152,7 +152,7 @@ def _explain(text: str) -> str:
 # --- pulling ----------------------------------------------------------------------------------------------------------
 
 _FORBIDDEN: Final = re.compile(
-    r"pull access denied|authorization failed|insufficient_scope|unauthorized|\b40[13]\b", re.IGNORECASE
+    r"pull access denied|authorization failed|insufficient_scope|: 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)", re.IGNORECASE
 )
 _PLATFORM: Final = re.compile(r"no match for platform|no manifest found for platform", re.IGNORECASE)
 _UNREACHABLE: Final = re.compile(
@@ -185,7 +185,7 @@ def image_failure(failure: RuntimeFailure, reference: str) -> RuntimeFailure:
     rules: tuple[tuple[bool, Callable[[], RuntimeFailure]], ...] = (
         (bool(_PLATFORM.search(text)), lambda: PlatformMissing(f"image {reference} has nothing for this node's platform")),
         (
-            bool(_FORBIDDEN.search(_without(text, reference))),
+            bool(_FORBIDDEN.search(text)),
             lambda: ImageForbidden(f"registry {host} refuses {reference}: it does not exist, or credentials are needed"),
         ),
         (bool(_UNREACHABLE.search(text)), lambda: RegistryUnreachable(f"registry {host} cannot be used: {_reason(text)}")),
@@ -195,13 +195,6 @@ def image_failure(failure: RuntimeFailure, reference: str) -> RuntimeFailure:
         if holds:
             return make()
     return ImageFailure(f"image {reference}: {text}")
-
-
-def _without(text: str, reference: str) -> str:
-    """The text without the image's own name, in which anything may stand."""
-    for part in (reference, *reference.split("/")):
-        text = text.replace(part, "")
-    return text
 
 
 def _reason(text: str) -> str:

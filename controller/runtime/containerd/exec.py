@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final, Self
 
 from google.protobuf.any_pb2 import Any
@@ -145,11 +146,10 @@ class ContainerdExec:
 
     async def _end(self) -> None:
         """Make sure that nothing of it is left. Of a container that is gone meanwhile, nothing is."""
-        try:
-            if self._exit is not None and not self._exit.done():
+        if self._exit is not None and not self._exit.done():
+            with suppress(NotFound):
                 await self._kill(KILL)
-                await asyncio.wait({self._exit}, timeout=END_SECONDS)
+            await asyncio.wait({self._exit}, timeout=END_SECONDS)
+        with suppress(NotFound):
             request = tasks_pb2.DeleteProcessRequest(container_id=self._container_id, exec_id=self._exec_id)
             await self._channel.call(methods.DELETE_PROCESS, request)
-        except NotFound:
-            return

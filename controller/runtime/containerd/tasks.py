@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any as Json
 from typing import Final
 
@@ -83,12 +84,12 @@ class Tasks:
             return
 
     async def _end(self, container_id: str) -> None:
-        try:
+        with suppress(NotFound):
             await self.kill(container_id, KILL)
+        # Waited for even if there was nothing to kill any more: the shim may not have noticed that end yet.
+        with suppress(NotFound):
             request = tasks_pb2.WaitRequest(container_id=container_id)
             await self._channel.call(methods.WAIT, request, seconds=END_SECONDS)
-        except NotFound:
-            return
 
     async def update(self, container_id: str, resources: dict[str, Json]) -> None:
         """Change the limits of what runs."""

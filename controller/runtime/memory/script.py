@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.runtime.port import StartFailure, Stream
+from controller.runtime.port import CommandFailure, Stream
 from controller.runtime.signals import signal_number
 
 FOREVER: Final = float("inf")
@@ -58,11 +58,11 @@ def read_script(args: Sequence[str]) -> Script:
     """Read the arguments.
 
     Raises:
-        StartFailure: when they name a command that is not there.
+        CommandFailure: when they name a command that is not there.
     """
     command = args[0].rpartition("/")[2]
     if command.startswith("nosuch"):
-        raise StartFailure(f"command {args[0]!r} not found")
+        raise CommandFailure(f"command {args[0]!r} not found")
     simple = {"true": Script(0, 0), "false": Script(0, 1), "cat": Script(echoes=True)}
     if command in simple:
         return simple[command]

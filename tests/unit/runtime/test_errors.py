@@ -1,0 +1,185 @@
+"""Texts of containerd, shim, runc and registries become the port's errors."""
+
+import grpc
+import grpc.aio
+import pytest
+
+from controller.runtime import port
+from controller.runtime.containerd.errors import config_failure, image_failure, start_failure, translate
+
+CODES = grpc.StatusCode
+REF = "registry.test:5000/team/app-401:1"
+INIT = (
+    "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+    "error during container init: "
+)
+
+
+def error(code: grpc.StatusCode, text: str) -> grpc.aio.AioRpcError:
+    """An error as gRPC raises it."""
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=text)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (CODES.NOT_FOUND, 'container "x": not found', port.NotFound),
+        (CODES.ALREADY_EXISTS, "exists", port.AlreadyExists),
+        (CODES.FAILED_PRECONDITION, "no", port.Conflict),
+        (CODES.INVALID_ARGUMENT, "bad", port.InvalidConfig),
+        (CODES.UNAVAILABLE, "connection refused", port.Unavailable),
+        (CODES.CANCELLED, "", port.Unavailable),
+        (CODES.DEADLINE_EXCEEDED, "", port.DeadlineExceeded),
+        (CODES.UNIMPLEMENTED, "unknown service", port.Unsupported),
+        (CODES.UNKNOWN, "something", port.RuntimeFailure),
+        (CODES.UNKNOWN, "failed to delete task: cannot delete a running process", port.Conflict),
+        (CODES.UNKNOWN, "cannot delete a paused process", port.Conflict),
+        (CODES.UNKNOWN, "cannot start a stopped process", port.Conflict),
+        (CODES.UNKNOWN, "cannot pause a paused container", port.Conflict),
+        (CODES.UNKNOWN, "cannot resume a running process", port.Conflict),
+        (CODES.UNKNOWN, "cannot pause a stopped container", port.NotFound),
+        (CODES.UNKNOWN, "cannot resume task in created state", port.NotFound),
+        (CODES.UNKNOWN, "cannot exec in a stopped state", port.NotFound),
+        (CODES.UNKNOWN, "cannot exec in a paused state", port.Conflict),
+        (CODES.FAILED_PRECONDITION, "container x init process is not running", port.NotFound),
+    ],
+)
+def test_a_status_becomes_one_class(code: grpc.StatusCode, text: str, kind: type[port.RuntimeFailure]) -> None:
+    """Exactly that class; "absent" and "could not ask" are never confused."""
+    failure = translate(error(code, text))
+    assert type(failure) is kind
+    assert str(failure)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (INIT + 'exec: "run": executable file not found in $PATH', "command 'run' not found in PATH"),
+        (INIT + 'exec: "/run": stat /run: no such file or directory', "command '/run' not found"),
+        (INIT + 'exec: "/run": permission denied', "permission denied: '/run' is not executable for this user"),
+        (INIT + 'exec: "/etc": is a directory', "command '/etc' is a directory"),
+        (INIT + "exec /run: exec format error", "command '/run' is not for this node's architecture"),
+        (INIT + "mkdir /etc/passwd: not a directory", "working directory '/etc/passwd': not a directory"),
+        (
+            INIT + "error setting cgroup config for procHooks process: unable to set memory limit to 1048576 "
+            "(current usage: 2813952, peak usage: 3026944)",
+            "memory limit of 1048576 bytes is too low: 2813952 are in use before the command even runs",
+        ),
+        (
+            "OCI runtime create failed: runc create failed: container init was OOM-killed (memory limit too low?)",
+            "the memory limit is too low: the process was killed before it ran",
+        ),
+        (
+            INIT + "failed to fulfil mount request: open /none: no such file or directory",
+            "mount of '/none': no such file or directory",
+        ),
+        (
+            INIT + 'error mounting "/etc" to rootfs at "/etc/passwd": mount src=/etc, dst=/etc/passwd, flags=MS_BIND: '
+            "not a directory",
+            "mount of '/etc' at '/etc/passwd': not a directory",
+        ),
+        (
+            "OCI runtime create failed: runc create failed: invalid netns path: stat /run/netns/x: no such file or directory",
+            "network namespace '/run/netns/x': no such file or directory",
+        ),
+        (INIT + "something quite new", "something quite new"),
+        ("something without any wrapping", "something without any wrapping"),
+    ],
+)
+def test_a_failed_start_names_its_cause(text: str, message: str) -> None:
+    """Without the names of all the layers that it came through."""
+    failure = start_failure(translate(error(CODES.UNKNOWN, text)))
+    assert type(failure) is (port.CommandFailure if ": exec" in text else port.StartFailure)
+    assert str(failure) == message
+
+
+@pytest.mark.parametrize("kind", [port.Unavailable, port.DeadlineExceeded, port.NotFound, port.Conflict])
+def test_what_says_nothing_of_the_process_stays(kind: type[port.RuntimeFailure]) -> None:
+    """An agent must be able to tell "could not start" from "could not ask"."""
+    failure = kind("x")
+    assert start_failure(failure) is failure
+    assert config_failure(failure) is failure
+
+
+def test_a_refused_limit_is_a_wrong_configuration() -> None:
+    """Unless what should be limited does not run."""
+    text = "runc update failed: unable to set memory limit to 100 (current usage: 200, peak usage: 300)"
+    failure = config_failure(port.RuntimeFailure(text))
+    assert type(failure) is port.InvalidConfig
+    assert "too low" in str(failure)
+    assert type(config_failure(port.RuntimeFailure("container not running"))) is port.NotFound
+
+
+RESOLVE = "failed to resolve image: "
+HEAD = RESOLVE + 'failed to do request: Head "https://registry.test:5000/v2/team/app-401/manifests/1": '
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "message"),
+    [
+        (CODES.NOT_FOUND, f"{RESOLVE}{REF}: not found", port.ImageNotFound, "has no image"),
+        (
+            CODES.UNKNOWN,
+            HEAD + "dial tcp 10.0.0.1:443: connect: connection refused",
+            port.RegistryUnreachable,
+            "connection refused",
+        ),
+        (CODES.UNKNOWN, HEAD + "dial tcp: lookup registry.test on 10.0.0.2:53: no such host", port.RegistryUnreachable, "DNS"),
+        (
+            CODES.UNKNOWN,
+            HEAD + "dial tcp 10.0.0.1:443: connect: no route to host",
+            port.RegistryUnreachable,
+            "no route to 10.0.0.1:443",
+        ),
+        (CODES.UNKNOWN, HEAD + "dial tcp 10.0.0.1:443: i/o timeout", port.RegistryUnreachable, "no answer from 10.0.0.1:443"),
+        (CODES.UNKNOWN, HEAD + "http: server gave HTTP response to HTTPS client", port.RegistryUnreachable, "plain HTTP"),
+        (
+            CODES.UNKNOWN,
+            HEAD + "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            port.RegistryUnreachable,
+            "certificate is not trusted: x509",
+        ),
+        (
+            CODES.UNKNOWN,
+            RESOLVE + "unexpected status from HEAD request to https://registry.test:5000/v2/: 503 Service Unavailable",
+            port.RegistryUnreachable,
+            "it answered 503 Service Unavailable",
+        ),
+        (
+            CODES.UNKNOWN,
+            RESOLVE + "unexpected status from HEAD request to https://registry.test:5000/v2/: 429 Too Many Requests",
+            port.RegistryUnreachable,
+            "429",
+        ),
+        (
+            CODES.UNKNOWN,
+            RESOLVE + "unexpected status from HEAD request to https://registry.test:5000/v2/: 403 Forbidden",
+            port.ImageForbidden,
+            "credentials",
+        ),
+        (
+            CODES.UNKNOWN,
+            RESOLVE + "pull access denied, repository does not exist or may require authorization: authorization failed",
+            port.ImageForbidden,
+            "refuses",
+        ),
+        (CODES.NOT_FOUND, "no match for platform in manifest: not found", port.PlatformMissing, "platform"),
+        (CODES.UNAVAILABLE, "connection closed", port.Unavailable, "containerd"),
+        (CODES.UNAVAILABLE, RESOLVE + "failed to do request: unexpected EOF", port.RegistryUnreachable, "unexpected EOF"),
+        (CODES.INVALID_ARGUMENT, "schema 1 image manifests are no longer supported", port.ImageFailure, "schema 1"),
+    ],
+)
+def test_a_failed_pull_says_whose_fault_it_is(
+    code: grpc.StatusCode, text: str, kind: type[port.RuntimeFailure], message: str
+) -> None:
+    """The node, the network, the registry, the name or the permission; a number in the name misleads nobody."""
+    failure = image_failure(translate(error(code, text)), REF)
+    assert type(failure) is kind
+    assert message in str(failure)
+
+
+def test_no_signature_of_a_redirected_url_is_told() -> None:
+    """Registries redirect to storage with the permission in the query."""
+    text = 'failed to copy: failed open: failed to do request: Get "https://s3.test/blob?X-Amz-Signature=secret": EOF'
+    assert "secret" not in str(translate(error(CODES.UNKNOWN, text)))
+    assert "secret" not in str(image_failure(translate(error(CODES.UNKNOWN, text)), REF))
