@@ -27,8 +27,8 @@ def test_apply_wait_get_scale_update_and_delete(own_site: Site) -> None:
     _kubectl(own_site, "wait", "--for=condition=Ready", "cw/web", "--timeout=30s")
     before = own_site.containers()
     own_site.workloads(lambda o: ready(o["web"]) and o["web"]["status"]["readyReplicas"] == 1)
-    patch = '{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"%s/web:2","env":[{"name":"PORT","value":"18080"}]}]}}}}'
-    _kubectl(own_site, "patch", "cw/web", "--type=merge", "-p", patch % own_site.registry.host)
+    asked["spec"]["template"]["spec"]["containers"][0]["image"] = f"{own_site.registry.host}/web:2"
+    own_site.apply(asked)
     own_site.workloads(lambda o: ready(o["web"]) and o["web"]["metadata"]["generation"] > 3)
     assert not set(own_site.containers().values()) & set(before.values())
     told = own_site.api.until("/api/v1/namespaces/default/events", _all_told, 20)
