@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from prometheus_client import start_http_server
-
 from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.client import Client
 from controller.kube.connection import Connection
@@ -51,8 +49,6 @@ class ManagerSettings:
 
     kubeconfig: str | None = None
     """Path of a kubeconfig file; None for the pod's service account."""
-    metrics_port: int = 0
-    """Port of the Prometheus endpoint on all addresses; 0 for none."""
     workers: int = 8
     """Workloads that are reconciled at once."""
     hold_seconds: float = HOLD_SECONDS
@@ -76,7 +72,6 @@ async def run(settings: ManagerSettings, stop: asyncio.Event) -> None:
         LostLead: when another manager leads; the process should end and start afresh.
     """
     connection = await Connection.load(settings.kubeconfig)
-    server = start_http_server(settings.metrics_port) if settings.metrics_port else None
     client = Client(connection)
     refresh = asyncio.create_task(connection.keep_fresh(), name="credentials")
     try:
@@ -88,9 +83,6 @@ async def run(settings: ManagerSettings, stop: asyncio.Event) -> None:
         refresh.cancel()
         await asyncio.gather(refresh, return_exceptions=True)
         await client.close()
-        if server is not None:
-            server[0].shutdown()
-            server[0].server_close()
 
 
 class LostLead(Exception):  # noqa: N818 - said to people as it is

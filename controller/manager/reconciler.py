@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from controller.api.conditions import READY, RECONCILING, find, is_true
 from controller.api.workload import WorkloadStatus
 from controller.kube.client import Client
 from controller.kube.errors import ApiNotFound
+from controller.kube.patch import delta
 from controller.kube.resources import WORKLOADS
 from controller.manager import metrics, rollout, status
 from controller.manager.apply import Writer
@@ -164,19 +164,6 @@ class Reconciler:
         if memory.refusal is not None:
             ahead.append(max(0.0, memory.retry_at - time.monotonic()))
         return min(ahead) + 0.01 if ahead else None
-
-
-def delta(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7386) that brings `old` to `new`; what `new` does not speak of is left alone."""
-    out: dict[str, Any] = {}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            if inner := delta(before, value):
-                out[key] = inner
-        elif before != value:
-            out[key] = value
-    return out
 
 
 def _same(done: Decision | None, now: Decision) -> bool:

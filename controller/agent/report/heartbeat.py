@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from controller.agent.report.writer import delta
 from controller.api import conditions, labels
 from controller.api.base import API_VERSION
 from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.api.node import NodeStatus, RuntimeNode
 from controller.kube.client import Client
 from controller.kube.errors import ApiAlreadyExists, ApiConflict, ApiFailure, ApiNotFound
+from controller.kube.patch import delta
 from controller.kube.resources import LEASES, NODES
 
 log = logging.getLogger(__name__)

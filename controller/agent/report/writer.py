@@ -18,6 +18,7 @@ from controller.api.instance import InstanceStatus
 from controller.api.reasons import Reason
 from controller.kube.client import Client
 from controller.kube.errors import ApiFailure, ApiNotFound, ApiUnavailable
+from controller.kube.patch import delta
 from controller.kube.resources import INSTANCES
 
 log = logging.getLogger(__name__)
@@ -172,17 +173,3 @@ def hold_seconds(sent: InstanceStatus, want: InstanceStatus) -> float:
     if sent.observed_generation >= 0:
         return PASSING_HOLD_SECONDS
     return PULLING_HOLD_SECONDS if ready.reason == Reason.PULLING else FRESH_HOLD_SECONDS
-
-
-def delta(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7386) that turns `old` into `new`."""
-    change: dict[str, Any] = {}
-    for key in old.keys() | new.keys():
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            change[key] = delta(before, after)
-        else:
-            change[key] = after
-    return change

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from controller.agent.decide.observation import Observation
 from controller.agent.decide.plan import plan
 from controller.agent.decide.status import instance_status
-from controller.agent.report.writer import FRESH_HOLD_SECONDS, PASSING_HOLD_SECONDS, StatusWriter, delta
+from controller.agent.report.writer import FRESH_HOLD_SECONDS, PASSING_HOLD_SECONDS, StatusWriter
 from controller.api.instance import InstanceStatus
 from controller.api.reasons import Reason
 from controller.kube.errors import ApiForbidden, ApiInvalid
+from controller.kube.patch import delta
 from controller.runtime.port import Phase
 from tests.unit.agent.api import Api, merge
 from tests.unit.agent.clock import now, until
