@@ -97,7 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not wanted:
         print(f"error: no figure is called {options.only}; see --help", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the latter is ignored in the background of a shell script
+        signal.signal(number, signal.default_int_handler)
     FOLDER.mkdir(exist_ok=True)
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     profiles = {half: FOLDER / f"{name}-{half}.profile" for half in options.profile}

@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 ROWS = 40
 
+Label = Callable[[str, str], "str | None"]
+"""The name of a function in a table, from its file and qualified name; None leaves it out."""
+
 
 class Profile:
     """Samples of the stacks of a process's threads, with the CPU time of each."""
@@ -36,7 +39,7 @@ class Profile:
         for (thread, stack), count in stacks.items():
             self._seconds[thread, stack] += cpu.get(thread, 0.0) * count / samples[thread]
 
-    def innermost(self, label: Callable[[str, str], str | None]) -> dict[str, float]:
+    def innermost(self, label: Label) -> dict[str, float]:
         """Seconds by the innermost function of each stack for which there is a label."""
         found: defaultdict[str, float] = defaultdict(float)
         for (_, stack), seconds in self._seconds.items():
@@ -44,11 +47,11 @@ class Profile:
             found[next(labels, "(none)")] += seconds
         return found
 
-    def cumulative(self) -> dict[str, float]:
-        """Seconds by function, with all that it called."""
+    def cumulative(self, label: Label) -> dict[str, float]:
+        """Seconds by function for which there is a label, with all that it called."""
         found: defaultdict[str, float] = defaultdict(float)
         for (_, stack), seconds in self._seconds.items():
-            for name in {function_label(*function) for function in stack}:
+            for name in {name for function in stack if (name := label(*function)) is not None}:
                 found[name] += seconds
         return found
 
@@ -61,7 +64,8 @@ class Profile:
             _table("by package of the function that ran", self.innermost(package), total),
             _table("by function of Moorage, with what it called outside of Moorage", self.innermost(own_label), total),
             _table("by function alone", self.innermost(function_label), total),
-            _table("by function with all that it called", self.cumulative(), total),
+            _table("by function of Moorage with all that it called", self.cumulative(own_label), total),
+            _table("by function with all that it called", self.cumulative(function_label), total),
         ]
         path.write_text("\n".join(parts))
         folded = (

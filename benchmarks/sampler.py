@@ -86,10 +86,13 @@ class Sampler:
         self._samples[_thread_name(ident), tuple(stack)] += 1
 
     def _native_clocks(self) -> dict[str, float]:
-        """CPU time of every thread, those that Python does not know included, by name."""
+        """CPU time of every thread but this one, those that Python does not know included, by name."""
         names = {thread.native_id: thread.name for thread in threading.enumerate()}
+        own = threading.get_native_id()
         clocks: defaultdict[str, float] = defaultdict(float)
         for task in Path("/proc/self/task").iterdir():
+            if int(task.name) == own:
+                continue
             try:
                 nanoseconds = int((task / "schedstat").read_text().split()[0])
                 name = names.get(int(task.name)) or (task / "comm").read_text().strip()

@@ -41,8 +41,9 @@ class LogFiles:
     def begin(self, path: str) -> None:
         """A container of this attempt has been made and not been started: files of that name are of an earlier life."""
         file = Path(path)
-        for old in (*file.parent.glob(f"{file.name}*"), *file.parent.glob(f".{file.name}*")):
-            old.unlink(missing_ok=True)
+        for old in file.parent.iterdir():
+            if old.name.lstrip(".").startswith(file.name):
+                old.unlink(missing_ok=True)
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Remove the logs of an instance that is gone."""

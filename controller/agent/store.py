@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Raw = dict[str, Any]
 
+FLUSH_SECONDS: Final = 0.5
+"""How long written files are gathered before they are flushed together."""
+
 _MOST_FINISHED: Final = 4096
 """How many finished uids are remembered."""
 
@@ -107,6 +110,7 @@ class Store:
         """Flush written files to disk, in a thread, so that nobody waits for it."""
         while True:
             await self._flush_wanted.wait()
+            await asyncio.sleep(FLUSH_SECONDS)
             self._flush_wanted.clear()
             paths, self._unflushed = self._unflushed, set()
             try:

@@ -47,6 +47,8 @@ class Supervisor:
         self._ending = False
         self._pause = FIRST_PAUSE_SECONDS
         self._reasons: dict[str, Reason] = {}
+        self._told: object = None
+        """What the last submitted status was made from."""
         self._done: tuple[Action, ...] = ()
 
     def wake(self) -> None:
@@ -103,7 +105,9 @@ class Supervisor:
         now = time.time()
         decided = plan(desired, seen, now)
         self._announce(desired, decided)
-        if not desired.deleting and (decided.blocked or not decided.waits):
+        case = (desired, decided.verdicts, decided.torn_down, decided.blocked)
+        if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
+            self._told = case
             self._writer.submit(self._uid, instance_status(desired, decided, self._hands.node, now))
         return seen, decided
 

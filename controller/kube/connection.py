@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 import aiohttp
 from kubernetes.aio.client import Configuration
@@ -33,6 +34,8 @@ class Connection:
         """
         configuration = Configuration()
         configuration.connection_pool_maxsize = 16
+        # Only where a proxy is set: aiohttp reads .netrc in a thread for each request then, a tenth of the CPU of a call.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies_environment())}
         try:
             if kubeconfig:
                 path = Path(kubeconfig).expanduser()

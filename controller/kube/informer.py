@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,6 +75,8 @@ class Informer:
         self._sweeper: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         self._checks: set[asyncio.Task[None]] = set()
+        self._arrived: deque[tuple[Watch, str, Object]] = deque()
+        self._announced = False
         self.last_event_at = time.monotonic()
         """Monotonic time of the last event, to judge the age of what is known."""
 
@@ -163,11 +166,20 @@ class Informer:
         async def on_event(event: Any, **_: Any) -> None:
             loop = self._loop
             if loop is not None and not loop.is_closed():
-                loop.call_soon_threadsafe(self._receive, watch, str(event["type"] or "ADDED"), dict(event["object"]))
+                self._arrived.append((watch, str(event["type"] or "ADDED"), dict(event["object"])))
+                if not self._announced:  # else the caller's loop has been told, and has not come to it yet
+                    self._announced = True
+                    loop.call_soon_threadsafe(self._receive_all)
 
         return on_event
 
     # --- in the caller's loop
+
+    def _receive_all(self) -> None:
+        """Take in what has arrived; what comes from the first line on is announced anew, so nothing is left lying."""
+        self._announced = False
+        while self._arrived:
+            self._receive(*self._arrived.popleft())
 
     def _receive(self, watch: Watch, kind: str, obj: Object) -> None:
         if self._stopping.is_set():

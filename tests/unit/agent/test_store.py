@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from controller.agent.store import Store
+from controller.agent.store import FLUSH_SECONDS, Store
 from tests.unit.agent.values import UID, instance_object
 
 
@@ -199,7 +199,7 @@ async def test_written_files_are_flushed(store: Store, tmp_path: Path) -> None:
     store.put(instance_object())
     store.put(instance_object(uid="b"))
     (tmp_path / "instances" / "b.json").unlink()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(FLUSH_SECONDS + 0.1)
     assert not store._unflushed
     assert not flusher.done()
     flusher.cancel()

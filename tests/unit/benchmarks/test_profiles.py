@@ -16,7 +16,7 @@ def test_samples_are_scaled_to_the_cpu_time_of_their_thread(tmp_path: Path) -> N
     profile = Profile(stacks, {"main": 2.0, "kopf": 0.5, "native": 1.0})
     assert profile.innermost(package) == {"json": 1.5, "controller/agent/plan.py": 0.5, "kopf": 0.5}
     assert profile.innermost(own_label) == {"controller/agent/plan.py:plan": 2.0, "(none)": 0.5}
-    assert profile.cumulative()["controller/agent/plan.py:plan"] == 2.0
+    assert profile.cumulative(own_label)["controller/agent/plan.py:plan"] == 2.0
     profile.write(tmp_path / "agent.profile")
     assert "CPU 3.50 s" in (tmp_path / "agent.profile").read_text()
     assert "main;controller/agent/plan.py:plan;json/encoder.py:JSONEncoder.encode 1500000" in (
@@ -27,7 +27,7 @@ def test_samples_are_scaled_to_the_cpu_time_of_their_thread(tmp_path: Path) -> N
 def test_a_recursive_function_counts_once() -> None:
     """With all that it called, a function cannot have used more than there was."""
     profile = Profile({("main", (OWN, OWN, OWN)): 5}, {"main": 1.0})
-    assert profile.cumulative() == {"controller/agent/plan.py:plan": 1.0}
+    assert profile.cumulative(function_label) == {"controller/agent/plan.py:plan": 1.0}
 
 
 def test_labels_are_short() -> None:
