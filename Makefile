@@ -76,8 +76,8 @@ test-integration: $(VENV)/.done tools ## Manager and agent against a real API se
 test-e2e: $(VENV)/.done tools ## As a user would: kubectl, restarts, outages
 	$(PYTEST) tests/e2e
 
-bench: $(VENV)/.done tools ## Measure speed and cost beside the floor; JSON goes to .bench/
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.done tools ## Measure speed and cost beside the floor (options: BENCH="--quick"); JSON goes to .bench/
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # --- demo
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +23,7 @@ from tools.lab.process import ROOT
 from tools.progress import ToolError
 
 FOLDER = ROOT / ".bench"
+LOCK = Path(tempfile.gettempdir()) / "moorage-benchmark.lock"
 SINGLE_ROUNDS = 7
 """Rounds for one workload, and kills: quick, and noisier than many at once."""
 ROUNDS = 3
@@ -103,7 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     profiles = {half: FOLDER / f"{name}-{half}.profile" for half in options.profile}
     try:
-        figures, environment = _measure(wanted, profiles, FOLDER / f"{name}-failed", keep=options.keep)
+        with _alone():
+            figures, environment = _measure(wanted, profiles, FOLDER / f"{name}-failed", keep=options.keep)
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -115,6 +120,18 @@ def main(arguments: list[str] | None = None) -> int:
     for written in (path, *profiles.values()):
         note(f"written: {written.relative_to(Path.cwd()) if written.is_relative_to(Path.cwd()) else written}")
     return 0
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other benchmark runs on this machine: two at once would measure each other."""
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("another benchmark runs on this machine: wait for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _measure(

@@ -28,6 +28,9 @@ from tools.lab.process import ROOT, make_state, reap
 NAMESPACE = "moorage"
 """Moorage's own namespace in containerd."""
 
+FLOOR_CGROUP = "/moorage-floor"
+"""Parent of the cgroups of the floor's containers, one for each run: several may be under way."""
+
 IMAGE = "busybox:1"
 NODE_SECONDS = 30.0
 QUIET_SECONDS = 2.5
@@ -58,7 +61,7 @@ class Bed:
         self.plane = ControlPlane(self.state / "control-plane", audit=True, crds=[ROOT / "crds"])
         self.image = f"{self.registry.host}/{IMAGE}"
         self.halves = {half: self._half(half, profile.get(half)) for half in HALVES}
-        self.floor = Floor(self.containerd.address, _chain_id(), self.state / "floor-logs")
+        self.floor = Floor(self.containerd.address, _chain_id(), self.state / "floor-logs", f"{FLOOR_CGROUP}/{self.node}")
         self.usage = Usage(
             {
                 "agent": lambda: self.halves["agent"].pid,
@@ -154,7 +157,7 @@ class Bed:
         for namespace in (NAMESPACE, floor.NAMESPACE):
             self.containerd.ctr("images", "pull", "--plain-http", self.image, namespace=namespace, timeout=60)
         (self.state / "floor-logs").mkdir()
-        for cgroup in (f"/moorage/{self.node}", floor.CGROUP):
+        for cgroup in (f"/moorage/{self.node}", f"{FLOOR_CGROUP}/{self.node}"):
             claim(self.state, "cgroup", cgroup)
         note("start manager and agent")
         self.plane.kubectl("create", "namespace", NODE_LEASE_NAMESPACE)

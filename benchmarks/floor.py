@@ -35,7 +35,6 @@ from controller.runtime.port import ContainerConfig, NotFound, RuntimeFailure
 from tools.progress import ToolError
 
 NAMESPACE = "moorage-floor"
-CGROUP = "/moorage-floor"
 PARALLEL = 4
 SNAPSHOTTER = "overlayfs"
 SECONDS = 30.0
@@ -44,17 +43,19 @@ SECONDS = 30.0
 class Floor:
     """Starts and removes containers in a containerd namespace of their own."""
 
-    def __init__(self, address: str, chain_id: str, logs: Path) -> None:
+    def __init__(self, address: str, chain_id: str, logs: Path, cgroup: str) -> None:
         """Remember where.
 
         Args:
             address: containerd's socket.
             chain_id: name of the snapshot that the image is unpacked to.
             logs: folder for the output of containers whose spec is the product's.
+            cgroup: path of the cgroup to make the containers' below.
         """
         self._address = address
         self._chain_id = chain_id
         self._logs = logs
+        self._cgroup = cgroup
 
     def start(self, ids: Iterable[str], *, product_spec: bool = False) -> float:
         """Start containers; returns the seconds from the first call to the last answer."""
@@ -116,7 +117,7 @@ class Floor:
 
     async def _start(self, channel: Channel, name: str, *, product_spec: bool = False) -> None:
         output = f"file://{self._logs / name}.log" if product_spec else ""
-        spec = product_like_spec(name) if product_spec else plain_spec(name)
+        spec = (product_like_spec if product_spec else plain_spec)(name, self._cgroup)
         record = Container(
             id=name,
             runtime=Container.Runtime(name=RUNC),
@@ -144,7 +145,7 @@ async def _remove(channel: Channel, name: str) -> None:
         await channel.call(methods.REMOVE_SNAPSHOT, snapshots_pb2.RemoveSnapshotRequest(snapshotter=SNAPSHOTTER, key=name))
 
 
-def plain_spec(name: str) -> dict[str, Any]:
+def plain_spec(name: str, cgroup: str) -> dict[str, Any]:
     """The least that `sleep` needs: three namespaces, /proc and /dev, a cgroup, the node's network."""
     return {
         "ociVersion": "1.1.0",
@@ -156,7 +157,7 @@ def plain_spec(name: str) -> dict[str, Any]:
         ],
         "linux": {
             "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}],
-            "cgroupsPath": f"{CGROUP}/{name}",
+            "cgroupsPath": f"{cgroup}/{name}",
         },
     }
 
@@ -167,13 +168,12 @@ _CONFIG = ContainerConfig(
     args=COMMAND,
     labels={},
     env=(("PATH", "/bin"), ("HOSTNAME", "node")),
-    cgroup_parent=CGROUP,
 )
 
 
-def product_like_spec(name: str) -> dict[str, Any]:
+def product_like_spec(name: str, cgroup: str) -> dict[str, Any]:
     """What Moorage writes for such a container: capabilities, system call filter, masked paths, all default mounts."""
-    return runtime_spec(replace(_CONFIG, id=name), User(0, 0), _host())
+    return runtime_spec(replace(_CONFIG, id=name, cgroup_parent=cgroup), User(0, 0), _host())
 
 
 _host = cache(detect_host)

@@ -6,7 +6,10 @@ file, which is in append mode, and goes on at the new end.
 
 import asyncio
 import logging
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,20 +33,20 @@ class LogFiles:
 
     def prepare(self, path: str) -> None:
         """Make the folder of a new attempt's file, and remove those of attempts that nobody can ask for any more."""
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        attempt = int(file.stem)
-        for old in file.parent.iterdir():
-            number = old.name.lstrip(".").partition(".")[0]
+        folder, name = os.path.split(path)
+        os.makedirs(folder, mode=0o750, exist_ok=True)
+        attempt = int(name.partition(".")[0])
+        for old in os.listdir(folder):
+            number = old.lstrip(".").partition(".")[0]
             if number.isdecimal() and not attempt - KEPT_ATTEMPTS < int(number) <= attempt:
-                old.unlink(missing_ok=True)
+                _remove(f"{folder}/{old}")
 
     def begin(self, path: str) -> None:
         """A container of this attempt has been made and not been started: files of that name are of an earlier life."""
-        file = Path(path)
-        for old in file.parent.iterdir():
-            if old.name.lstrip(".").startswith(file.name):
-                old.unlink(missing_ok=True)
+        folder, name = os.path.split(path)
+        for old in os.listdir(folder):
+            if old.lstrip(".").startswith(name):
+                _remove(f"{folder}/{old}")
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Remove the logs of an instance that is gone."""
@@ -58,10 +61,12 @@ class LogFiles:
 
     def rotate(self) -> None:
         """Look at all files once. Blocking: call it from a thread."""
-        for path in self._folder.glob("*/*/*.log"):
+        for path in _logs_below(self._folder):
             try:
                 if path.stat().st_size > self._max_bytes:
                     self._rotate_one(path)
+            except FileNotFoundError:  # its instance has just gone
+                continue
             except OSError as exc:
                 log.warning("log file %s cannot be rotated: %s", path, exc)
 
@@ -86,3 +91,22 @@ class LogFiles:
                 with copy.open("wb") as target:
                     shutil.copyfileobj(source, target, 2**20)
             source.truncate(0)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _logs_below(folder: Path) -> Iterator[Path]:
+    """The current log files. Instances come and go meanwhile, and their folders with them."""
+    for instance in _entries(folder):
+        for container in _entries(instance):
+            yield from (file for file in _entries(container) if file.suffix == ".log")
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

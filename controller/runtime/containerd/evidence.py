@@ -25,8 +25,12 @@ def mark_started(log_path: str) -> None:
     The log itself proves nothing: the shim makes it well before the command runs, and may be interrupted between the two.
     """
     mark = _mark(log_path)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch(0o640)
+    try:
+        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except FileNotFoundError:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    os.close(descriptor)
 
 
 def unmark_started(log_path: str) -> None:

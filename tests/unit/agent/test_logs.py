@@ -1,5 +1,7 @@
 """Log files: rotation, and what is kept."""
 
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,18 @@ def test_folders_are_found_by_uid(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "a_b_c").write_text("a file")
     assert LogFiles(tmp_path).folders() == {"uid": folder.parent}
     assert LogFiles(tmp_path / "nothing").folders() == {}
+
+
+def test_a_pass_survives_instances_that_go_meanwhile(tmp_path: Path) -> None:
+    """Folders vanish between being listed and being looked into: while many are deleted that is what happens."""
+    folders = [tmp_path / f"default_web{number}_uid{number}" / "main" for number in range(200)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "0.log").write_bytes(b"x" * 20)
+    remover = threading.Thread(target=lambda: [shutil.rmtree(folder.parent) for folder in folders])
+    logs = LogFiles(tmp_path, max_bytes=10)
+    remover.start()
+    while remover.is_alive():
+        logs.rotate()
+    remover.join()
+    assert list(tmp_path.iterdir()) == []
