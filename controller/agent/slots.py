@@ -27,6 +27,9 @@ class Slots:
         self._free = count
         self._order = itertools.count()
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self.quiet = asyncio.Event()
+        """Set while nobody waits: what is not urgent may be done then."""
+        self.quiet.set()
 
     @asynccontextmanager
     async def take(self, priority: Priority) -> AsyncIterator[None]:
@@ -43,6 +46,7 @@ class Slots:
             return
         turn = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._order), turn))
+        self.quiet.clear()
         try:
             await turn
         except asyncio.CancelledError:
@@ -55,5 +59,8 @@ class Slots:
             _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)
-                return
-        self._free += 1
+                break
+        else:
+            self._free += 1
+        if not self._waiting:
+            self.quiet.set()

@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 GATHER_SECONDS: Final = 2.0
 """How long further steps of an instance are waited for before they are told."""
+
+GIVE_WAY_SECONDS: Final = 15.0
+"""How long an Event waits at most for a node that is busy starting containers."""
 
 COMPONENT: Final = "moorage-agent"
 _GATHERED: Final = {Reason.CREATED, Reason.STARTED}
@@ -58,6 +62,8 @@ class EventRecorder:
 
     client: Client
     node: str
+    quiet: asyncio.Event
+    """Set while no container waits for its start: an Event never takes the CPU from one, for a while."""
     _waiting: OrderedDict[int, _Step] = field(default_factory=OrderedDict)
     _latest: dict[str, int] = field(default_factory=dict)
     _written: OrderedDict[tuple[str, str, str], tuple[str, int]] = field(default_factory=OrderedDict)
@@ -89,6 +95,7 @@ class EventRecorder:
             pause = step.at + GATHER_SECONDS - time.time()
             if pause > 0:
                 await asyncio.sleep(pause)
+            await self._give_way(step)
             if self._waiting.pop(number, None) is None:
                 continue
             self._close(number, step)
@@ -107,6 +114,13 @@ class EventRecorder:
         uid = step.instance.metadata.uid
         if self._latest.get(uid) == number:
             del self._latest[uid]
+
+    async def _give_way(self, step: _Step) -> None:
+        longest = step.at + GIVE_WAY_SECONDS - time.time()
+        if longest > 0 and not self.quiet.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(longest):
+                    await self.quiet.wait()
 
     async def _write(self, step: _Step) -> None:
         namespace = step.instance.metadata.namespace

@@ -118,12 +118,13 @@ class Rig:
         self.view = NodeView(self.runtime, self.wake, self.image_changed, self.availability_changed)
         self.logs = LogFiles(self.folder / "logs")
         client: Any = self.api
-        self.events = EventRecorder(client, "node1")
+        slots = Slots(4)
+        self.events = EventRecorder(client, "node1", slots.quiet)
         self.writer = StatusWriter(client)
         self.heartbeat = Heartbeat(client, "node1", _judge)
         self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs)
         facts = NodeFacts("node1", boot_id="boot", log_dir=str(self.folder / "logs"), runtime_name="memory")
-        self.hands = Hands(self.runtime, self.view, self.images, self.events, self.logs, facts, Slots(4))
+        self.hands = Hands(self.runtime, self.view, self.images, self.events, self.logs, facts, slots)
         self.operator = AgentOperator("node1", self.store, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.agent.report import events as module
-from controller.agent.report.events import GATHER_SECONDS, EventRecorder
+from controller.agent.report.events import GATHER_SECONDS, GIVE_WAY_SECONDS, EventRecorder
 from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
 from controller.kube.errors import ApiForbidden
@@ -24,7 +24,9 @@ class Rig:
     def __init__(self) -> None:
         self.api = Api()
         client: Any = self.api
-        self.recorder = EventRecorder(client, "node1")
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+        self.recorder = EventRecorder(client, "node1", self.quiet)
         self.task = asyncio.create_task(self.recorder.run())
 
     @property
@@ -68,6 +70,21 @@ async def test_a_pull_is_told_by_events_of_its_own(rig: Rig) -> None:
         rig.record(reason, reason.value)
     await until(lambda: len(rig.events) == 3)
     assert [e["reason"] for e in rig.events] == ["Pulling", "Pulled", "Started"]
+
+
+async def test_an_event_gives_way_to_starts(rig: Rig) -> None:
+    """While containers wait for their start it is held back, but not for ever."""
+    rig.quiet.clear()
+    rig.record(Reason.STARTED, "Started")
+    await asyncio.sleep(GIVE_WAY_SECONDS - 1)
+    assert rig.events == []
+    await asyncio.sleep(2)
+    assert len(rig.events) == 1
+    rig.record(Reason.KILLING, "Stopping")
+    await asyncio.sleep(GIVE_WAY_SECONDS / 2)
+    rig.quiet.set()
+    await asyncio.sleep(0.1)
+    assert len(rig.events) == 2
 
 
 async def test_an_event_has_what_kubectl_describe_needs(rig: Rig) -> None:

@@ -130,3 +130,16 @@ async def test_no_order_of_ends_and_cancellations_loses_a_slot(seed: int) -> Non
     await queue.start("x", "y", "z", "w")
     assert queue.running == {"x", "y", "z"}
     await queue.cancel("x", "y", "z", "w")
+
+
+async def test_quiet_tells_that_nobody_waits() -> None:
+    """From the first who has to wait until the last has got a slot."""
+    queue = Queue(1)
+    assert queue.slots.quiet.is_set()
+    await queue.start("a")
+    assert queue.slots.quiet.is_set()
+    await queue.start("b")
+    assert not queue.slots.quiet.is_set()
+    await queue.end("a")
+    assert queue.slots.quiet.is_set()
+    await queue.end("b")
