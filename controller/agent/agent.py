@@ -142,6 +142,7 @@ class Agent:
 
     def _availability_changed(self) -> None:
         self._heartbeat.wake()
+        self._cleanup.wake()
         self._images.doubt()
         self._wake_all()
 

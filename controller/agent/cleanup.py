@@ -21,6 +21,8 @@ from controller.runtime.port import Runtime, RuntimeFailure
 log = logging.getLogger(__name__)
 
 PASS_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 2.0
+"""Pauses before the two passes after the runtime was away."""
 
 LEFTOVERS = Counter("moorage_leftovers_total", "Things found on the node that no instance wants, and removed.", ["kind"])
 
@@ -33,6 +35,7 @@ class Cleanup:
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()
+        self._woken = asyncio.Event()
 
     def confirm(self, exists: frozenset[str]) -> None:
         """The API server has said which instances this node has, by uid: also one that is not understood is left alone."""
@@ -44,7 +47,19 @@ class Cleanup:
         await self._confirmed.wait()
         while True:
             await self.once()
-            await asyncio.sleep(PASS_SECONDS)
+            try:
+                async with asyncio.timeout(PASS_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+            self._woken.clear()
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self.once()
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    def wake(self) -> None:
+        """The runtime went away or came back: what it lost by that is looked for soon."""
+        self._woken.set()
 
     async def once(self) -> None:
         """One pass."""
@@ -64,6 +79,17 @@ class Cleanup:
                     LEFTOVERS.labels("log").inc()
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._suspects = found
+        await self._tidy()
+
+    async def _tidy(self) -> None:
+        try:
+            count = await self._runtime.tidy()
+        except RuntimeFailure as exc:
+            log.warning("the runtime cannot be tidied now: %s", exc)
+            return
+        if count:
+            log.warning("the runtime had lost %d of its own processes, which were ended", count)
+            LEFTOVERS.labels("runtime").inc(count)
 
     def _wanted(self, uid: str) -> bool:
         return uid in self._store or uid in self._exists

@@ -429,6 +429,13 @@ class Runtime(Protocol):
         """What every running container uses, in one go."""
         ...
 
+    async def tidy(self) -> int:
+        """Remove what the runtime itself has lost by a crash of its own; how many things. Called now and then.
+
+        Only what was lost at the call before, too, is removed: the rest may be about to be taken up.
+        """
+        ...
+
     async def close(self) -> None:
         """Close the connection. What runs goes on."""
         ...

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,9 @@ def _kill_at_random(site: Site, times: int, chance: random.Random) -> None:
         time.sleep(chance.uniform(0.6, 1.6))  # start-up takes about 0.5 s: the kill falls into the work that follows
         site.agent.kill()
         site.agent.start()
+        if chance.random() < 0.3:
+            site.manager.kill()
+            site.manager.start()
 
 
 @pytest.mark.timeout(300)
@@ -86,6 +90,35 @@ def test_an_agent_killed_twenty_times_in_a_rollout_starts_nothing_twice(own_site
     assert len(own_site.containers()) == COUNT
     held = [line for line in own_site.leftovers() if line.startswith(("containers", "snapshots", "tasks"))]
     assert len(held) == 3 * COUNT, held
+
+
+@pytest.mark.timeout(200)
+def test_everything_killed_at_random_in_a_rollout_leaves_what_was_asked_for(own_site: Site) -> None:
+    """Agent, manager and containerd killed while 20 instances are created: all run once, nothing else is left."""
+    chance = random.Random(os.getpid())
+    own_site.apply(workload("many", own_site.registry, replicas=COUNT))
+    for _ in range(8):
+        time.sleep(chance.uniform(0.1, 0.7))
+        victim = chance.choice([own_site.agent, own_site.manager, own_site.containerd])
+        victim.kill()
+        victim.start()
+    own_site.workloads(lambda o: ready(o["many"]), 90)
+    running = own_site.containers()
+    assert len(running) == COUNT
+    processes = [line for line in _commands() if line == b"sleep\x001000000\x00"]
+    assert len(processes) == COUNT, "a process runs that nothing knows of, or none where one should"
+    own_site.plane.kubectl("delete", "cw", "many")
+    own_site.instances(lambda o: not o, 60)
+    assert own_site.containers() == {}
+
+
+def _commands() -> list[bytes]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                found.append((entry / "cmdline").read_bytes())
+    return found
 
 
 def test_a_containerd_restart_under_twenty_instances_restarts_none(own_site: Site) -> None:

@@ -1,8 +1,10 @@
 """`ContainerdRuntime`: the port on containerd's gRPC API."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
+from controller.runtime.containerd import orphans
 from controller.runtime.containerd.about import describe, ensure_namespace
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.containers import Containers
@@ -60,6 +62,8 @@ class ContainerdRuntime:
             pull_silence: seconds without progress after which a pull is given up.
             heartbeat: seconds between two checks that the event stream is alive.
         """
+        self._address = address
+        self._lost: frozenset[orphans.Process] = frozenset()
         self._channel = Channel(address, namespace)
         self._run_dir = run_dir
         self._heartbeat = heartbeat
@@ -151,6 +155,12 @@ class ContainerdRuntime:
     async def stats(self) -> tuple[ContainerStats, ...]:
         """What every running container uses."""
         return await self._tasks.stats()
+
+    async def tidy(self) -> int:
+        """End the shims that containerd has lost, and that had been lost at the call before."""
+        before = self._lost
+        self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace)
+        return sum(orphans.end(process) for process in before & self._lost)
 
     async def close(self) -> None:
         """Close the connection."""
