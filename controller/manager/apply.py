@@ -17,9 +17,9 @@ from controller.kube.errors import (
 from controller.kube.resources import INSTANCES
 from controller.manager import metrics
 from controller.manager.cache import Cache
-from controller.manager.decision import Create, Decision, Delete, Patch
-from controller.manager.status import Refusal
-from controller.manager.values import Key, Workload
+from controller.manager.decide.decision import Create, Decision, Delete, Patch
+from controller.manager.decide.status import Refusal
+from controller.manager.decide.values import Key, Workload
 
 log = logging.getLogger(__name__)
 

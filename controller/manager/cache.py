@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from controller.manager.heartbeats import SILENCE_SECONDS, Heartbeats
-from controller.manager.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
+from controller.manager.decide.heartbeats import SILENCE_SECONDS, Heartbeats
+from controller.manager.decide.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
 
 Object = Mapping[str, Any]
 

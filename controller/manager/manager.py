@@ -20,13 +20,13 @@ from controller.kube.pauses import Forever
 from controller.kube.resources import LEASES, NAMESPACES
 from controller.manager import metrics
 from controller.manager.cache import Cache
-from controller.manager.heartbeats import SILENCE_SECONDS
+from controller.manager.decide.heartbeats import SILENCE_SECONDS
+from controller.manager.decide.values import Key
 from controller.manager.leader import Leader
 from controller.manager.nodes import NodeReconciler
 from controller.manager.operator import NODE, ManagerOperator
 from controller.manager.queue import WorkQueue
 from controller.manager.reconciler import HOLD_SECONDS, NotTaken, Reconciler
-from controller.manager.values import Key
 
 log = logging.getLogger(__name__)
 

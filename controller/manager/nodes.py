@@ -15,9 +15,9 @@ from controller.kube.client import Client
 from controller.kube.errors import ApiConflict, ApiNotFound
 from controller.kube.resources import INSTANCES, NODES
 from controller.manager import metrics
-from controller.manager.availability import ABSENT_SECONDS
 from controller.manager.cache import Cache
-from controller.manager.values import Instance, Node
+from controller.manager.decide.availability import ABSENT_SECONDS
+from controller.manager.decide.values import Instance, Node
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
 from controller.kube.resources import INSTANCES, LEASES, NODES, WORKLOADS
 from controller.manager.cache import Cache
+from controller.manager.decide.values import Key, seconds
 from controller.manager.nodes import NodeReconciler
 from controller.manager.queue import WorkQueue
 from controller.manager.reconciler import Reconciler
-from controller.manager.values import Key, seconds
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,12 @@ from controller.kube.client import Client
 from controller.kube.errors import ApiNotFound
 from controller.kube.patch import delta
 from controller.kube.resources import WORKLOADS
-from controller.manager import metrics, rollout, status
+from controller.manager import metrics
 from controller.manager.apply import Writer
 from controller.manager.cache import Cache
-from controller.manager.decision import Decision
-from controller.manager.values import Key, Workload
+from controller.manager.decide import rollout, status
+from controller.manager.decide.decision import Decision
+from controller.manager.decide.values import Key, Workload
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import yaml
 from controller.api import schema
 from controller.api.spec import InstanceSpec
 from controller.api.structural import fields
-from controller.manager.values import compact
+from controller.manager.decide.values import compact
 
 ROOT = Path(__file__).resolve().parents[3]
 CRDS = {crd["spec"]["names"]["kind"]: crd for crd in schema.crds()}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from controller.manager.cache import Cache
-from controller.manager.values import Key
+from controller.manager.decide.values import Key
 from tests.unit.manager.world import World, node
 
 KEY = Key("default", "web-n1")

@@ -1,6 +1,6 @@
 """Heartbeats: what counts is that a renewal arrived, by this machine's clock."""
 
-from controller.manager.heartbeats import Heartbeats
+from controller.manager.decide.heartbeats import Heartbeats
 
 
 def beating(*nodes: str, until: float, age: float = 0.0) -> Heartbeats:

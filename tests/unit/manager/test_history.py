@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.manager import placement
-from controller.manager.availability import max_unavailable
-from controller.manager.decision import Decision
+from controller.manager.decide import placement
+from controller.manager.decide.availability import max_unavailable
+from controller.manager.decide.decision import Decision
 from tests.unit.manager.world import World, node
 
 NAMES = ("n1", "n2", "n3", "n4")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from controller.api.workload import Placement
-from controller.manager import placement
-from controller.manager.values import Fleet, Node
+from controller.manager.decide import placement
+from controller.manager.decide.values import Fleet, Node
 from tests.unit.manager.world import condition, node
 
 TOLERATES_GPU = {"tolerations": [{"key": "gpu", "value": "yes"}]}

@@ -6,7 +6,7 @@ import pytest
 
 from controller.api import labels
 from controller.api.workload import UpdateStrategy
-from controller.manager.availability import max_unavailable
+from controller.manager.decide.availability import max_unavailable
 from tests.unit.manager.world import START, World, node
 
 
@@ -354,7 +354,7 @@ def test_of_two_with_one_ordinal_the_better_one_stays() -> None:
     world = three(replicas=2)
     first = next(i for i in world.live if i.ordinal == 0)
     other = replace(first, uid="twin", ready=None)
-    from controller.manager import rollout
+    from controller.manager.decide import rollout
 
     decision = rollout.decide(world.workload, [*world.instances, other], world.fleet, world.now)
     assert [d.instance.uid for d in decision.deletes] == ["twin"]

@@ -7,7 +7,7 @@ import pytest
 
 from controller.api.conditions import find
 from controller.api.workload import WorkloadStatus
-from controller.manager.status import Facts, Refusal, summarize
+from controller.manager.decide.status import Facts, Refusal, summarize
 from tests.unit.manager.world import START, World, node
 
 NOT_FOUND = 'container "web": 127.0.0.1:5000/nope:1 not found'

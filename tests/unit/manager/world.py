@@ -8,9 +8,9 @@ from typing import Any
 
 from controller.api.conditions import Condition, timestamp
 from controller.api.node import Taint
-from controller.manager import availability, rollout
-from controller.manager.decision import Decision
-from controller.manager.values import Fleet, Instance, Node, Workload, parse_instance, parse_workload
+from controller.manager.decide import availability, rollout
+from controller.manager.decide.decision import Decision
+from controller.manager.decide.values import Fleet, Instance, Node, Workload, parse_instance, parse_workload
 
 NAMESPACE = "default"
 START = 1_800_000_000.0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from controller.manager.values import Instance
+from controller.manager.decide.values import Instance
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Container
 from typing import Final
 
-from controller.manager import placement, render
-from controller.manager.availability import available, misplaced
-from controller.manager.decision import Create, Decision, Delete
-from controller.manager.values import Fleet, Instance, Node, Workload
+from controller.manager.decide import placement, render
+from controller.manager.decide.availability import available, misplaced
+from controller.manager.decide.decision import Create, Decision, Delete
+from controller.manager.decide.values import Fleet, Instance, Node, Workload
 
 SPARE_ORDINALS: Final = 16
 """How far beyond the wanted ordinals an instance's own is looked for."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from controller.api.node import Taint
 from controller.api.workload import Placement, Toleration
-from controller.manager.values import Fleet, Node
+from controller.manager.decide.values import Fleet, Node
 
 
 class Unfit(NamedTuple):

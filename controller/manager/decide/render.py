@@ -9,7 +9,7 @@ from controller.api.base import API_VERSION
 from controller.api.instance import ContainerInstance
 from controller.api.labels import FINALIZER, NODE, ORDINAL, TEMPLATE_HASH, TEMPLATE_KEYS, WORKLOAD
 from controller.api.spec import InstanceSpec
-from controller.manager.values import WORKLOAD_KIND, Instance, Workload, compact, digest
+from controller.manager.decide.values import WORKLOAD_KIND, Instance, Workload, compact, digest
 
 NAME_LIMIT: Final = 63
 """Names of instances are kept within a DNS label's length, so that they can serve as host names and label values."""

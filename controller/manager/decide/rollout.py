@@ -12,8 +12,8 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
-from controller.manager import render, scaling
-from controller.manager.availability import (
+from controller.manager.decide import render, scaling
+from controller.manager.decide.availability import (
     available,
     available_at,
     displaced,
@@ -22,8 +22,8 @@ from controller.manager.availability import (
     outdated,
     replaced_at,
 )
-from controller.manager.decision import Decision, Delete, Patch
-from controller.manager.values import Fleet, Instance, Workload
+from controller.manager.decide.decision import Decision, Delete, Patch
+from controller.manager.decide.values import Fleet, Instance, Workload
 
 
 def decide(

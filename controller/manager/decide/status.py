@@ -14,9 +14,9 @@ from typing import Final
 from controller.api.conditions import READY, contract, find
 from controller.api.reasons import Reason
 from controller.api.workload import WorkloadStatus
-from controller.manager import availability, render
-from controller.manager.decision import Decision
-from controller.manager.values import Fleet, Instance, Workload, seconds
+from controller.manager.decide import availability, render
+from controller.manager.decide.decision import Decision
+from controller.manager.decide.values import Fleet, Instance, Workload, seconds
 
 NODES_SHOWN: Final = 3
 """Nodes that are listed by name for people."""

@@ -3,8 +3,8 @@
 from typing import Final
 
 from controller.api.workload import UpdateStrategy
-from controller.manager import placement
-from controller.manager.values import Fleet, Instance, Workload
+from controller.manager.decide import placement
+from controller.manager.decide.values import Fleet, Instance, Workload
 
 ABSENT_SECONDS: Final = 40.0
 """How long a node object must be gone before its instances are given up; an agent that lives puts it back meanwhile."""
