@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.containerd import evidence, methods
+from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import containers_pb2
+from controller.runtime.containerd.container import evidence
 from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import (
     Conflict,
@@ -250,7 +251,7 @@ async def test_a_terminal_is_one(real: ContainerdSubject) -> None:
 
 async def test_a_child_left_behind_holds_up_nobody(real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Output ends some time after the process, whoever still has it open."""
-    monkeypatch.setattr("controller.runtime.containerd.fifos._SILENCE", 0.2)
+    monkeypatch.setattr("controller.runtime.containerd.container.fifos._SILENCE", 0.2)
     state = await real.run()
     config = ExecConfig(("sh", "-c", "sleep 1000 & echo said"))
     async with asyncio.timeout(SECONDS), await real.runtime.exec(state.id, config) as process:

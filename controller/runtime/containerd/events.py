@@ -19,8 +19,8 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import events_pb2, happenings_pb2, images_pb2
 from controller.runtime.containerd.api.types_pb2 import Envelope
 from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.container.records import seconds
 from controller.runtime.containerd.errors import translate
-from controller.runtime.containerd.records import seconds
 from controller.runtime.port import EventKind, RuntimeEvent, RuntimeFailure, Unavailable
 
 _MARKER: Final = "/moorage/marker"

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from controller.runtime.containerd.content import node_platform
+from controller.runtime.containerd.image.content import node_platform
 from controller.runtime.oci.capabilities import decode_capabilities
 from controller.runtime.oci.host import Device, Host
 

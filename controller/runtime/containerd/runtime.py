@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
-from controller.runtime.containerd import orphans
 from controller.runtime.containerd.about import describe, ensure_namespace
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.containers import Containers
+from controller.runtime.containerd.container import orphans
+from controller.runtime.containerd.container.containers import Containers
+from controller.runtime.containerd.container.exec import ContainerdExec, start_exec
+from controller.runtime.containerd.container.lifecycle import Lifecycle
+from controller.runtime.containerd.container.snapshots import Snapshots
+from controller.runtime.containerd.container.states import States
+from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import config_failure
 from controller.runtime.containerd.events import events
-from controller.runtime.containerd.exec import ContainerdExec, start_exec
-from controller.runtime.containerd.images import Images
-from controller.runtime.containerd.lifecycle import Lifecycle
-from controller.runtime.containerd.pull import Puller
-from controller.runtime.containerd.snapshots import Snapshots
-from controller.runtime.containerd.states import States
-from controller.runtime.containerd.tasks import Tasks
+from controller.runtime.containerd.image.images import Images
+from controller.runtime.containerd.image.pull import Puller
 from controller.runtime.oci import resource_changes
 from controller.runtime.port import (
     ContainerConfig,

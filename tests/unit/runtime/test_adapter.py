@@ -7,14 +7,15 @@ import pytest
 from google.protobuf import descriptor_pool
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from controller.runtime.containerd import evidence, methods
+from controller.runtime.containerd import methods
 from controller.runtime.containerd.about import check_version
 from controller.runtime.containerd.api import happenings_pb2
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.types_pb2 import Envelope
+from controller.runtime.containerd.container import evidence
+from controller.runtime.containerd.container.groups import Groups
+from controller.runtime.containerd.container.records import EXTENSION, Facts, decode_facts, was_started
 from controller.runtime.containerd.events import decode
-from controller.runtime.containerd.groups import Groups
-from controller.runtime.containerd.records import EXTENSION, Facts, decode_facts, was_started
 from controller.runtime.port import EventKind, InvalidConfig, RuntimeFailure, Unsupported
 from controller.runtime.signals import signal_number
 

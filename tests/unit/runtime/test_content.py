@@ -6,8 +6,8 @@ import pytest
 
 from controller.runtime.containerd.api.transfer_types_pb2 import Progress
 from controller.runtime.containerd.api.types_pb2 import Descriptor, Platform
-from controller.runtime.containerd.content import chain_id, choose, image_config
-from controller.runtime.containerd.pull import Tally, is_loopback
+from controller.runtime.containerd.image.content import chain_id, choose, image_config
+from controller.runtime.containerd.image.pull import Tally, is_loopback
 from controller.runtime.port import ImageConfig, PullProgress
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.containerd.orphans import Process, end, lost_shims
+from controller.runtime.containerd.container.orphans import Process, end, lost_shims
 
 SCRIPT = """
 import socket, subprocess, sys, time

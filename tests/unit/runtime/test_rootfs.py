@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.runtime.containerd.api.types_pb2 import Mount
-from controller.runtime.containerd.rootfs import layer_folders, read_file
+from controller.runtime.containerd.image.rootfs import layer_folders, read_file
 from controller.runtime.port import InvalidConfig, Unsupported
 
 LIMIT = 100

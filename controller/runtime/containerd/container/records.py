@@ -7,7 +7,6 @@ from typing import Final
 from google.protobuf.any_pb2 import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from controller.runtime.containerd import evidence
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import (
     CREATED,
@@ -17,6 +16,7 @@ from controller.runtime.containerd.api.process_pb2 import (
     STOPPED,
     Process,
 )
+from controller.runtime.containerd.container import evidence
 from controller.runtime.port import ContainerState, Phase
 
 EXTENSION: Final = "moorage.dev/container"

@@ -13,9 +13,9 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import tasks_pb2
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.container.fifos import Fifos
+from controller.runtime.containerd.container.tasks import END_SECONDS, KILL
 from controller.runtime.containerd.errors import start_failure
-from controller.runtime.containerd.fifos import Fifos
-from controller.runtime.containerd.tasks import END_SECONDS, KILL
 from controller.runtime.oci import exec_process
 from controller.runtime.port import DeadlineExceeded, ExecConfig, NotFound, RuntimeFailure, Stream
 from controller.runtime.signals import signal_number

@@ -11,20 +11,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.runtime.containerd import evidence
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import CREATED
 from controller.runtime.containerd.api.types_pb2 import Mount
-from controller.runtime.containerd.containers import Containers
+from controller.runtime.containerd.container import evidence
+from controller.runtime.containerd.container.containers import Containers
+from controller.runtime.containerd.container.groups import Groups
+from controller.runtime.containerd.container.records import Facts, created_state, decode_facts, running_state, was_started
+from controller.runtime.containerd.container.snapshots import Snapshots
+from controller.runtime.containerd.container.states import States
+from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import start_failure
-from controller.runtime.containerd.groups import Groups
 from controller.runtime.containerd.host import detect_host, devices
-from controller.runtime.containerd.images import Images, LocalImage
-from controller.runtime.containerd.records import Facts, created_state, decode_facts, running_state, was_started
-from controller.runtime.containerd.snapshots import Snapshots
-from controller.runtime.containerd.states import States
-from controller.runtime.containerd.tasks import Tasks
-from controller.runtime.containerd.users import Users
+from controller.runtime.containerd.image.images import Images, LocalImage
+from controller.runtime.containerd.image.users import Users
 from controller.runtime.oci import runtime_spec
 from controller.runtime.port import (
     AlreadyExists,

@@ -6,8 +6,8 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import images_pb2
 from controller.runtime.containerd.api.images_pb2 import Image
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.content import ContentReader, Contents
-from controller.runtime.containerd.snapshots import Snapshots
+from controller.runtime.containerd.container.snapshots import Snapshots
+from controller.runtime.containerd.image.content import ContentReader, Contents
 from controller.runtime.port import ImageFailure, ImageState, NotFound
 
 

@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import transfer_pb2, transfer_types_pb2
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.content import node_platform
 from controller.runtime.containerd.errors import image_failure, translate
+from controller.runtime.containerd.image.content import node_platform
 from controller.runtime.port import ImageFailure, PullProgress, RegistryUnreachable, RuntimeFailure
 from controller.runtime.reference import Reference
 

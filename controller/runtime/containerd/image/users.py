@@ -4,8 +4,8 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from controller.runtime.containerd.rootfs import layer_folders, read_file
-from controller.runtime.containerd.snapshots import Snapshots
+from controller.runtime.containerd.container.snapshots import Snapshots
+from controller.runtime.containerd.image.rootfs import layer_folders, read_file
 from controller.runtime.oci import User, resolve_user
 from controller.runtime.port import Unsupported
 

@@ -8,11 +8,11 @@ is definite.
 
 import asyncio
 
-from controller.runtime.containerd import evidence
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import Process
-from controller.runtime.containerd.containers import Containers
-from controller.runtime.containerd.records import (
+from controller.runtime.containerd.container import evidence
+from controller.runtime.containerd.container.containers import Containers
+from controller.runtime.containerd.container.records import (
     Facts,
     created_state,
     decode_facts,
@@ -21,7 +21,7 @@ from controller.runtime.containerd.records import (
     unknown_state,
     was_started,
 )
-from controller.runtime.containerd.tasks import Tasks
+from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.port import ContainerState, NotFound, Unavailable
 
 

@@ -7,12 +7,13 @@ from typing import Final
 from google.protobuf.any_pb2 import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from controller.runtime.containerd import methods, records
+from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import containers_pb2
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.container import records
+from controller.runtime.containerd.container.records import Facts
 from controller.runtime.containerd.errors import is_too_large
-from controller.runtime.containerd.records import Facts
 from controller.runtime.port import ContainerConfig, NotFound, RuntimeFailure
 
 RUNC: Final = "io.containerd.runc.v2"

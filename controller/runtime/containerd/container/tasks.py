@@ -14,7 +14,7 @@ from controller.runtime.containerd.api import cgroups1_pb2, cgroups2_pb2, tasks_
 from controller.runtime.containerd.api.process_pb2 import Process
 from controller.runtime.containerd.api.types_pb2 import Metric, Mount
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.records import Facts
+from controller.runtime.containerd.container.records import Facts
 from controller.runtime.port import Conflict, ContainerStats, NotFound
 
 RESOURCES_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"

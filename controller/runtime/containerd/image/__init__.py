@@ -1,0 +1,1 @@
+"""Images in containerd: pulled by its transfer service, read from its content store."""
