@@ -9,7 +9,8 @@ def _spare_the_synchronous_client() -> None:
     """Stand in for the `kubernetes` package itself, whose import loads its synchronous half with all that this needs.
 
     Nothing here uses more than `kubernetes.aio`. It spares each process 7 MB and a quarter of a second; whatever asks for
-    another part of the package (as Kopf does, for its models) still gets it.
+    another part of the package (as Kopf does, for its models) still gets it. This is the one thing in the project that is done
+    at import time, since it has to come before any import of the package, ours or Kopf's.
     """
     spec = importlib.util.find_spec("kubernetes")
     if "kubernetes" in sys.modules or spec is None:
