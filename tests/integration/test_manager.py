@@ -273,7 +273,7 @@ async def test_a_deleted_instance_comes_back(site: Site) -> None:
 
 async def test_a_deleted_node_lets_go_of_what_is_being_deleted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody will confirm that nothing is left there: after a pause the finalizer is taken off."""
-    for module in ("availability", "nodes"):
+    for module in ("decide.availability", "nodes"):
         monkeypatch.setattr(f"controller.manager.{module}.ABSENT_SECONDS", 1.0)
     await site.apply(workload(replicas=3))
     await site.workloads(all_settled())
