@@ -159,7 +159,7 @@ class Lifecycle:
         container_id, facts = created.record.id, created.facts
         if not facts.log_path:
             await self._containers.mark_started(container_id, started=True)
-        elif facts.tty:
+        else:
             evidence.make_log(facts.log_path)
         try:
             async with self._groups.starting(container_id) as shim:

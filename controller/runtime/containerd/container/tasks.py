@@ -33,18 +33,22 @@ class Tasks:
     async def create(self, container_id: str, mounts: Sequence[Mount], facts: Facts) -> None:
         """Make the task: the OCI runtime sets all up and waits with the command. Raises `AlreadyExists`, `NotFound`.
 
-        The shim itself writes the log, so that no byte is lost and no writer blocked whatever happens to this process. With a
-        terminal it takes no `file://` URI but opens a path as it is (and does not append, so that a truncated log gets a
-        hole).
+        The shim itself writes the log, so that no byte is lost and no writer blocked whatever happens to this process. The file
+        is there already, and is named in two ways: with one name for both streams (as a `file://` URI always has), the shim
+        shares one open file and closes it when the first stream ends, and what was last written to the other is lost. With a
+        terminal there is one stream (and the shim does not append, so that a truncated log gets a hole).
         """
         log = facts.log_path
-        without_terminal = f"file://{log}" if log else ""
-        output = (log or os.devnull) if facts.tty else without_terminal
+        folder, _, name = log.rpartition("/")
+        if facts.tty:
+            stdout, stderr = log or os.devnull, ""
+        else:
+            stdout, stderr = (log, f"{folder}/./{name}") if log else ("", "")
         request = tasks_pb2.CreateTaskRequest(
             container_id=container_id,
             rootfs=mounts,
-            stdout=output,
-            stderr="" if facts.tty else output,
+            stdout=stdout,
+            stderr=stderr,
             terminal=facts.tty,
         )
         await self._channel.call(methods.CREATE_TASK, request)
