@@ -132,10 +132,7 @@ def decode(envelope: Envelope) -> RuntimeEvent | None:
     return decoder(envelope) if decoder else None
 
 
-def _exit(envelope: Envelope) -> RuntimeEvent | None:
-    told = happenings_pb2.TaskExit.FromString(envelope.event.value)
-    if told.id != told.container_id:
-        return None
+def _ended(told: happenings_pb2.TaskExit | happenings_pb2.TaskDelete) -> RuntimeEvent:
     return RuntimeEvent(
         EventKind.EXITED,
         told.container_id,
@@ -143,6 +140,13 @@ def _exit(envelope: Envelope) -> RuntimeEvent | None:
         exit_code=told.exit_status,
         at=seconds(told.exited_at),
     )
+
+
+def _exit(envelope: Envelope) -> RuntimeEvent | None:
+    told = happenings_pb2.TaskExit.FromString(envelope.event.value)
+    if told.id != told.container_id:
+        return None
+    return _ended(told)
 
 
 def _start(envelope: Envelope) -> RuntimeEvent:
@@ -155,13 +159,7 @@ def _delete(envelope: Envelope) -> RuntimeEvent | None:
     told = happenings_pb2.TaskDelete.FromString(envelope.event.value)
     if told.id not in ("", told.container_id):
         return None
-    return RuntimeEvent(
-        EventKind.EXITED,
-        told.container_id,
-        pid=told.pid,
-        exit_code=told.exit_status,
-        at=seconds(told.exited_at),
-    )
+    return _ended(told)
 
 
 def _of_task(
