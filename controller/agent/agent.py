@@ -25,8 +25,8 @@ from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
 from controller.kube.client import Client
 from controller.kube.connection import Connection
-from controller.kube.informer import Informer
 from controller.runtime.port import Runtime
+from controller.telemetry.health import Health
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,18 @@ class Agent:
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs)
         self._hands = Hands(runtime, self.view, self._images, self._events, self._logs, node, slots)
         self._operator = AgentOperator(settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup)
+        self._informer = self._operator.informer(connection, self._client)
         self._finalizer = Finalizer(self._client, self._operator.answered)
+
+    def tell(self, health: Health) -> None:
+        """Add the agent's checks.
+
+        An API server or a runtime that is away never makes the agent one to be restarted: what runs on the node needs neither,
+        and the next agent could not reach them either.
+        """
+        health.live["agent watch"] = self._informer.incurable
+        health.ready["agent"] = lambda: "" if self._heartbeat.beaten.is_set() else "the node is not registered yet"
+        health.ready["runtime"] = lambda: self.view.error
 
     def wake(self, uid: str) -> None:
         """Something about this instance's containers changed."""
@@ -94,7 +105,6 @@ class Agent:
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)
-        informer = self._operator.informer(self._connection, self._client)
         background = (
             self.view.run(),
             self.store.flush_for_ever(),
@@ -107,18 +117,18 @@ class Agent:
         )
         tasks = [asyncio.create_task(c) for c in background]
         stopped = asyncio.create_task(stop.wait())
-        await informer.start()
+        await self._informer.start()
         log.info("agent of node %s runs, %d instances known from before", self._settings.node_name, len(self._supervisors))
         try:
             done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopped}:
                 task.result()  # a background task never ends by itself: what ended it is a defect, and ends the agent
         finally:
-            await self._end(informer, [stopped, *tasks])
+            await self._end([stopped, *tasks])
 
-    async def _end(self, informer: Informer, tasks: Sequence[asyncio.Task[Any]]) -> None:
+    async def _end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         self._ending = True
-        await informer.stop()
+        await self._informer.stop()
         for supervisor, _ in self._supervisors.values():
             supervisor.end()
         running = [task for _, task in self._supervisors.values()]

@@ -44,7 +44,7 @@ LogMaxFiles = Annotated[
 ]
 MetricsPort = Annotated[
     int,
-    typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this port; 0: do not.", metavar="PORT"),
+    typer.Option(min=0, max=65535, help="Serve /metrics, /healthz and /readyz on this port; 0: do not.", metavar="PORT"),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")]
 Instance = Annotated[

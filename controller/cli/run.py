@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,7 @@ from controller.cli.options import (
     default_node_name,
 )
 from controller.runtime.port import Runtime, RuntimeFailure, Unavailable
+from controller.telemetry.health import Health
 
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
@@ -53,7 +54,8 @@ def agent(
     Needs root and a containerd. Containers go on when it ends, and are adopted when it starts again.
     """
     settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
-    _run([_agent_half(settings, containerd, kubeconfig)], metrics_port, verbose=verbose)
+    health = Health()
+    _run([_agent_half(settings, containerd, kubeconfig, health)], health, metrics_port, verbose=verbose)
 
 
 def manager(
@@ -63,7 +65,8 @@ def manager(
     verbose: Verbose = False,
 ) -> None:
     """Run the cluster half: turn workloads into instances, and their status into the workloads'."""
-    _run([_manager_half(kubeconfig, leader_elect=leader_elect)], metrics_port, verbose=verbose)
+    health = Health()
+    _run([_manager_half(kubeconfig, health, leader_elect=leader_elect)], health, metrics_port, verbose=verbose)
 
 
 def up(
@@ -79,8 +82,9 @@ def up(
 ) -> None:
     """Run both halves in one process: a one-node installation."""
     settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
-    halves = [_agent_half(settings, containerd, kubeconfig), _manager_half(kubeconfig, leader_elect=False)]
-    _run(halves, metrics_port, verbose=verbose)
+    health = Health()
+    halves = [_agent_half(settings, containerd, kubeconfig, health), _manager_half(kubeconfig, health, leader_elect=False)]
+    _run(halves, health, metrics_port, verbose=verbose)
 
 
 def _agent_settings(node_name: str, state_dir: Path, log_dir: Path, log_max_size: str, log_max_files: int) -> "AgentSettings":
@@ -99,7 +103,9 @@ def _agent_settings(node_name: str, state_dir: Path, log_dir: Path, log_max_size
     )
 
 
-def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None) -> Half:
+def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None, health: Health) -> Half:
+    health.ready["agent"] = lambda: "it is starting"
+
     async def half(stop: asyncio.Event) -> None:
         from controller.agent.agent import Agent, AgentError, sole_agent
         from controller.kube.connection import Connection, NoConnection
@@ -111,7 +117,9 @@ def _agent_half(settings: "AgentSettings", address: str, kubeconfig: str | None)
                 runtime = ContainerdRuntime(address)
                 try:
                     await _refuse_what_is_too_old(runtime)
-                    await Agent(settings, runtime, connection, runtime_name="containerd").run(stop)
+                    agent = Agent(settings, runtime, connection, runtime_name="containerd")
+                    agent.tell(health)
+                    await agent.run(stop)
                 finally:
                     await runtime.close()
         except (AgentError, NoConnection, RuntimeFailure) as exc:
@@ -126,32 +134,32 @@ async def _refuse_what_is_too_old(runtime: Runtime) -> None:
         await runtime.info()
 
 
-def _manager_half(kubeconfig: str | None, *, leader_elect: bool) -> Half:
+def _manager_half(kubeconfig: str | None, health: Health, *, leader_elect: bool) -> Half:
+    health.ready["manager"] = lambda: "it is starting"
+
     async def half(stop: asyncio.Event) -> None:
         from controller.kube.connection import NoConnection
         from controller.manager.manager import LostLead, ManagerSettings, run
 
         try:
-            await run(ManagerSettings(kubeconfig=kubeconfig, leader_elect=leader_elect), stop)
+            await run(ManagerSettings(kubeconfig=kubeconfig, leader_elect=leader_elect), stop, health)
         except (LostLead, NoConnection) as exc:
             raise CommandError(str(exc)) from exc
 
     return half
 
 
-def _run(halves: list[Half], metrics_port: int, *, verbose: bool) -> None:
+def _run(halves: list[Half], health: Health, metrics_port: int, *, verbose: bool) -> None:
     _log_to_stderr(verbose=verbose)
-    if metrics_port:
-        _serve_metrics(metrics_port)
     try:
-        asyncio.run(_until_stopped(halves))
+        asyncio.run(_until_stopped(halves, health, metrics_port))
     except* CommandError as group:
         for message in dict.fromkeys(map(str, group.exceptions)):
             typer.echo(f"moorage: {message}", err=True)
         raise typer.Exit(1) from None
 
 
-async def _until_stopped(halves: list[Half]) -> None:
+async def _until_stopped(halves: list[Half], health: Health, metrics_port: int) -> None:
     """Run the halves until SIGTERM or SIGINT; a second signal does not wait for their orderly end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -171,19 +179,29 @@ async def _until_stopped(halves: list[Half]) -> None:
         finally:
             stop.set()  # one half never goes on without the other
 
-    async with asyncio.TaskGroup() as group:
-        for half in halves:
-            group.create_task(whole(half))
+    with _endpoint(metrics_port, health):
+        async with asyncio.TaskGroup() as group:
+            for half in halves:
+                group.create_task(whole(half))
 
 
-def _serve_metrics(port: int) -> None:
-    from prometheus_client import start_http_server
+@contextlib.contextmanager
+def _endpoint(port: int, health: Health) -> Iterator[None]:
+    """Serve metrics and health while the halves run; port 0: do not."""
+    if not port:
+        yield
+        return
+    from controller.telemetry.endpoint import Endpoint
 
     try:
-        start_http_server(port)
+        endpoint = Endpoint(port, health, asyncio.get_running_loop())
     except OSError as exc:
-        typer.echo(f"moorage: metrics cannot be served on port {port}: {exc.strerror}", err=True)
-        raise typer.Exit(1) from None
+        # In a group, as what the halves raise is: the caller has one way to say it.
+        raise ExceptionGroup("start", [CommandError(f"port {port} cannot be listened on: {exc.strerror}")]) from None
+    try:
+        yield
+    finally:
+        endpoint.close()
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

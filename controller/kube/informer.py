@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +34,9 @@ SETTLE_SECONDS: Final = 5.0
 
 BLIND_SECONDS: Final = 30.0
 """A change that the API server has had for this long and Kopf has not delivered means that Kopf is blind."""
+
+INCURABLE_TIMES: Final = 4
+"""Found blind so often in a row, although Kopf was started anew each time, an informer will not recover by itself."""
 
 Object = dict[str, Any]
 
@@ -77,6 +80,7 @@ class Informer:
         self._checks: set[asyncio.Task[None]] = set()
         self._arrived: deque[tuple[Watch, str, Object]] = deque()
         self._announced = False
+        self._blind: Counter[Watch] = Counter()
         self.last_event_at = time.monotonic()
         """Monotonic time of the last event, to judge the age of what is known."""
 
@@ -101,6 +105,14 @@ class Informer:
     def known(self, watch: Watch, obj: Object) -> None:
         """The caller knows this object from a list of its own: should it have vanished since, that is delivered too."""
         self._seen[watch].setdefault(obj["metadata"]["uid"], _identity(obj))
+
+    def incurable(self) -> str:
+        """Why this process can no longer see what the API server has, although that answers; empty while it can.
+
+        An API server that does not answer is never a reason: only what it has and Kopf did not deliver counts.
+        """
+        found = [w.resource.plural for w, times in self._blind.items() if times >= INCURABLE_TIMES]
+        return f"changes of {', '.join(found)} are not delivered, though watched anew {INCURABLE_TIMES} times" if found else ""
 
     def restart(self) -> None:
         """End Kopf now; its thread starts it again, and it lists everything anew."""
@@ -218,7 +230,10 @@ class Informer:
             if uid not in exists and uid in self._seen[watch]:
                 log.info("%s %s vanished unseen", watch.resource.plural, metadata["name"])
                 self._receive(watch, "DELETED", {"metadata": metadata})
-        if behind := self._behind(watch, exists):
+        behind = self._behind(watch, exists)
+        if not behind:
+            del self._blind[watch]
+        else:
             check = asyncio.create_task(self._check(watch, behind), name="informer check")
             self._checks.add(check)
             check.add_done_callback(self._checks.discard)
@@ -228,6 +243,7 @@ class Informer:
         await asyncio.sleep(BLIND_SECONDS)
         behind = self._behind(watch, behind)
         if not behind:
+            del self._blind[watch]
             return
         try:
             exists = await self._versions(watch)
@@ -236,6 +252,7 @@ class Informer:
             return
         if any(exists.get(uid) == version for uid, version in self._behind(watch, behind).items()):
             log.warning("%s: changes were not delivered for %.0f s; watching anew", watch.resource.plural, BLIND_SECONDS)
+            self._blind[watch] += 1
             self.restart()
 
     async def _versions(self, watch: Watch) -> dict[str, str]:

@@ -5,11 +5,9 @@ import logging
 import os
 import random
 import socket
-import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.client import Client
@@ -17,26 +15,22 @@ from controller.kube.connection import Connection
 from controller.kube.errors import ApiAlreadyExists, ApiFailure, ApiUnavailable
 from controller.kube.informer import Informer
 from controller.kube.pauses import Forever
-from controller.kube.resources import LEASES, NAMESPACES
+from controller.kube.resources import NAMESPACES
 from controller.manager import metrics
 from controller.manager.cache import Cache
 from controller.manager.decide.heartbeats import SILENCE_SECONDS
 from controller.manager.decide.values import Key
+from controller.manager.ears import Ears
 from controller.manager.leader import Leader
 from controller.manager.nodes import NodeReconciler
 from controller.manager.operator import NODE, ManagerOperator
 from controller.manager.queue import WorkQueue
 from controller.manager.reconciler import HOLD_SECONDS, NotTaken, Reconciler
+from controller.telemetry.health import Health
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-DEAF_CHECK_SECONDS: Final = 30.0
-"""Pause between two looks at whether heartbeats still arrive."""
-
-DEAF_SECONDS: Final = 45.0
-"""Without any renewal arriving for this long, the API server is asked whether there were any."""
 
 
 def _identity() -> str:
@@ -64,8 +58,13 @@ class ManagerSettings:
     """Name of this manager among them."""
 
 
-async def run(settings: ManagerSettings, stop: asyncio.Event) -> None:
+async def run(settings: ManagerSettings, stop: asyncio.Event, health: Health) -> None:
     """Run until `stop` is set. With leader election, also wait for the lead, and end when it is lost.
+
+    Args:
+        settings: what the manager is told.
+        stop: when set, it ends in good order.
+        health: where its checks go.
 
     Raises:
         NoConnection: when no API server is configured.
@@ -76,9 +75,9 @@ async def run(settings: ManagerSettings, stop: asyncio.Event) -> None:
     refresh = asyncio.create_task(connection.keep_fresh(), name="credentials")
     try:
         if settings.leader_elect:
-            await _lead(settings, connection, client, stop)
+            await _lead(settings, connection, client, stop, health)
         else:
-            await _work(settings, connection, client, stop)
+            await _work(settings, connection, client, stop, health)
     finally:
         refresh.cancel()
         await asyncio.gather(refresh, return_exceptions=True)
@@ -89,8 +88,9 @@ class LostLead(Exception):  # noqa: N818 - said to people as it is
     """This manager led, and does not any more."""
 
 
-async def _lead(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event) -> None:
+async def _lead(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event, health: Health) -> None:
     leader = Leader(client, settings.leader_lease, settings.leader_namespace, settings.identity)
+    health.ready["manager"] = lambda: ""  # one that stands by does what it is there for
     if not await _unless(stop, leader.acquire()):
         return  # stopped before it led
     metrics.LEADER.set(1)
@@ -108,7 +108,7 @@ async def _lead(settings: ManagerSettings, connection: Connection, client: Clien
 
     tasks = [asyncio.create_task(keep(), name="leader"), asyncio.create_task(stopped(), name="stop")]
     try:
-        await _work(settings, connection, client, both)
+        await _work(settings, connection, client, both, health)
     finally:
         metrics.LEADER.set(0)
         for task in tasks:
@@ -139,7 +139,8 @@ async def _make_lease_namespace(client: Client) -> None:
         await asyncio.sleep(pause)
 
 
-async def _work(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event) -> None:
+async def _work(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event, health: Health) -> None:
+    health.ready["manager"] = lambda: "its caches are not filled yet"
     cache = Cache(settings.silence_seconds)
     reconciler, nodes = Reconciler(client, cache, settings.hold_seconds), NodeReconciler(client, cache)
 
@@ -162,11 +163,14 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     if informer is None:
         return
     await informer.start()
+    ears = Ears(operator, informer, client)
+    health.live["manager heartbeats"], health.live["manager watch"] = ears.incurable, informer.incurable
+    health.ready["manager"] = lambda: ""
     known = len(cache.workloads), len(cache.instances), len(cache.nodes)
     log.info("manager runs: %d workloads, %d instances, %d nodes", *known)
     tasks = [
         asyncio.create_task(queue.run(), name="queue"),
-        asyncio.create_task(_listen(operator, informer, client), name="liveness"),
+        asyncio.create_task(ears.listen(), name="liveness"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
     try:
@@ -188,32 +192,6 @@ async def _fill(operator: ManagerOperator, connection: Connection, client: Clien
         except ApiFailure as exc:
             log.warning("waiting for the API server: %s", exc)
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-
-
-async def _listen(operator: ManagerOperator, informer: Informer, client: Client) -> None:
-    """Restart a watch that has gone deaf: heartbeats are renewed every few seconds, and must arrive here."""
-    while True:
-        await asyncio.sleep(DEAF_CHECK_SECONDS)
-        silent = time.monotonic() - operator.renewed_at
-        if silent < DEAF_SECONDS:
-            continue
-        try:
-            leases = await client.list(LEASES, NODE_LEASE_NAMESPACE)
-        except ApiFailure as exc:
-            log.debug("liveness: %s", exc)
-            continue
-        heard_until = time.time() - silent
-        if any(_renewed(lease) > heard_until + DEAF_CHECK_SECONDS for lease in leases):
-            log.warning("heartbeats are renewed but have not arrived for %.0f s: watching anew", silent)
-            metrics.RESTARTS.inc()
-            operator.renewed_at = time.monotonic()
-            informer.restart()
-
-
-def _renewed(lease: dict[str, object]) -> float:
-    spec = lease.get("spec")
-    text = spec.get("renewTime") if isinstance(spec, dict) else None
-    return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:

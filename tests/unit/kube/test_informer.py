@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from controller.kube.errors import ApiUnavailable
-from controller.kube.informer import BLIND_SECONDS, SETTLE_SECONDS, SWEEP_SECONDS, Informer, Watch, _settings
+from controller.kube.informer import (
+    BLIND_SECONDS,
+    INCURABLE_TIMES,
+    SETTLE_SECONDS,
+    SWEEP_SECONDS,
+    Informer,
+    Watch,
+    _settings,
+)
 from controller.kube.pauses import LONGEST_SECONDS, Forever
 from controller.kube.resources import INSTANCES, NODES
 from tests.unit.agent.clock import until
@@ -191,6 +199,33 @@ async def test_a_watch_that_is_only_slow_is_left_alone(rig: Rig, history: str) -
         rig.server.down = True
     await asyncio.sleep(BLIND_SECONDS + 10)
     assert rig.informer.restarts == 0
+
+
+async def test_blindness_that_watching_anew_does_not_cure_is_told(rig: Rig) -> None:
+    """After some tries in vain the process asks to be restarted; an outage of the API server never adds to that."""
+    await asyncio.sleep(1)
+    rig.server.objects = {"a": 1}
+    for times in range(1, INCURABLE_TIMES + 1):
+        assert rig.informer.incurable() == ""
+        rig.informer.listed()
+        await until(lambda times=times: rig.informer.restarts == times, 60)
+        rig.server.down = True
+        await asyncio.sleep(10 * BLIND_SECONDS)
+        rig.server.down = False
+    assert "containerinstances" in rig.informer.incurable()
+
+
+async def test_blindness_that_is_over_is_forgotten(rig: Rig) -> None:
+    """Only tries in a row count."""
+    await asyncio.sleep(1)
+    for version in range(1, INCURABLE_TIMES + 2):
+        rig.server.objects = {"a": version}
+        rig.informer.listed()
+        await until(lambda version=version: rig.informer.restarts == version, 60)
+        rig.have("a", version)
+        rig.informer.listed()
+        await asyncio.sleep(SETTLE_SECONDS + BLIND_SECONDS + 1)
+    assert rig.informer.incurable() == ""
 
 
 async def test_a_change_between_the_list_and_its_answer_is_no_blindness(rig: Rig) -> None:
