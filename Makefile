@@ -41,10 +41,12 @@ lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on 
 
 generate: $(VENV)/.done ## Renew generated files: CRDs, API reference, protobuf stubs
 	@$(SCHEMA) crds --docs docs/api.md
+	@$(SCHEMA) helm/moorage/files/crds
 	@$(STUBS)
 
 verify: $(VENV)/.done ## Fail when a generated file is not what its source gives
 	@$(SCHEMA) crds --docs docs/api.md --check
+	@$(SCHEMA) helm/moorage/files/crds --check
 	@$(STUBS) --check
 
 format: $(VENV)/.done ## Format the code and mend what the linter can mend

@@ -4,7 +4,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,8 @@ IMAGES_SECONDS: Final = 60.0
 """Pause between two counts of the images."""
 
 _HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
+_OS_RELEASE: Final = (Path("/proc/1/root/etc/os-release"), Path("/proc/1/root/usr/lib/os-release"))
+"""The node's own, also when the agent is in a pod with an image of its own: the first process has the node's files."""
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -123,16 +125,24 @@ def _condition(kind: str, true: bool, yes: str, no: str, message: str, now: floa
 
 def _platform() -> Platform:
     machine = platform.machine()
-    try:
-        os_image = platform.freedesktop_os_release().get("PRETTY_NAME", "")
-    except OSError:
-        os_image = ""
     return Platform(
         os="linux",
         architecture=_ARCHITECTURES.get(machine, machine),
         kernel_version=platform.release(),
-        os_image=os_image,
+        os_image=os_image(),
     )
+
+
+def os_image(files: Sequence[Path] = _OS_RELEASE) -> str:
+    """What the node's system calls itself (os-release(5), PRETTY_NAME); empty when it does not say."""
+    for path in files:
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        named = next((line.partition("=")[2] for line in lines if line.startswith("PRETTY_NAME=")), "")
+        return named.strip("\"' ")
+    return ""
 
 
 def _memory() -> str:

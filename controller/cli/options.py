@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 DEFAULT_CONTAINERD: Final = "/run/containerd/containerd.sock"
 DEFAULT_STATE_DIR: Final = Path("/var/lib/moorage")
 DEFAULT_LOG_DIR: Final = Path("/var/log/moorage")
+DEFAULT_NAMESPACE: Final = "moorage-system"
 
 Kubeconfig = Annotated[
     str | None,
     typer.Option(envvar="KUBECONFIG", help="Path of a kubeconfig file. Without it: the pod's service account.", metavar="FILE"),
+]
+Namespace = Annotated[
+    str,
+    typer.Option(envvar="POD_NAMESPACE", help="Namespace that Moorage is installed in.", metavar="NAME"),
 ]
 Containerd = Annotated[
     str,

@@ -16,6 +16,7 @@ from controller.cli.errors import CommandError
 from controller.cli.options import (
     DEFAULT_CONTAINERD,
     DEFAULT_LOG_DIR,
+    DEFAULT_NAMESPACE,
     DEFAULT_STATE_DIR,
     Containerd,
     Kubeconfig,
@@ -23,6 +24,7 @@ from controller.cli.options import (
     LogMaxFiles,
     LogMaxSize,
     MetricsPort,
+    Namespace,
     NodeName,
     StateDir,
     Verbose,
@@ -61,12 +63,14 @@ def agent(
 def manager(
     kubeconfig: Kubeconfig = None,
     leader_elect: Annotated[bool, typer.Option(help="Let one of several managers work, elected by a Lease.")] = False,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
     """Run the cluster half: turn workloads into instances, and their status into the workloads'."""
     health = Health()
-    _run([_manager_half(kubeconfig, health, leader_elect=leader_elect)], health, metrics_port, verbose=verbose)
+    half = _manager_half(kubeconfig, health, leader_elect=leader_elect, namespace=namespace)
+    _run([half], health, metrics_port, verbose=verbose)
 
 
 def up(
@@ -83,7 +87,7 @@ def up(
     """Run both halves in one process: a one-node installation."""
     settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
     health = Health()
-    halves = [_agent_half(settings, containerd, kubeconfig, health), _manager_half(kubeconfig, health, leader_elect=False)]
+    halves = [_agent_half(settings, containerd, kubeconfig, health), _manager_half(kubeconfig, health)]
     _run(halves, health, metrics_port, verbose=verbose)
 
 
@@ -134,7 +138,9 @@ async def _refuse_what_is_too_old(runtime: Runtime) -> None:
         await runtime.info()
 
 
-def _manager_half(kubeconfig: str | None, health: Health, *, leader_elect: bool) -> Half:
+def _manager_half(
+    kubeconfig: str | None, health: Health, *, leader_elect: bool = False, namespace: str = DEFAULT_NAMESPACE
+) -> Half:
     health.ready["manager"] = lambda: "it is starting"
 
     async def half(stop: asyncio.Event) -> None:
@@ -142,7 +148,8 @@ def _manager_half(kubeconfig: str | None, health: Health, *, leader_elect: bool)
         from controller.manager.manager import LostLead, ManagerSettings, run
 
         try:
-            await run(ManagerSettings(kubeconfig=kubeconfig, leader_elect=leader_elect), stop, health)
+            settings = ManagerSettings(kubeconfig=kubeconfig, leader_elect=leader_elect, leader_namespace=namespace)
+            await run(settings, stop, health)
         except (LostLead, NoConnection) as exc:
             raise CommandError(str(exc)) from exc
 
