@@ -11,8 +11,9 @@ DEMO_STATE ?= .demo
 PYTEST := $(BIN)/python -m pytest
 SCHEMA := $(BIN)/python -m controller.api.schema
 STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
+CHART := $(BIN)/python -m tools.chart
 
-.PHONY: help venv tools generate verify format check test test-unit test-contract test-integration test-e2e \
+.PHONY: help venv tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
 	demo demo-down bench lock clean
 
 help: ## List the targets
@@ -33,20 +34,23 @@ $(VENV)/.done: requirements.lock pyproject.toml tools/host.py tools/apt.txt
 tools: ## Build the pinned real components into .tools/bin (12 min cold, nothing to do after that)
 	@$(PYTHON) -m tools.build
 
+helm:
+	@$(PYTHON) -m tools.build --only helm --quiet
+
 lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on the PATH)
 	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --quiet \
 		--custom-compile-command "make lock" --output-file requirements.lock
 
 # --- code
 
-generate: $(VENV)/.done ## Renew generated files: CRDs, API reference, protobuf stubs
+generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, the chart's schema and table, plain manifests, stubs
 	@$(SCHEMA) crds --docs docs/api.md
-	@$(SCHEMA) helm/moorage/files/crds
+	@$(CHART)
 	@$(STUBS)
 
-verify: $(VENV)/.done ## Fail when a generated file is not what its source gives
+verify: $(VENV)/.done helm ## Fail when a generated file is not what its source gives
 	@$(SCHEMA) crds --docs docs/api.md --check
-	@$(SCHEMA) helm/moorage/files/crds --check
+	@$(CHART) --check
 	@$(STUBS) --check
 
 format: $(VENV)/.done ## Format the code and mend what the linter can mend

@@ -1,4 +1,4 @@
-"""Build the pinned tools into `.tools/bin`: `python3 -m tools.build [--with kubelet] [--list]`.
+"""Build the pinned tools into `.tools/bin`: `python3 -m tools.build [--with kubelet] [--only helm] [--list]`.
 
 Each folder beside this file that holds a `go.mod` is one Go module of tools that belong together. Its `tool` directives
 say which commands there are, its `require` lines pin their versions; `GROUPS` below adds only how they are compiled. A
@@ -176,15 +176,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--list", action="store_true", help="only list the tools, their versions and whether they are up to date"
     )
+    parser.add_argument("--only", action="append", default=[], metavar="TOOL", help="build this one, and no others but such")
+    parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     options = parser.parse_args(arguments)
     tools = all_tools()
+    if unknown := set(options.only) - {tool.name for tool in tools}:
+        parser.error(f"no such tool: {', '.join(sorted(unknown))} (--list shows them)")
     if options.list:
         for tool in tools:
             print(f"{tool.name:25} {tool.version:10} {'up to date' if tool.is_current() else 'to build'}")
         return 0
     for folder in (BIN, STAMPS, LOGS):
         folder.mkdir(parents=True, exist_ok=True)
-    wanted = [tool for tool in tools if tool.name not in OPTIONAL or tool.name in options.extra]
+    wanted = [tool for tool in tools if _is_wanted(tool.name, options.only, options.extra)]
     try:
         host.prepare()
         with one_at_a_time():
@@ -195,8 +199,15 @@ def main(arguments: list[str] | None = None) -> int:
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"tools: {len(wanted)} in {BIN}, {len(stale)} of them built now")
+    if stale or not options.quiet:
+        print(f"tools: {len(wanted)} in {BIN}, {len(stale)} of them built now")
     return 0
+
+
+def _is_wanted(name: str, only: list[str], extra: list[str]) -> bool:
+    if only:
+        return name in only
+    return name not in OPTIONAL or name in extra
 
 
 if __name__ == "__main__":
