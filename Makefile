@@ -14,7 +14,7 @@ STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
 CHART := $(BIN)/python -m tools.chart
 
 .PHONY: help venv tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
-	demo demo-down bench lock clean
+	image demo demo-down bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,7 +67,8 @@ check: $(VENV)/.done ## Lint, format, types, layers, generated files: in seconds
 
 # --- tests
 
-test: check tools ## Everything that CI runs: check, then all tests
+test: check ## Everything that CI runs: check, then all tests
+	@$(PYTHON) -m tools.build --with kubelet --with kube-scheduler
 	$(PYTEST)
 
 test-unit: $(VENV)/.done ## Planners, placement, status, schema: needs nothing, in seconds
@@ -85,6 +86,11 @@ test-e2e: $(VENV)/.done tools ## As a user would: kubectl, restarts, outages
 bench: $(VENV)/.done tools ## Measure speed and cost beside the floor (options: BENCH="--quick"); JSON goes to .bench/
 	$(BIN)/python -m benchmarks $(BENCH)
 
+# --- image
+
+image: $(VENV)/.done ## Build the image of both halves into dist/, from Debian packages and wheels (30 s; again: 20 s)
+	@$(BIN)/python -m tools.images.product
+
 # --- demo
 
 demo: $(VENV)/.done tools ## Start everything on this machine, run the example, and leave it running
@@ -94,4 +100,4 @@ demo-down: ## End the demo and remove every trace of it
 	@$(PYTHON) -m tools.lab.demo down --state $(DEMO_STATE)
 
 clean: demo-down ## Remove what make has made, but for the built tools
-	rm -rf $(VENV) .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .image dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.images import all_images, push
+from tools.images.product import __main__ as product
 from tools.lab import Containerd, ControlPlane, Registry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,3 +34,11 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]
     """A containerd."""
     with Containerd(tmp_path_factory.mktemp("containerd") / "s") as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def product_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Moorage's own image, as an archive in OCI layout; its base comes from the checkout's cache when that has it."""
+    archive = tmp_path_factory.mktemp("image") / "moorage.oci.tar"
+    assert product.main(["--output", str(archive)]) == 0
+    return archive

@@ -65,10 +65,15 @@ class Tool:
         return ["go", "build", *flags, "-o", str(target), self.package]
 
     def fingerprint(self) -> str:
-        """A hash over all that decides what the binary will be: the module's pins and the flags."""
+        """A hash over all that decides what the binary will be: the module's pins and the flags.
+
+        A `tool` line of its own names another command and decides nothing about this one, so that a new tool does not have the
+        others built again.
+        """
         digest = hashlib.sha256()
         for part in ("go.mod", "go.sum"):
-            digest.update((HERE / self.group.folder / part).read_bytes())
+            text = (HERE / self.group.folder / part).read_text()
+            digest.update(re.sub(rf"^tool (?!\(|{re.escape(self.package)}$)\S+\n", "", text, flags=re.MULTILINE).encode())
         digest.update("\0".join([*self.command(Path(self.name)), str(self.group.cgo)]).encode())
         return digest.hexdigest()
 
@@ -110,8 +115,8 @@ EXTRA_TAGS = {"containerd-shim-runc-v2": ("no_grpc",)}
 NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
 """Commands whose import path does not end in the name that people know."""
 
-OPTIONAL = frozenset({"kubelet"})
-"""Pinned with the others, but built only when asked for: only comparisons with the kubelet need it."""
+OPTIONAL = frozenset({"kubelet", "kube-scheduler"})
+"""Pinned with the others, but built only when asked for: only the tests of the installation and comparisons need them."""
 
 
 def read_tools(group: Group) -> list[Tool]:
@@ -121,7 +126,7 @@ def read_tools(group: Group) -> list[Tool]:
     if pin is None:
         raise ToolError(f"tools/{group.folder}/go.mod does not require {group.module}")
     block = re.search(r"^tool \(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)
-    packages = block.group(1).split() if block else re.findall(r"^tool (\S+)$", text, re.MULTILINE)
+    packages = [*(block.group(1).split() if block else ()), *re.findall(r"^tool ([^(\s]\S*)$", text, re.MULTILINE)]
     return [Tool(NAMES.get(package, package.rsplit("/", 1)[-1]), package, pin.group(1), group) for package in packages]
 
 

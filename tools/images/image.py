@@ -6,9 +6,12 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 
 from tools.images.layers import Blob, Layer
+
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Go's words, which image configs use, by those of uname."""
@@ -39,6 +42,7 @@ class Image:
     config: dict[str, object] = field(default_factory=dict)
     """The `config` part of the image configuration: Cmd, Entrypoint, Env, User, WorkingDir, StopSignal, Labels."""
     format: Format = Format.OCI
+    created: datetime = EPOCH
 
     @property
     def media_type(self) -> str:
@@ -51,7 +55,7 @@ class Image:
         machine = platform.machine()
         return _json(
             {
-                "created": "1970-01-01T00:00:00Z",
+                "created": f"{self.created:%Y-%m-%dT%H:%M:%SZ}",
                 "architecture": ARCHITECTURES.get(machine, machine),
                 "os": "linux",
                 "config": self.config,

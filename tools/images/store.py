@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import tarfile
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -58,12 +61,37 @@ def write_layout(folder: Path, images: Iterable[Image]) -> None:
                 "mediaType": image.media_type,
                 "digest": image.manifest.digest,
                 "size": len(image.manifest.data),
-                "annotations": {"org.opencontainers.image.ref.name": f"{image.name}:{image.tag}"},
+                "annotations": {
+                    "org.opencontainers.image.ref.name": f"{image.name}:{image.tag}",
+                    # The name in full, under which containerd keeps it, and by which the CRI finds `name:tag`.
+                    "io.containerd.image.name": f"docker.io/library/{image.name}:{image.tag}",
+                },
             }
         )
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests}
     (folder / "index.json").write_text(json.dumps(index, indent=2) + "\n")
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}\n')
+
+
+def write_archive(file: Path, images: Iterable[Image]) -> None:
+    """Write images as a tar archive in OCI layout (`oci-archive:` of skopeo), the same every time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="moorage-layout-") as folder, tarfile.open(unfinished, "w") as archive:
+            write_layout(Path(folder), images)
+            for path in sorted(Path(folder).rglob("*")):
+                archive.add(path, path.relative_to(folder), recursive=False, filter=_anonymous)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
 
 
 def _push_blob(connection: http.client.HTTPConnection, name: str, blob: Blob) -> None:

@@ -42,6 +42,7 @@ tool (
 	k8s.io/kubernetes/cmd/kubectl
 	k8s.io/kubernetes/cmd/kubelet
 )
+tool k8s.io/kubernetes/cmd/kube-scheduler
 
 require (
 	cel.dev/expr v0.25.1 // indirect
