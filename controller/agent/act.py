@@ -5,12 +5,14 @@ be asked (`Unavailable`, raised, so that nothing is concluded from it). An answe
 view of that one container.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from controller.agent import metrics
 from controller.agent.decide.actions import (
     Action,
     CreateContainer,
@@ -20,7 +22,8 @@ from controller.agent.decide.actions import (
     StartContainer,
     StopContainer,
 )
-from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Pull, Trouble
+from controller.agent.decide.backoff import restart_due
+from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Pull, Trouble, crashes, restart_count
 from controller.agent.decide.resolve import container_config
 from controller.agent.images import Images
 from controller.agent.logs import LogFiles
@@ -28,6 +31,7 @@ from controller.agent.observe import Notes
 from controller.agent.report.events import EventRecorder
 from controller.agent.slots import Priority, Slots
 from controller.agent.view import NodeView
+from controller.api import labels
 from controller.api.reasons import Reason
 from controller.runtime.port import (
     AlreadyExists,
@@ -37,6 +41,7 @@ from controller.runtime.port import (
     ImageState,
     InvalidConfig,
     NotFound,
+    Phase,
     Runtime,
     RuntimeFailure,
     StartFailure,
@@ -65,6 +70,14 @@ class Hands:
     slots: Slots
 
 
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """A container that is being made, and since when, by the loop's clock."""
+
+    action: CreateContainer
+    began: float
+
+
 class Actor:
     """Carries out the actions of one instance."""
 
@@ -77,16 +90,17 @@ class Actor:
         Raises:
             Unavailable: when the runtime could not be asked; nothing is known of what came of it.
         """
-        made = ""
+        made, making = "", None
         failed: set[str] = set()
         for action in actions:
             match action:
                 case CreateContainer():
+                    making = _Making(action, asyncio.get_running_loop().time())
                     made = await self._create(desired, action, images[action.container.image].present)
                     if not made:
                         failed.add(action.container.name)
                 case StartContainer() if action.container not in failed:
-                    await self._start(desired, action, action.container_id or made)
+                    await self._start(desired, action, action.container_id or made, None if action.container_id else making)
                 case StartContainer():
                     pass
                 case PullImage():
@@ -126,7 +140,7 @@ class Actor:
         hands.events.record(desired.instance, Reason.CREATED, f"Created container {name}")
         return state.id
 
-    async def _start(self, desired: Desired, action: StartContainer, container_id: str) -> None:
+    async def _start(self, desired: Desired, action: StartContainer, container_id: str, making: "_Making | None") -> None:
         hands = self._hands
         try:
             state = await hands.runtime.start(container_id)
@@ -141,8 +155,23 @@ class Actor:
             hands.view.drop(container_id)
             return
         self._notes.troubles.pop(action.container, None)
+        if making is not None:
+            self._measure(desired, making)
         hands.view.put(state)
         hands.events.record(desired.instance, Reason.STARTED, f"Started container {action.container}")
+
+    def _measure(self, desired: Desired, making: "_Making") -> None:
+        """Count a container that runs, and how long it took."""
+        create = making.action
+        metrics.START_SECONDS.observe(asyncio.get_running_loop().time() - making.began)
+        if create.last is None:
+            return
+        metrics.RESTARTS.labels(create.last.reason if create.crashes else Reason.UPDATING).inc()
+        mine = [c for c in self._hands.view.of(desired.uid) if c.labels.get(labels.CONTAINER) == create.container.name]
+        ended = max((c for c in mine if c.phase is Phase.EXITED), key=restart_count, default=None)
+        if create.crashes and ended is not None and ended.exited_at is not None:
+            due = max(ended.exited_at, restart_due(ended, crashes(ended), desired.instance.spec.backoff))
+            metrics.RESTART_SECONDS.observe(max(0.0, time.time() - due))
 
     def _pull(self, desired: Desired, action: PullImage) -> None:
         hands, instance = self._hands, desired.instance
@@ -181,6 +210,7 @@ class Actor:
 
     def _trouble(self, desired: Desired, name: str, spec_hash: str, exc: Exception, otherwise: Reason) -> None:
         reason = next((r for kind, r in _REASONS if isinstance(exc, kind)), otherwise)
+        metrics.FAILURES.labels(reason).inc()
         before = self._notes.troubles.get(name)
         count = before.count + 1 if before is not None and before.spec_hash == spec_hash else 1
         self._notes.troubles[name] = Trouble(

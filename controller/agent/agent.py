@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from controller.agent import metrics
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.images import Images
 from controller.agent.logs import LogFiles
+from controller.agent.measured import measured
 from controller.agent.node import NodeJudge, facts
 from controller.agent.operator import AgentOperator
 from controller.agent.report.events import EventRecorder
@@ -63,6 +65,7 @@ class Agent:
     """The node half."""
 
     def __init__(self, settings: AgentSettings, runtime: Runtime, connection: Connection, *, runtime_name: str) -> None:
+        runtime = measured(runtime)
         self._settings, self._runtime, self._connection = settings, runtime, connection
         self._client = Client(connection)
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
@@ -82,6 +85,7 @@ class Agent:
         self._operator = AgentOperator(settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup)
         self._informer = self._operator.informer(connection, self._client)
         self._finalizer = Finalizer(self._client, self._operator.answered)
+        metrics.follow(supervisors=self._supervisors, slots=slots, view=self.view, writer=self._writer, judge=judge)
 
     def tell(self, health: Health) -> None:
         """Add the agent's checks.
@@ -138,6 +142,7 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        metrics.unfollow()
         await self._images.close()
         await self._client.close()
 

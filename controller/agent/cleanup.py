@@ -10,8 +10,7 @@ import logging
 import shutil
 from typing import Final
 
-from prometheus_client import Counter
-
+from controller.agent import metrics
 from controller.agent.logs import LogFiles
 from controller.agent.store import Store
 from controller.agent.view import NodeView
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 PASS_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 2.0
 """Pauses before the two passes after the runtime was away."""
-
-LEFTOVERS = Counter("moorage_leftovers_total", "Things found on the node that no instance wants, and removed.", ["kind"])
 
 
 class Cleanup:
@@ -76,7 +73,7 @@ class Cleanup:
             if not self._wanted(uid):
                 found.add(str(folder))
                 if str(folder) in self._suspects:
-                    LEFTOVERS.labels("log").inc()
+                    metrics.LEFTOVERS.labels("log").inc()
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._suspects = found
         await self._tidy()
@@ -89,7 +86,7 @@ class Cleanup:
             return
         if count:
             log.warning("the runtime had lost %d of its own processes, which were ended", count)
-            LEFTOVERS.labels("runtime").inc(count)
+            metrics.LEFTOVERS.labels("runtime").inc(count)
 
     def _wanted(self, uid: str) -> bool:
         return uid in self._store or uid in self._exists
@@ -101,5 +98,5 @@ class Cleanup:
         except RuntimeFailure as exc:
             log.warning("container %s cannot be removed now: %s", container_id, exc)
             return
-        LEFTOVERS.labels("container").inc()
+        metrics.LEFTOVERS.labels("container").inc()
         self._view.drop(container_id)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from controller.agent import metrics
 from controller.agent.decide.observation import ImageView, Pull
 from controller.api.reasons import Reason
 from controller.runtime import reference
@@ -139,7 +140,10 @@ class Images:
     async def _pull(self, image: str, known: _Reference) -> None:
         try:
             async with self._slots:
+                began = asyncio.get_running_loop().time()
                 known.present = await self._runtime.pull(image)
+            metrics.PULL_SECONDS.observe(asyncio.get_running_loop().time() - began)
+            metrics.PULLS.labels(Reason.PULLED).inc()
             known.looked_up, known.pull, known.failures = True, None, 0
             known.changes += 1
         except RuntimeFailure as exc:
@@ -161,5 +165,6 @@ class Images:
             reason = Reason.IMAGE_PULL_BACK_OFF
         else:
             reason = Reason.ERR_IMAGE_PULL
+        metrics.PULLS.labels(reason).inc()
         retry_at = time.time() + pause * random.uniform(1.0, 1.2)  # noqa: S311 - jitter
         return Pull(running=False, reason=reason, message=str(exc), retry_at=retry_at)

@@ -68,6 +68,11 @@ class NodeJudge:
     _images: Images = field(default_factory=Images)
     _images_at: float = float("-inf")
 
+    @property
+    def images(self) -> Images:
+        """What is on the node, as it was last counted."""
+        return self._images
+
     async def __call__(self, now: float) -> NodeStatus:
         """The status of this moment."""
         error = self.error()

@@ -8,6 +8,7 @@ import asyncio
 import enum
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,12 +25,24 @@ class Slots:
     """A semaphore whose waiters are served by priority, then in the order of their coming."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
+        """How many there are."""
         self._free = count
         self._order = itertools.count()
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self.quiet = asyncio.Event()
         """Set while nobody waits: what is not urgent may be done then."""
         self.quiet.set()
+
+    @property
+    def in_use(self) -> int:
+        """How many are taken."""
+        return self.count - self._free
+
+    def waiting(self) -> dict[Priority, int]:
+        """How many wait, by priority."""
+        tally = Counter(priority for priority, _, turn in tuple(self._waiting) if not turn.done())
+        return {priority: tally[priority] for priority in Priority}
 
     @asynccontextmanager
     async def take(self, priority: Priority) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from controller.agent import metrics
 from controller.agent.decide.observation import Desired
 from controller.api.instance import ContainerInstance
 
@@ -123,6 +124,7 @@ class Store:
         try:
             self._write(uid)
         except OSError as exc:
+            metrics.STATE_FAILURES.inc()
             log.error("instance %s cannot be kept in %s: %s", uid, self._folder, exc)  # noqa: TRY400 - the disk is no defect
 
     def _write(self, uid: str) -> None:

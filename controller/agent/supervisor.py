@@ -17,7 +17,9 @@ from controller.agent.decide.status import instance_status
 from controller.agent.observe import Notes, observe
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.writer import StatusWriter
+from controller.agent.stopwatch import Stopwatch
 from controller.agent.store import Store
+from controller.api import conditions
 from controller.api.reasons import Reason
 from controller.runtime.port import RuntimeFailure, Unavailable
 
@@ -50,6 +52,7 @@ class Supervisor:
         self._told: object = None
         """What the last submitted status was made from."""
         self._done: tuple[Action, ...] = ()
+        self._stopwatch = Stopwatch()
 
     def wake(self) -> None:
         """Look again."""
@@ -84,6 +87,7 @@ class Supervisor:
     async def _round(self, desired: Desired) -> float | None:
         """One round; returns when to look again (None: when woken)."""
         if desired.deleting:
+            self._stopwatch.deleting()
             self._writer.forget(self._uid)  # what is still to be told of it must not be told of a namesake
         else:
             self._finalizer.ensure(desired)
@@ -108,7 +112,11 @@ class Supervisor:
         case = (desired, decided.verdicts, decided.torn_down, decided.blocked)
         if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
             self._told = case
-            self._writer.submit(self._uid, instance_status(desired, decided, self._hands.node, now))
+            status = instance_status(desired, decided, self._hands.node, now)
+            wanted = not desired.instance.spec.suspend
+            ready = conditions.is_true(status.conditions, conditions.READY)
+            self._stopwatch.seen(new=wanted and not seen.containers, ready=wanted and ready)
+            self._writer.submit(self._uid, status)
         return seen, decided
 
     async def _act(self, desired: Desired, seen: Observation, decided: Plan) -> None:
@@ -147,6 +155,7 @@ class Supervisor:
         if not await self._finalizer.remove(desired):
             return self._later()
         self._store.remove(self._uid)
+        self._stopwatch.deleted()
         return time.time()
 
     def _later(self) -> float:

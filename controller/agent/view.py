@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from controller.agent import metrics
 from controller.api import labels
 from controller.runtime.port import ContainerState, EventKind, NotFound, Phase, Runtime, RuntimeEvent, RuntimeFailure
 
@@ -44,6 +45,8 @@ class NodeView:
         self.down_since = time.time()
         self.listed = asyncio.Event()
         """Set once the node has been listed for the first time."""
+        self.listed_at = self.event_at = 0.0
+        """When the node was last listed, and when the runtime last sent an event, in seconds since the epoch; 0: never."""
 
     # --- reading
 
@@ -116,6 +119,8 @@ class NodeView:
                     await self._list()
                     lister = asyncio.create_task(self._relist_for_ever(), name="relist")
                 else:
+                    self.event_at = time.time()
+                    metrics.RUNTIME_EVENTS.inc()
                     self._apply(event)
         finally:
             if lister is not None:
@@ -140,6 +145,7 @@ class NodeView:
             if state.id in self._containers or state.id not in before:  # else removed while the list was on its way
                 self.put(state)
         recovered, self.error = bool(self.error), ""
+        self.listed_at = time.time()
         self.listed.set()
         if recovered:
             self._availability_changed()

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from time import perf_counter
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
-from prometheus_client import Counter
 
+from controller.kube import metrics
 from controller.kube.connection import Connection
 from controller.kube.errors import (
     ApiAlreadyExists,
@@ -29,8 +30,6 @@ _PAGE: Final = 500
 
 Object = dict[str, Any]
 Objects = list[Object]
-
-CALLS = Counter("moorage_api_calls_total", "Calls to the API server made by Moorage itself.", ["verb", "resource", "code"])
 
 
 class Client:
@@ -109,7 +108,7 @@ class Client:
         accept: str = "application/json",
     ) -> Object:
         headers = {"Accept": accept, "Content-Type": content, "User-Agent": "moorage"}
-        code = "none"
+        code, began = "none", perf_counter()
         try:
             headers |= await self._connection.authorization()
             async with asyncio.timeout(DEADLINE_SECONDS):
@@ -123,7 +122,8 @@ class Client:
                 f"{verb} {resource.plural}: the API server does not answer: {str(exc) or type(exc).__name__}"
             ) from exc
         finally:
-            CALLS.labels(verb, resource.plural, code).inc()
+            metrics.CALLS.labels(verb, resource.plural, code).inc()
+            metrics.CALL_SECONDS.labels(verb).observe(perf_counter() - began)
         if response.status >= 400:
             raise _failure(verb, resource, response.status, data)
         try:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 import kopf
 
+from controller.kube import metrics
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.discovery import until_served
@@ -67,7 +67,18 @@ class Informer:
         watches: Sequence[Watch],
         deliver: Deliver,
         synced: Synced | None = None,
+        half: str = "agent",
     ) -> None:
+        """Prepare it.
+
+        Args:
+            connection: for Kopf.
+            client: for the sweep.
+            watches: what to watch.
+            deliver: gets every change.
+            synced: gets what exists, after each sweep.
+            half: `agent` or `manager`, for the metrics.
+        """
         self._connection, self._client = connection, client
         self._watches, self._deliver, self._synced = tuple(watches), deliver, synced
         self._seen: dict[Watch, dict[str, Object]] = {w: {} for w in watches}
@@ -81,8 +92,8 @@ class Informer:
         self._arrived: deque[tuple[Watch, str, Object]] = deque()
         self._announced = False
         self._blind: Counter[Watch] = Counter()
-        self.last_event_at = time.monotonic()
-        """Monotonic time of the last event, to judge the age of what is known."""
+        self._half = half
+        self._meters = {w: _Meter(half, w.resource.plural) for w in watches}
 
     async def start(self) -> None:
         """Start the thread and the sweep."""
@@ -105,6 +116,10 @@ class Informer:
     def known(self, watch: Watch, obj: Object) -> None:
         """The caller knows this object from a list of its own: should it have vanished since, that is delivered too."""
         self._seen[watch].setdefault(obj["metadata"]["uid"], _identity(obj))
+
+    def count_restart(self, cause: str) -> None:
+        """Count that the watches are begun anew: they `ended`, or were found `blind` or `deaf`."""
+        metrics.WATCH_RESTARTS.labels(self._half, cause).inc()
 
     def incurable(self) -> str:
         """Why this process can no longer see what the API server has, although that answers; empty while it can.
@@ -132,6 +147,7 @@ class Informer:
                 asyncio.run(self._operate())
             except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever ends Kopf, it is started again
                 if not self._stopping.is_set():
+                    self.count_restart("ended")
                     log.warning("watching ended and is started again: %r", exc)
             self._stopping.wait(random.uniform(0.2, 1.0))  # noqa: S311 - jitter
 
@@ -196,7 +212,7 @@ class Informer:
     def _receive(self, watch: Watch, kind: str, obj: Object) -> None:
         if self._stopping.is_set():
             return
-        self.last_event_at = time.monotonic()
+        self._meters[watch].event()
         seen, uid = self._seen[watch], obj["metadata"]["uid"]
         if kind == "DELETED":
             seen.pop(uid, None)
@@ -232,7 +248,7 @@ class Informer:
                 self._receive(watch, "DELETED", {"metadata": metadata})
         behind = self._behind(watch, exists)
         if not behind:
-            del self._blind[watch]
+            self._confirm(watch)
         else:
             check = asyncio.create_task(self._check(watch, behind), name="informer check")
             self._checks.add(check)
@@ -243,7 +259,7 @@ class Informer:
         await asyncio.sleep(BLIND_SECONDS)
         behind = self._behind(watch, behind)
         if not behind:
-            del self._blind[watch]
+            self._confirm(watch)
             return
         try:
             exists = await self._versions(watch)
@@ -253,7 +269,13 @@ class Informer:
         if any(exists.get(uid) == version for uid, version in self._behind(watch, behind).items()):
             log.warning("%s: changes were not delivered for %.0f s; watching anew", watch.resource.plural, BLIND_SECONDS)
             self._blind[watch] += 1
+            self.count_restart("blind")
             self.restart()
+
+    def _confirm(self, watch: Watch) -> None:
+        """All that the API server has was delivered."""
+        del self._blind[watch]
+        self._meters[watch].confirmed()
 
     async def _versions(self, watch: Watch) -> dict[str, str]:
         """The resourceVersion by uid of all that exists."""
@@ -266,6 +288,24 @@ class Informer:
     def _version(self, watch: Watch, uid: str) -> str | None:
         found = self._seen[watch].get(uid)
         return None if found is None else str(found["resourceVersion"])
+
+
+class _Meter:
+    """The metrics of one watch; looked up once, since events come by the thousand."""
+
+    def __init__(self, half: str, resource: str) -> None:
+        self._events = metrics.WATCH_EVENTS.labels(half, resource)
+        self._event_at = metrics.WATCH_EVENT_AT.labels(half, resource)
+        self._confirmed_at = metrics.WATCH_CONFIRMED_AT.labels(half, resource)
+
+    def event(self) -> None:
+        """Something was delivered."""
+        self._events.inc()
+        self._event_at.set_to_current_time()
+
+    def confirmed(self) -> None:
+        """Everything was delivered."""
+        self._confirmed_at.set_to_current_time()
 
 
 def _identity(obj: Object) -> Object:

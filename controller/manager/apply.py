@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -67,19 +68,19 @@ class Writer:
         return None
 
     async def _create(self, workload: Workload, create: Create) -> None:
-        namespace = workload.key.namespace
+        namespace, began = workload.key.namespace, time.monotonic()
         try:
             made = await self._client.create(INSTANCES, create.body, namespace)
+            self._cache.created(made, began)
             metrics.WRITES.labels("create").inc()
             log.info("%s/%s: created instance %s on node %s", *workload.key, create.name, create.node)
         except ApiAlreadyExists:
             try:
-                made = await self._client.get(INSTANCES, create.name, namespace)
+                self._cache.put_instance(await self._client.get(INSTANCES, create.name, namespace))
             except ApiNotFound:
                 return  # gone in between: its event wakes the workload
         except ApiNotFound as exc:  # the namespace is gone, or on its way out
             raise ApiForbidden(str(exc)) from exc
-        self._cache.put_instance(made)
         known = self._cache.instances.get(Key(namespace, create.name))
         if known is not None and known.owner != workload.uid:
             raise _Taken(f"instance {create.name} is there already and belongs to somebody else: rename or delete it")

@@ -5,11 +5,13 @@ resourceVersion stays (comparable as numbers since KEP-5504), so an event that w
 does not take the answer back: the next decision never repeats what the last one did.
 """
 
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from controller.manager import metrics
 from controller.manager.decide.heartbeats import SILENCE_SECONDS, Heartbeats
 from controller.manager.decide.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
 
@@ -54,6 +56,7 @@ class Cache:
         self.instances: dict[Key, Instance] = {}
         self.nodes: dict[str, Node] = {}
         self.heartbeats = Heartbeats(silence_seconds)
+        self._awaited: dict[str, float] = {}
         self._versions = _Versions()
         self._owned: dict[str, dict[Key, Instance]] = {}
         self._by_node: dict[str, dict[Key, Instance]] = {}
@@ -89,11 +92,27 @@ class Cache:
         if before is not None:
             self._unindex(before)
         self._index(instance)
+        if instance.is_ready and instance.uid in self._awaited:
+            metrics.READY_SECONDS.observe(time.monotonic() - self._awaited.pop(instance.uid))
         return instance
+
+    def created(self, obj: Object, began: float) -> None:
+        """Take in an instance that this manager has made, and measure how long it takes to be Ready.
+
+        Args:
+            obj: the API server's answer; the watch may have been faster, and brought something newer.
+            began: when its creation began (monotonic).
+        """
+        self._awaited[obj["metadata"]["uid"]] = began
+        if self.put_instance(obj) is None:
+            known = self.instances.get(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            if known is None or known.is_ready:
+                del self._awaited[obj["metadata"]["uid"]]
 
     def drop_instance(self, key: Key, uid: str) -> Instance | None:
         """An instance is gone; what was known of it, if anything was."""
         self._versions.drop(uid)
+        self._awaited.pop(uid, None)
         known = self.instances.get(key)
         if known is None or known.uid != uid:
             return None

@@ -11,7 +11,6 @@ from controller.kube.client import Client
 from controller.kube.errors import ApiFailure
 from controller.kube.informer import Informer
 from controller.kube.resources import LEASES
-from controller.manager import metrics
 from controller.manager.operator import ManagerOperator
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Ears:
         heard_until = now - silent
         if any(_renewed(lease) > heard_until + CHECK_SECONDS for lease in leases):
             log.warning("heartbeats are renewed but have not arrived for %.0f s: watching anew", silent)
-            metrics.RESTARTS.inc()
+            self._informer.count_restart("deaf")
             self._deaf += 1
             self._heard = self._operator.renewed_at = mono
             self._informer.restart()

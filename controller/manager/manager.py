@@ -93,7 +93,6 @@ async def _lead(settings: ManagerSettings, connection: Connection, client: Clien
     health.ready["manager"] = lambda: ""  # one that stands by does what it is there for
     if not await _unless(stop, leader.acquire()):
         return  # stopped before it led
-    metrics.LEADER.set(1)
     lost = asyncio.Event()
     both = asyncio.Event()
 
@@ -110,7 +109,6 @@ async def _lead(settings: ManagerSettings, connection: Connection, client: Clien
     try:
         await _work(settings, connection, client, both, health)
     finally:
-        metrics.LEADER.set(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -147,7 +145,6 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     async def handle(key: Key) -> float | None:
         kind = "node" if key.namespace == NODE else "workload"
         metrics.RECONCILES.labels(kind).inc()
-        metrics.WAITING.set(len(queue))
         with metrics.FAILURES.labels(kind).count_exceptions(), metrics.SECONDS.time():
             if key.namespace != NODE:
                 return await reconciler.reconcile(key)
@@ -166,6 +163,7 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     ears = Ears(operator, informer, client)
     health.live["manager heartbeats"], health.live["manager watch"] = ears.incurable, informer.incurable
     health.ready["manager"] = lambda: ""
+    metrics.follow(cache, queue)
     known = len(cache.workloads), len(cache.instances), len(cache.nodes)
     log.info("manager runs: %d workloads, %d instances, %d nodes", *known)
     tasks = [
@@ -180,6 +178,7 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     finally:
         for task in tasks:
             task.cancel()
+        metrics.unfollow()
         await asyncio.gather(*tasks, return_exceptions=True)
         await informer.stop()
 

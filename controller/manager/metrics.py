@@ -1,17 +1,97 @@
-"""The manager's metrics. Calls to the API server are counted where they are made (kube/client.py)."""
+"""The manager's metrics. Calls to the API server and watches are counted where they are made (kube/metrics.py)."""
 
-from typing import Final
+import time
+from collections import Counter as Tally
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from controller.api.conditions import READY as READY_TYPE
+from controller.api.conditions import Condition, find
+from controller.api.reasons import Reason
+from controller.telemetry.readings import Labels, Reading, number
+
+if TYPE_CHECKING:
+    from controller.manager.cache import Cache
+    from controller.manager.decide.values import Key
+    from controller.manager.queue import WorkQueue
+
+# --- the work
 
 RECONCILES: Final = Counter("moorage_manager_reconciles_total", "Reconciles by what was reconciled.", ["kind"])
 FAILURES: Final = Counter("moorage_manager_reconcile_failures_total", "Reconciles that failed and are repeated.", ["kind"])
 WRITES: Final = Counter("moorage_manager_writes_total", "Writes to the API server that took effect.", ["what"])
 SECONDS: Final = Histogram(
     "moorage_manager_reconcile_seconds",
-    "Duration of a reconcile in seconds, its API calls included.",
+    "Duration of a reconcile, its API calls included.",
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
-WAITING: Final = Gauge("moorage_manager_queue_depth", "Keys that wait for a reconcile.")
-RESTARTS: Final = Counter("moorage_manager_watch_restarts_total", "Watches that were found deaf and started anew.")
-LEADER: Final = Gauge("moorage_manager_leader", "1 while this manager leads.")
+WAITING: Final = Reading("moorage_manager_queue_depth", "Keys that wait for a reconcile.")
+LONGEST_WAIT: Final = Reading("moorage_manager_queue_longest_wait_seconds", "How long the first key in the queue has waited.")
+LONGEST_WORK: Final = Reading(
+    "moorage_manager_reconcile_longest_running_seconds", "How long the longest of the reconciles that are under way has taken."
+)
+LEADER: Final = Gauge("moorage_manager_leader", "1 while this manager works: it leads, or is the only one by its settings.")
+
+# --- what the fleet is like, as the API server tells it
+
+READY_SECONDS: Final = Histogram(
+    "moorage_manager_instance_ready_seconds",
+    "From the creation of an instance by this manager until it is seen to be Ready for the first time.",
+    buckets=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
+WORKLOADS: Final = Reading("moorage_workloads", "Workloads by status and reason of their Ready condition.", ["ready", "reason"])
+INSTANCES: Final = Reading("moorage_instances", "Instances by phase and reason of their Ready condition.", ["phase", "reason"])
+DESIRED: Final = Reading("moorage_instances_desired", "Instances that all workloads together want now.")
+READY: Final = Reading("moorage_instances_ready", "Instances that are Ready with their present spec.")
+RUNTIME_NODES: Final = Reading("moorage_nodes", "Nodes by whether they can be given work.", ["ready"])
+
+_KNOWN: Final = frozenset(Reason)
+_PHASES: Final = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
+_OTHER: Final = "Other"
+"""In place of a word that is not ours: what agents write must not be able to make label values without end."""
+
+
+def follow(cache: "Cache", queue: "WorkQueue[Key]") -> None:
+    """Read the gauges from here, from now on: this manager works."""
+    LEADER.set(1)
+    WAITING.read(number(lambda: len(queue)))
+    LONGEST_WAIT.read(number(queue.longest_wait))
+    LONGEST_WORK.read(number(queue.longest_work))
+    WORKLOADS.read(lambda: _workloads(cache))
+    INSTANCES.read(lambda: _instances(cache))
+    DESIRED.read(number(lambda: sum(w.status.desired_replicas for w in tuple(cache.workloads.values()))))
+    READY.read(number(lambda: sum(i.is_ready for i in tuple(cache.instances.values()))))
+    RUNTIME_NODES.read(lambda: _nodes(cache))
+
+
+def unfollow() -> None:
+    """This manager works no more: what it knew is not told any longer."""
+    LEADER.set(0)
+    for reading in (WAITING, LONGEST_WAIT, LONGEST_WORK, WORKLOADS, INSTANCES, DESIRED, READY, RUNTIME_NODES):
+        reading.read(None)
+
+
+def _workloads(cache: "Cache") -> Mapping[Labels, float]:
+    return dict(Tally(_ready(find(w.status.conditions, READY_TYPE)) for w in tuple(cache.workloads.values())))
+
+
+def _instances(cache: "Cache") -> Mapping[Labels, float]:
+    found = tuple(cache.instances.values())
+    return dict(Tally((i.phase if i.phase in _PHASES else _OTHER, *_ready(i.ready)[1:]) for i in found))
+
+
+def _ready(ready: Condition | None) -> Labels:
+    if ready is None:
+        return "Unknown", Reason.PENDING
+    return ready.status, ready.reason if ready.reason in _KNOWN else _OTHER
+
+
+def _nodes(cache: "Cache") -> Mapping[Labels, float]:
+    """Both values are always there, so that an alert sees the first node that is lost."""
+    mono = time.monotonic()
+    nodes = tuple(cache.nodes.values())
+    ready = sum(replace(node, alive=cache.heartbeats.alive(node.name, mono)).ready for node in nodes)
+    return {("true",): ready, ("false",): len(nodes) - ready}

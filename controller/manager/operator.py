@@ -54,7 +54,7 @@ class ManagerOperator:
         Raises:
             ApiFailure: when the API server does not answer, or does not know our kinds yet.
         """
-        informer = Informer(connection, client, WATCHES, self.deliver)
+        informer = Informer(connection, client, WATCHES, self.deliver, half="manager")
         for watch in WATCHES:
             for obj in await client.list(watch.resource, field_selector=watch.field_selector):
                 self.deliver(watch, "ADDED", obj)

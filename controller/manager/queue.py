@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
@@ -34,8 +35,9 @@ class WorkQueue(Generic[K]):
         """
         self._handle, self._expected, self._workers = handle, expected, workers
         self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: set[K] = set()
-        self._active: set[K] = set()
+        self._waiting: dict[K, float] = {}
+        """Since when; the oldest first, since the queue is in order."""
+        self._active: dict[K, float] = {}
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -48,12 +50,20 @@ class WorkQueue(Generic[K]):
         """Keys that wait for a worker."""
         return len(self._waiting)
 
+    def longest_wait(self) -> float:
+        """Seconds that the first key in the queue has waited; 0 when none does."""
+        return _oldest(self._waiting)
+
+    def longest_work(self) -> float:
+        """Seconds that the longest of the reconciles under way has taken; 0 when there is none."""
+        return _oldest(self._active)
+
     def add(self, key: K) -> None:
         """Have the key reconciled soon. To be called in the queue's event loop."""
         if key in self._active:
             self._again.add(key)
         elif key not in self._waiting:
-            self._waiting.add(key)
+            self._waiting[key] = time.monotonic()
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -75,12 +85,12 @@ class WorkQueue(Generic[K]):
     async def _work(self) -> None:
         while True:
             key = await self._ready.get()
-            self._waiting.discard(key)
-            self._active.add(key)
+            self._waiting.pop(key, None)
+            self._active[key] = time.monotonic()
             try:
                 await self._reconcile(key)
             finally:
-                self._active.discard(key)
+                del self._active[key]
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)
@@ -118,3 +128,8 @@ class WorkQueue(Generic[K]):
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
+
+
+def _oldest(times: dict[K, float]) -> float:
+    """Age of the oldest; over a copy, since it is asked from another thread."""
+    return time.monotonic() - min(tuple(times.values()), default=time.monotonic())

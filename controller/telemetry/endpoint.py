@@ -10,7 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from controller.telemetry.health import Health, ask
@@ -38,6 +38,8 @@ class Endpoint(ThreadingHTTPServer):
         Raises:
             OSError: when the port cannot be listened on.
         """
+        # Else each counter and histogram has a second series, of its creation, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.health, self.loop = health, loop
         self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         super().__init__(("", port), _Handler)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from controller.agent import metrics
 from controller.api import conditions, labels
 from controller.api.base import API_VERSION
 from controller.api.labels import NODE_LEASE_NAMESPACE
@@ -66,6 +67,7 @@ class Heartbeat:
                 await self._renew()
                 await self._tell()
                 self.beaten.set()
+                metrics.HEARTBEAT_AT.set_to_current_time()
                 pause = RENEW_SECONDS
             except ApiFailure as exc:
                 level = logging.WARNING if isinstance(exc, ApiNotFound) and not self.beaten.is_set() else logging.DEBUG

@@ -7,11 +7,12 @@ A status is written as a delta (merge patch on the status subresource) and only 
 import asyncio
 import logging
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from prometheus_client import Counter
-
+from controller.agent import metrics
 from controller.agent.decide.status import UNSETTLED
 from controller.api import conditions
 from controller.api.instance import InstanceStatus
@@ -34,8 +35,6 @@ PASSING_HOLD_SECONDS: Final = 0.5
 
 _PASSING: Final = {Reason.PENDING, Reason.CONTAINER_CREATING, Reason.PULLING, Reason.UPDATING, Reason.TERMINATING}
 
-WRITES = Counter("moorage_agent_status_writes_total", "Statuses of instances written by the agent.")
-
 
 @dataclass(slots=True)
 class _Entry:
@@ -53,6 +52,13 @@ class _Entry:
     timer: asyncio.TimerHandle | None = None
     due: float = 0.0
     queued: bool = False
+    since: float = 0.0
+    """By the loop's clock: since when there has been something to write; what it is now may be newer."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the API server does not have the newest status yet."""
+        return self.queued or self.timer is not None or (self.sent is None and self.want is not None)
 
 
 @dataclass(slots=True)
@@ -64,6 +70,16 @@ class StatusWriter:
     """How many writes are under way at the same time."""
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _queue: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _clock: Callable[[], float] = time.monotonic
+
+    def phases(self) -> list[str]:
+        """The phases that are told of the instances."""
+        return [e.want.phase for e in tuple(self._entries.values()) if e.want is not None]
+
+    def waits(self) -> list[float]:
+        """For each status that is not written yet, how many seconds it has waited."""
+        now = self._clock()
+        return [now - e.since for e in tuple(self._entries.values()) if e.pending]
 
     def known(self, uid: str, namespace: str, name: str, status: dict[str, Any]) -> None:
         """Take in what the API server has."""
@@ -76,6 +92,7 @@ class StatusWriter:
     def submit(self, uid: str, status: InstanceStatus) -> None:
         """Have this status written, soon; an earlier one that has not been written yet is dropped."""
         entry = self._entries.setdefault(uid, _Entry())
+        entry.since = entry.since if entry.pending else self._clock()
         entry.want = status
         self._consider(uid, entry)
 
@@ -87,6 +104,7 @@ class StatusWriter:
 
     async def run(self) -> None:
         """Write for ever."""
+        self._clock = asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as group:
             for number in range(self.writers):
                 group.create_task(self._write_for_ever(), name=f"status writer {number}")
@@ -138,6 +156,7 @@ class StatusWriter:
             except ApiNotFound:
                 entry.refused = merged(entry.sent, entry.want)
             except ApiFailure as exc:
+                metrics.STATUS_REFUSALS.inc()
                 log.warning("the API server refuses the status of %s/%s: %s", entry.namespace, entry.name, exc)
                 entry.refused = merged(entry.sent, entry.want)
             entry.queued = False
@@ -149,7 +168,8 @@ class StatusWriter:
         if change:
             body = {"metadata": {"uid": uid}, "status": change}  # never a namesake's
             await self.client.patch(INSTANCES, entry.name, body, entry.namespace, "status")
-            WRITES.inc()
+            metrics.STATUS_WRITES.inc()
+        entry.since = self._clock()
         entry.sent, entry.sent_json, entry.refused = want, want.to_json(), None
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.cleanup import LEFTOVERS, PASS_SECONDS
+from controller.agent import metrics
+from controller.agent.cleanup import PASS_SECONDS
 from controller.api import labels
 from controller.kube.resources import INSTANCES
 from controller.runtime.memory import MemoryRuntime
@@ -25,16 +26,19 @@ async def _rig(tmp_path: Path) -> AsyncIterator[Rig]:
 def removed(kind: str) -> float:
     """What the metric says that was cleaned up."""
     return next(
-        s.value for m in LEFTOVERS.collect() for s in m.samples if s.labels.get("kind") == kind and s.name.endswith("_total")
+        s.value
+        for m in metrics.LEFTOVERS.collect()
+        for s in m.samples
+        if s.labels.get("kind") == kind and s.name.endswith("_total")
     )
 
 
 @pytest.fixture(name="metric", autouse=True)
 def _metric() -> None:
     """The metric counts from here."""
-    LEFTOVERS.clear()
-    LEFTOVERS.labels("container")
-    LEFTOVERS.labels("log")
+    metrics.LEFTOVERS.clear()
+    metrics.LEFTOVERS.labels("container")
+    metrics.LEFTOVERS.labels("log")
 
 
 async def leave(rig: Rig, uid: str, name: str = "leftover") -> None:

@@ -1,0 +1,29 @@
+"""Metrics of the way to and from the API server; the label `half` tells the manager's from the agent's."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CALLS: Final = Counter(
+    "moorage_api_calls_total", "Calls to the API server made by Moorage itself.", ["verb", "resource", "code"]
+)
+CALL_SECONDS: Final = Histogram(
+    "moorage_api_call_seconds",
+    "Duration of a call to the API server.",
+    ["verb"],
+    buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+)
+WATCH_EVENTS: Final = Counter("moorage_watch_events_total", "Changes that a watch has delivered.", ["half", "resource"])
+WATCH_EVENT_AT: Final = Gauge(
+    "moorage_watch_last_event_timestamp_seconds", "When a watch last delivered a change.", ["half", "resource"]
+)
+WATCH_CONFIRMED_AT: Final = Gauge(
+    "moorage_watch_confirmed_timestamp_seconds",
+    "When a comparison with the API server last found that the watch has delivered all that there is.",
+    ["half", "resource"],
+)
+WATCH_RESTARTS: Final = Counter(
+    "moorage_watch_restarts_total",
+    "Watches that ended, or were found blind or deaf, and were begun anew.",
+    ["half", "cause"],
+)
