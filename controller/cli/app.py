@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from controller import __version__
-from controller.cli import crds, execute, logs, ps, run
+from controller.cli import crds, execute, logs, ps, run, uninstall
 
 app = typer.Typer(
     name="moorage",
@@ -39,3 +39,4 @@ app.command(rich_help_panel="Look at this node", epilog=ps.EXAMPLES)(ps.ps)
 app.command(rich_help_panel="Look at this node", epilog=logs.EXAMPLES)(logs.logs)
 app.command("exec", rich_help_panel="Look at this node", epilog=execute.EXAMPLES)(execute.execute)
 app.command(rich_help_panel="Install", epilog=crds.EXAMPLES)(crds.crds)
+app.command(rich_help_panel="Install", epilog=uninstall.EXAMPLES)(uninstall.uninstall)

@@ -74,9 +74,14 @@ class Client:
             return False
         return any(item["name"] == resource.plural for item in found.get("resources") or ())
 
-    async def delete(self, resource: Resource, name: str, namespace: str = "", uid: str = "") -> None:
-        """Delete an object, with `uid` only exactly that one. Raises `ApiNotFound`, `ApiConflict`."""
-        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete(
+        self, resource: Resource, name: str, namespace: str = "", uid: str = "", propagation: str = "Background"
+    ) -> None:
+        """Delete an object, with `uid` only exactly that one. Raises `ApiNotFound`, `ApiConflict`.
+
+        `propagation` is what becomes of its dependents: `Foreground` lets them go before it (meta/v1 `DeleteOptions`).
+        """
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             options["preconditions"] = {"uid": uid}
         await self._call("DELETE", "delete", resource, resource.path(namespace, name), body=options)
