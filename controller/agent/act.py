@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from controller.agent import metrics
@@ -25,10 +26,12 @@ from controller.agent.decide.actions import (
 from controller.agent.decide.backoff import restart_due
 from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Pull, Trouble, crashes, restart_count
 from controller.agent.decide.resolve import container_config
+from controller.agent.decide.security import localhost_profile
 from controller.agent.images import Images
 from controller.agent.logs import LogFiles
 from controller.agent.observe import Notes
 from controller.agent.report.events import EventRecorder
+from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
 from controller.agent.view import NodeView
 from controller.api import labels
@@ -118,7 +121,8 @@ class Actor:
             raise AssertionError(f"planned to make {name!r} without its image")
         config_id = ""
         try:
-            config = container_config(desired.instance, action, image, hands.node)
+            profile = self._seccomp_profile(desired, action)
+            config = container_config(desired.instance, action, image, hands.node, profile)
             config_id = config.id
             hands.logs.prepare(config.log_path)
             state = await hands.runtime.create(config)
@@ -139,6 +143,10 @@ class Actor:
         hands.view.put(state)
         hands.events.record(desired.instance, Reason.CREATED, f"Created container {name}")
         return state.id
+
+    def _seccomp_profile(self, desired: Desired, action: CreateContainer) -> str:
+        name = localhost_profile(action.container, desired.instance.spec)
+        return read_profile(Path(self._hands.node.seccomp_dir), name) if name else ""
 
     async def _start(self, desired: Desired, action: StartContainer, container_id: str, making: "_Making | None") -> None:
         hands = self._hands

@@ -21,6 +21,7 @@ from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import Heartbeat
 from controller.agent.report.writer import StatusWriter
+from controller.agent.seccomp import FOLDER as SECCOMP_FOLDER
 from controller.agent.slots import Slots
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
@@ -71,7 +72,7 @@ class Agent:
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._ending = False
         self.store = Store(settings.state_dir / "instances", self._desired_changed)
-        node = facts(settings.node_name, str(settings.log_dir), runtime_name)
+        node = facts(settings.node_name, str(settings.log_dir), runtime_name, str(settings.state_dir / SECCOMP_FOLDER))
         self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)

@@ -31,12 +31,13 @@ _OS_RELEASE: Final = (Path("/proc/1/root/etc/os-release"), Path("/proc/1/root/us
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
-def facts(name: str, log_dir: str, runtime_name: str) -> NodeFacts:
+def facts(name: str, log_dir: str, runtime_name: str, seccomp_dir: str) -> NodeFacts:
     """Read the facts of this node."""
     return NodeFacts(
         name=name,
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         log_dir=log_dir,
+        seccomp_dir=seccomp_dir,
         runtime_name=runtime_name,
         cgroup_parent=f"/moorage/{name}",
         address=address(),

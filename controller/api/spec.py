@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 from controller.api.quantity import Quantity
+from controller.api.security import PodSecurityContext, SecurityContext
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 ENV_NAME = r"^[^=\x00]+$"
@@ -95,6 +96,9 @@ class Container(Model):
         ),
     )
     resources: ResourceRequirements = Field(default_factory=ResourceRequirements, description="Limits of cpu and memory.")
+    security_context: SecurityContext = Field(
+        default_factory=SecurityContext, description="What its process may do, over the instance's securityContext."
+    )
 
 
 class Backoff(Model):
@@ -143,3 +147,14 @@ class InstanceSpec(Model):
         default=30, ge=0, le=86400, description="Seconds between the stop signal and SIGKILL."
     )
     host_network: bool = Field(default=False, description="Use the node's network. Must be true in this version.")
+    host_pid: bool = Field(
+        default=False,
+        alias="hostPID",
+        description="Use the node's process ids: its processes are seen, and the container's own are no longer the first.",
+    )
+    host_ipc: bool = Field(
+        default=False, alias="hostIPC", description="Use the node's System V IPC, POSIX message queues and /dev/shm."
+    )
+    security_context: PodSecurityContext = Field(
+        default_factory=PodSecurityContext, description="What the processes may do, where a container says nothing."
+    )

@@ -214,12 +214,40 @@ class Resources:
     memory_bytes: int | None = None
 
 
+class Seccomp(enum.StrEnum):
+    """Which filter of system calls a process has, in Kubernetes' words."""
+
+    RUNTIME_DEFAULT = "RuntimeDefault"
+    """That of the runtime; none where the kernel has no filters."""
+    UNCONFINED = "Unconfined"
+    LOCALHOST = "Localhost"
+    """That of `Security.seccomp_profile`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """What the process may do. The defaults are Docker's, with no new privileges."""
 
     no_new_privileges: bool = True
     privileged: bool = False
+    """All capabilities and devices that the node has, no filter, nothing masked. The next two do not count then."""
+    add_capabilities: tuple[str, ...] = ()
+    """Added to Docker's set; without `CAP_`; may hold `ALL`."""
+    drop_capabilities: tuple[str, ...] = ()
+    """Taken from it; may hold `ALL`, which is done before anything is added."""
+    read_only_root: bool = False
+    unmasked_proc: bool = False
+    """Nothing of /proc and /sys is masked or read-only."""
+    seccomp: Seccomp = Seccomp.RUNTIME_DEFAULT
+    seccomp_profile: str = ""
+    """The filter as JSON (OCI runtime-spec, config-linux.md#seccomp), for `Seccomp.LOCALHOST` alone."""
+    run_as_user: int | None = None
+    """In place of the user of `ContainerConfig.user`; its group there then counts no more."""
+    run_as_group: int | None = None
+    run_as_non_root: bool = False
+    """A container that would run as user 0 is refused with `InvalidConfig`."""
+    supplemental_groups: tuple[int, ...] = ()
+    """Beside those that the image's group file gives the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +275,10 @@ class ContainerConfig:
     security: Security = field(default_factory=Security)
     network_namespace: str = ""
     """Path of the network namespace to join; empty: the node's own."""
+    host_pid: bool = False
+    """Share the node's process ids instead of having some of its own."""
+    host_ipc: bool = False
+    """Share the node's System V IPC, message queues and /dev/shm."""
     cgroup_parent: str = "/moorage"
     """Cgroup that the container's own is made below."""
     log_path: str = ""

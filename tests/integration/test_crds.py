@@ -91,6 +91,52 @@ SAME_PORT = [{"containerPort": 80}, {"containerPort": 80}]
 TWICE = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
 TWINS = [{"name": "web", "image": "a"}, {"name": "web", "image": "b"}]
 
+INSECURE: dict[str, tuple[Object, str, str]] = {
+    "privileged without escalation": (
+        {"privileged": True, "allowPrivilegeEscalation": False},
+        "",
+        "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+    ),
+    "SYS_ADMIN without escalation": (
+        {"allowPrivilegeEscalation": False, "capabilities": {"add": ["CHOWN", "SYS_ADMIN"]}},
+        "",
+        "cannot set `allowPrivilegeEscalation` to false and add the capability SYS_ADMIN",
+    ),
+    "a capability with CAP_": ({"capabilities": {"add": ["CAP_CHOWN"]}}, ".capabilities.add", "without CAP_"),
+    "a dropped capability with CAP_": ({"capabilities": {"drop": ["CAP_CHOWN"]}}, ".capabilities.drop", "without CAP_"),
+    "a capability in small letters": ({"capabilities": {"drop": ["all"]}}, ".capabilities.drop[0]", "should match"),
+    "a filter without its file": (
+        {"seccompProfile": {"type": "Localhost"}},
+        ".seccompProfile.localhostProfile",
+        "must be set when seccomp type is Localhost",
+    ),
+    "a filter with no name of a file": (
+        {"seccompProfile": {"type": "Localhost", "localhostProfile": ""}},
+        ".seccompProfile.localhostProfile",
+        "must be set when seccomp type is Localhost",
+    ),
+    "a file without its filter": (
+        {"seccompProfile": {"type": "RuntimeDefault", "localhostProfile": "a.json"}},
+        ".seccompProfile.localhostProfile",
+        "can only be set when seccomp type is Localhost",
+    ),
+    "a file out of the folder": (
+        {"seccompProfile": {"type": "Localhost", "localhostProfile": "a/../../b.json"}},
+        ".seccompProfile.localhostProfile",
+        "without '..'",
+    ),
+    "a file from the root": (
+        {"seccompProfile": {"type": "Localhost", "localhostProfile": "/etc/b.json"}},
+        ".seccompProfile.localhostProfile",
+        "relative",
+    ),
+    "a filter without a type": ({"seccompProfile": {}}, ".seccompProfile.type", "Required value"),
+    "an unknown filter": ({"seccompProfile": {"type": "Strict"}}, ".seccompProfile.type", "Unsupported value"),
+    "a user beyond the largest": ({"runAsUser": 2**31}, ".runAsUser", "less than or equal to 2147483647"),
+    "a user by name": ({"runAsUser": "app"}, ".runAsUser", "must be of type integer"),
+    "an unknown procMount": ({"procMount": "None"}, ".procMount", "Unsupported value"),
+}
+
 BAD: dict[str, tuple[Object, str, str]] = {
     "an unknown field": (workload(**{"spec.replica": 2}), "spec.replica", "unknown field"),
     "an unknown field deep inside": (
@@ -238,6 +284,30 @@ BAD: dict[str, tuple[Object, str, str]] = {
         "metadata.name",
         "at most 63 characters",
     ),
+    **{
+        f"a security context: {sentence}": (
+            workload(**{f"{CONTAINER}.securityContext": context}),
+            f"spec.template.spec.containers[0].securityContext{path}",
+            message,
+        )
+        for sentence, (context, path, message) in INSECURE.items()
+    },
+    "the instance's filter without its file": (
+        workload(**{"spec.template.spec.securityContext": {"seccompProfile": {"type": "Localhost"}}}),
+        "spec.template.spec.securityContext.seccompProfile.localhostProfile",
+        "must be set when seccomp type is Localhost",
+    ),
+    "a negative group": (
+        workload(**{"spec.template.spec.securityContext": {"supplementalGroups": [5, -1]}}),
+        "spec.template.spec.securityContext.supplementalGroups[1]",
+        "greater than or equal to 0",
+    ),
+    "a container's field for the instance": (
+        workload(**{"spec.template.spec.securityContext": {"privileged": True}}),
+        "spec.template.spec.securityContext.privileged",
+        "unknown field",
+    ),
+    "hostPid for hostPID": (workload(**{"spec.template.spec.hostPid": True}), "spec.template.spec.hostPid", "unknown field"),
     "an instance without a node": (instance(**{"spec.nodeName": None}), "spec.nodeName", "Required value"),
     "an instance with an empty node": (instance(**{"spec.nodeName": ""}), "spec.nodeName", "at least 1 chars"),
 }
@@ -292,7 +362,34 @@ GOOD: dict[str, Object] = {
             "spec.template.spec.restartPolicy": "OnFailure",
             "spec.template.spec.backoff": {"initialSeconds": 2, "maxSeconds": 10, "resetAfterSeconds": 30},
             "spec.template.spec.terminationGracePeriodSeconds": 0,
+            "spec.template.spec.hostPID": True,
+            "spec.template.spec.hostIPC": True,
+            "spec.template.spec.securityContext": {
+                "runAsUser": 0,
+                "runAsGroup": 2**31 - 1,
+                "runAsNonRoot": False,
+                "supplementalGroups": [5, 6],
+                "seccompProfile": {"type": "Unconfined"},
+            },
+            f"{CONTAINER}.securityContext": {
+                "privileged": False,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]},
+                "runAsUser": 1001,
+                "runAsGroup": 1001,
+                "runAsNonRoot": True,
+                "readOnlyRootFilesystem": True,
+                "procMount": "Unmasked",
+                "seccompProfile": {"type": "Localhost", "localhostProfile": "team/..web/a.json"},
+            },
         }
+    ),
+    "privileged, and escalation not said": workload(**{f"{CONTAINER}.securityContext": {"privileged": True}}),
+    "SYS_ADMIN with escalation": workload(
+        **{f"{CONTAINER}.securityContext": {"allowPrivilegeEscalation": True, "capabilities": {"add": ["SYS_ADMIN"]}}}
+    ),
+    "empty security contexts": workload(
+        **{f"{CONTAINER}.securityContext": {"capabilities": {}}, "spec.template.spec.securityContext": {}}
     ),
     "a Global workload": workload(**{"spec.mode": "Global"}),
     "a whole number as a quantity": workload(**{f"{CONTAINER}.resources.limits": {"cpu": 1, "memory": 1073741824}}),

@@ -2,23 +2,27 @@
 
 import hashlib
 import json
-from typing import Final
+from typing import Any, Final
 
+from controller.agent.decide.security import matters
 from controller.api.spec import Container, InstanceSpec
 
 _CONTAINER_FIELDS: Final = {"image", "command", "args", "env", "working_dir", "resources"}
-_INSTANCE_FIELDS: Final = {"host_network"}
+_INSTANCE_FIELDS: Final = {"host_network", "host_pid", "host_ipc"}
 
 
 def spec_hash(container: Container, spec: InstanceSpec) -> str:
     """16 hex digits over the fields that matter.
 
     Fields at their default are left out, so that a release that adds a field restarts nothing. Ports are information,
-    imagePullPolicy, restartPolicy, back-off and grace period are the agent's business: a change of them touches nothing.
+    imagePullPolicy, restartPolicy, back-off and grace period are the agent's business: a change of them touches nothing. Of the
+    security contexts counts what comes of them for this container, wherever it is written.
     """
-    matter = {
+    matter: dict[str, Any] = {
         "container": container.model_dump(mode="json", include=_CONTAINER_FIELDS, exclude_defaults=True),
         "instance": spec.model_dump(mode="json", include=_INSTANCE_FIELDS, exclude_defaults=True),
     }
+    if security := matters(container, spec):
+        matter["security"] = security
     text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -35,6 +35,8 @@ class NodeFacts:
     name: str
     boot_id: str = ""
     log_dir: str = "/var/log/moorage"
+    seccomp_dir: str = "/var/lib/moorage/seccomp"
+    """Where `localhostProfile` is looked up."""
     runtime_name: str = "containerd"
     cgroup_parent: str = "/moorage"
     address: str = ""

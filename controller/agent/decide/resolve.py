@@ -10,6 +10,7 @@ from typing import Final
 
 from controller.agent.decide.actions import CreateContainer
 from controller.agent.decide.observation import NodeFacts
+from controller.agent.decide.security import security
 from controller.api import labels, quantity
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import Container
@@ -28,9 +29,16 @@ _REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
 
 
 def container_config(
-    instance: ContainerInstance, action: CreateContainer, image: ImageState, node: NodeFacts
+    instance: ContainerInstance, action: CreateContainer, image: ImageState, node: NodeFacts, seccomp_profile: str = ""
 ) -> ContainerConfig:
     """Everything that the runtime needs to know to make this container.
+
+    Args:
+        instance: whose container it is.
+        action: which container, and which attempt.
+        image: its image.
+        node: the facts of the node.
+        seccomp_profile: content of the file that `localhost_profile` names.
 
     Raises:
         InvalidConfig: when the spec and the image together give nothing that can run.
@@ -52,6 +60,9 @@ def container_config(
             cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1
             memory_bytes=quantity.whole(limits.memory or 0) or None,
         ),
+        security=security(container, spec, seccomp_profile),
+        host_pid=spec.host_pid,
+        host_ipc=spec.host_ipc,
         cgroup_parent=node.cgroup_parent,
         log_path=log_path(instance, container.name, action.restart_count, node),
     )

@@ -30,7 +30,7 @@ class MemoryImage:
     config: ImageConfig = field(default_factory=ImageConfig)
     size: int = 1000
     users: Mapping[str, str] = field(default_factory=dict)
-    """Names of users and groups in it; a container with another name cannot be made."""
+    """Numbers of the users and groups in it by name, beside `root`; a container with another name cannot be made."""
     forbidden: bool = False
     other_platform: bool = False
 

@@ -7,7 +7,7 @@ from typing import Final
 from controller.runtime.memory.node import MemoryContainer, MemoryNode
 from controller.runtime.memory.process import MemoryProcess
 from controller.runtime.memory.script import read_script
-from controller.runtime.oci import Host, User, linux_resources, runtime_spec
+from controller.runtime.oci import Host, User, container_user, linux_resources, runtime_spec
 from controller.runtime.port import (
     AlreadyExists,
     Conflict,
@@ -131,8 +131,7 @@ class MemoryRuntime:
         image = node.images.get(config.image)
         if image is None:
             raise NotFound(f"image {config.image} is not on this node")
-        runtime_spec(config, User(), Host())
-        self._check_user(config)
+        runtime_spec(config, self._user(config), Host())
         if config.id in node.containers:
             raise AlreadyExists(f"container {config.id!r} exists")
         state = ContainerState(
@@ -147,18 +146,22 @@ class MemoryRuntime:
         node.tell(EventKind.CREATED, config.id)
         return state
 
-    def _check_user(self, config: ContainerConfig) -> None:
+    def _user(self, config: ContainerConfig) -> User:
+        """Who it runs as, from files as the image would have them."""
         known = self.node.registry[config.image].users if config.image in self.node.registry else {}
-        for part in config.user.split(":"):
-            if part and not part.isdigit() and part not in known:
-                raise InvalidConfig(f"user or group {part!r} is not in the image")
+        passwd = "".join(f"{name}:x:{number}:0:::\n" for name, number in {"root": "0", **known}.items())
+        group = "".join(f"{name}:x:{number}:\n" for name, number in known.items())
+        return container_user(config, passwd, group)
 
     async def start(self, container_id: str) -> ContainerState:
         """Start its process."""
         container = self._find(container_id)
         if container.state.phase is not Phase.CREATED:
             raise Conflict(f"container {container_id!r} was started before")
-        self.node.run(container, read_script(container.config.args))
+        script = read_script(container.config.args)
+        if container.config.host_pid:
+            script = replace(script, ignores=False)  # the kernel guards the first process of a namespace alone
+        self.node.run(container, script)
         return container.state
 
     async def signal(self, container_id: str, signal: str) -> None:

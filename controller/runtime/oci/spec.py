@@ -8,10 +8,9 @@ takes CAP_SYS_RESOURCE, which a node agent in a container of its own often lacks
 from collections.abc import Mapping
 from typing import Any, Final
 
-from controller.runtime.oci.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES
 from controller.runtime.oci.host import Host
 from controller.runtime.oci.resources import linux_resources
-from controller.runtime.oci.seccomp import default_profile
+from controller.runtime.oci.security import bounding_set, confinement, process_capabilities
 from controller.runtime.oci.users import User
 from controller.runtime.port import ContainerConfig, ExecConfig, InvalidConfig, Mount
 
@@ -22,32 +21,18 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 
 _SHM_SIZE: Final = "size=65536k"
 
+_SHM: Final = Mount("shm", "/dev/shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", _SHM_SIZE))  # noqa: S108 - inside
+_HOST_SHM: Final = Mount("/dev/shm", "/dev/shm", "bind", ("rbind", "rprivate", "nosuid", "noexec", "nodev"))  # noqa: S108 - shared
+
 _MOUNTS: Final = (
     Mount("proc", "/proc", "proc", ("nosuid", "noexec", "nodev")),
     Mount("tmpfs", "/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", _SHM_SIZE)),
     Mount("devpts", "/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
-    Mount("shm", "/dev/shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", _SHM_SIZE)),  # noqa: S108 - in the container
+    _SHM,
     Mount("mqueue", "/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
     Mount("sysfs", "/sys", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
     Mount("cgroup", "/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro")),
 )
-
-_MASKED_PATHS: Final = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-)
-
-_READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _SYSCTL: Final = {
     # Without root, as with Docker: any port may be listened on, and ping works. Both are settings of a network namespace.
@@ -70,11 +55,11 @@ def runtime_spec(
     Raises:
         InvalidConfig: when the configuration cannot work on any node.
     """
-    capabilities = _capabilities(config, host)
+    capabilities = bounding_set(config.security, host)
     spec: dict[str, Any] = {
         "ociVersion": OCI_VERSION,
         "process": _process(config, user, capabilities),
-        "root": {"path": "rootfs"},
+        "root": {"path": "rootfs", "readonly": True} if config.security.read_only_root else {"path": "rootfs"},
         "mounts": _mounts(config),
         "linux": _linux(config, host, capabilities),
     }
@@ -108,14 +93,12 @@ def _process(config: ContainerConfig, user: User, capabilities: list[str]) -> di
     env = _with_default([f"{name}={value}" for name, value in config.env], "PATH", DEFAULT_PATH)
     if config.tty:
         env = _with_default(env, "TERM", "xterm")
-    # Only root starts with its capabilities in effect; others reach them by files that carry them (capabilities(7)).
-    effective = capabilities if user.uid == 0 else []
     process: dict[str, Any] = {
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": list(config.args),
         "env": env,
         "cwd": config.cwd,
-        "capabilities": {"bounding": capabilities, "effective": effective, "permitted": effective},
+        "capabilities": process_capabilities(capabilities, user),
         "noNewPrivileges": config.security.no_new_privileges,
     }
     if config.tty:
@@ -127,17 +110,13 @@ def _with_default(env: list[str], name: str, value: str) -> list[str]:
     return env if any(entry.startswith(f"{name}=") for entry in env) else [f"{name}={value}", *env]
 
 
-def _capabilities(config: ContainerConfig, host: Host) -> list[str]:
-    wanted = ALL_CAPABILITIES if config.security.privileged else DEFAULT_CAPABILITIES
-    return [name for name in wanted if name in host.capabilities]
-
-
 def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:
     """The default mounts, but for those that the container brings itself; then its own, parents before children."""
     own = sorted(config.mounts, key=lambda mount: mount.destination.rstrip("/").count("/"))
     taken = {mount.destination.rstrip("/") for mount in own}
     mounts = []
-    for mount in (*(default for default in _MOUNTS if default.destination not in taken), *own):
+    defaults = (_HOST_SHM if config.host_ipc and default is _SHM else default for default in _MOUNTS)
+    for mount in (*(default for default in defaults if default.destination not in taken), *own):
         if not mount.destination.startswith("/"):
             raise InvalidConfig(f"mount destination {mount.destination!r} is not an absolute path")
         options = list(mount.options)
@@ -170,11 +149,7 @@ def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict
             }
             for device in host.devices
         ]
-        return linux
-    linux["maskedPaths"] = _MASKED_PATHS
-    linux["readonlyPaths"] = _READONLY_PATHS
-    if host.seccomp:
-        linux["seccomp"] = default_profile(host.architecture, capabilities, x32=host.x32)
+    linux |= confinement(config.security, host, capabilities)
     return linux
 
 
@@ -183,7 +158,8 @@ def _namespaces(config: ContainerConfig, host: Host) -> list[dict[str, str]]:
 
     The node's host name goes with the node's network, as Kubernetes has it, unless the container has a name of its own.
     """
-    namespaces = [{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]
+    shared = {"pid": config.host_pid, "ipc": config.host_ipc, "mount": False}
+    namespaces = [{"type": kind} for kind, with_node in shared.items() if not with_node]
     if config.network_namespace:
         namespaces.append({"type": "network", "path": config.network_namespace})
     if config.network_namespace or config.hostname:

@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from controller.runtime.port import InvalidConfig
+from controller.runtime.port import ContainerConfig, InvalidConfig
 
 _MOST: Final = 2**31 - 1
 """Largest id that Docker and Kubernetes take."""
+
+
+_NO_ROOT_BY_SPEC: Final = "runAsNonRoot is true and runAsUser is 0, which is root: set runAsUser to another id"
+_NO_ROOT_BY_IMAGE: Final = (
+    "runAsNonRoot is true and the image will run as root (its USER: {}): set runAsUser to an id other than 0, or use an image "
+    "with such a USER"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,38 @@ class _Group:
     name: str
     gid: int
     members: frozenset[str]
+
+
+def container_user(config: ContainerConfig, passwd: str = "", group: str = "") -> User:
+    """Who a container's process is: the image's user, unless the container's security says otherwise.
+
+    A user or group of the container's own leaves the memberships in /etc/group in force, unlike a group that the image's USER
+    names: Kubernetes merges them (core/v1 `supplementalGroupsPolicy`, default Merge).
+
+    Raises:
+        InvalidConfig: when a name is in neither file, or root is not allowed.
+    """
+    security = config.security
+    user = resolve_user(account_text(config), passwd, group)
+    if security.run_as_group is not None:
+        user = User(user.uid, security.run_as_group, _united(security.run_as_group, user.groups[1:], ()))
+    if security.run_as_non_root and user.uid == 0:
+        raise InvalidConfig(_NO_ROOT_BY_SPEC if security.run_as_user == 0 else _NO_ROOT_BY_IMAGE.format(config.user or "none"))
+    if security.supplemental_groups:
+        user = User(user.uid, user.gid, _united(user.gid, user.groups[1:], security.supplemental_groups))
+    return user
+
+
+def account_text(config: ContainerConfig) -> str:
+    """What is looked up in the image's files, in the syntax of USER."""
+    security = config.security
+    if security.run_as_user is not None:
+        return str(security.run_as_user)
+    return config.user if security.run_as_group is None else config.user.partition(":")[0]
+
+
+def _united(own: int, *more: tuple[int, ...]) -> tuple[int, ...]:
+    return (own, *sorted({gid for groups in more for gid in groups} - {own}))
 
 
 def resolve_user(user: str, passwd: str = "", group: str = "") -> User:

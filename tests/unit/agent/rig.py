@@ -123,7 +123,13 @@ class Rig:
         self.writer = StatusWriter(client)
         self.heartbeat = Heartbeat(client, "node1", _judge)
         self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs)
-        facts = NodeFacts("node1", boot_id="boot", log_dir=str(self.folder / "logs"), runtime_name="memory")
+        facts = NodeFacts(
+            "node1",
+            boot_id="boot",
+            log_dir=str(self.folder / "logs"),
+            runtime_name="memory",
+            seccomp_dir=str(self.folder / "seccomp"),
+        )
         self.hands = Hands(self.runtime, self.view, self.images, self.events, self.logs, facts, slots)
         self.operator = AgentOperator("node1", self.store, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)

@@ -63,3 +63,12 @@ def test_the_hash_of_a_release_is_the_hash_of_the_next() -> None:
         resources={"limits": {"cpu": 1, "memory": "64Mi"}},
     )
     assert (BEFORE, current_hash(desired(full))) == ("d6f1b453f6097fa0", "12840b73dead50c2")
+    secured = container(
+        securityContext={
+            "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
+            "runAsUser": 5,
+            "readOnlyRootFilesystem": True,
+            "seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"},
+        }
+    )
+    assert current_hash(desired(secured, hostPID=True, securityContext={"supplementalGroups": [7]})) == "4f1e5654c8c13887"

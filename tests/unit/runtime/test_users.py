@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.runtime.oci import User, resolve_user
-from controller.runtime.port import InvalidConfig
+from controller.runtime.oci import User, container_user, resolve_user
+from controller.runtime.port import ContainerConfig, InvalidConfig, Security
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1001:50:app:/home/app:/bin/sh\n1234:x:7:8::/:\nbroken\n+::::::\n"
 GROUP = "root:x:0:\nstaff:x:50:app\nextra:x:2001:app,other\nwheel:x:10:root, app\n99:x:98:\nbroken:x\n"
@@ -54,3 +54,46 @@ def test_an_image_without_these_files() -> None:
     assert resolve_user("7:8") == User(7, 8, (8,))
     with pytest.raises(InvalidConfig):
         resolve_user("app")
+
+
+def config(user: str, **security: object) -> ContainerConfig:
+    """A container of an image with this USER."""
+    return ContainerConfig("c", "i", ("x",), {}, user=user, security=Security(**security))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("user", "security", "expected"),
+    [
+        ("app:extra", {}, User(1001, 2001, (2001,))),
+        ("app:extra", {"run_as_user": 0}, User(0, 0, (0, 10))),
+        ("no:such", {"run_as_user": 5}, User(5, 0, (0,))),
+        ("app", {"run_as_user": 5, "run_as_group": 6}, User(5, 6, (6,))),
+        ("root", {"run_as_user": 1001}, User(1001, 50, (50, 10, 2001))),
+        ("app:no-such", {"run_as_group": 7}, User(1001, 7, (7, 10, 2001))),
+        ("app", {"run_as_group": 10}, User(1001, 10, (10, 2001))),
+        ("5:6", {"supplemental_groups": (9, 6, 8)}, User(5, 6, (6, 8, 9))),
+        ("app", {"supplemental_groups": (1, 50)}, User(1001, 50, (50, 1, 10, 2001))),
+        ("app", {"run_as_non_root": True}, User(1001, 50, (50, 10, 2001))),
+    ],
+    ids=str,
+)
+def test_numbers_of_the_spec_take_the_place_of_the_images(user: str, security: dict[str, object], expected: User) -> None:
+    """The image's memberships are merged, its own group goes with its user; further groups come on top."""
+    assert container_user(config(user, **security), PASSWD, GROUP) == expected
+
+
+@pytest.mark.parametrize(
+    ("user", "security", "message"),
+    [
+        ("", {}, "the image will run as root (its USER: none)"),
+        ("root", {}, "the image will run as root (its USER: root)"),
+        ("0:5", {}, "the image will run as root (its USER: 0:5)"),
+        ("toor", {}, "the image will run as root (its USER: toor)"),
+        ("app", {"run_as_user": 0}, "runAsUser is 0"),
+    ],
+)
+def test_root_is_refused_by_number(user: str, security: dict[str, object], message: str) -> None:
+    """Another name of user 0 is no way around it."""
+    with pytest.raises(InvalidConfig) as caught:
+        container_user(config(user, run_as_non_root=True, **security), PASSWD + "toor:x:0:0::/:\n", GROUP)
+    assert message in str(caught.value)

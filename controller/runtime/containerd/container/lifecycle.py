@@ -73,7 +73,7 @@ class Lifecycle:
         makes the snapshot then.
         """
         image = await self._images.get(config.image)
-        user = await self._users.resolve(config.user, image.contents.chain_id)
+        user = await self._users.resolve(config, image.contents.chain_id)
         host = replace(self._host, devices=devices()) if config.security.privileged else self._host
         spec = runtime_spec(config, user, host)
         facts = Facts(

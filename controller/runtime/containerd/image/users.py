@@ -6,8 +6,8 @@ from typing import Final
 
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.image.rootfs import layer_folders, read_file
-from controller.runtime.oci import User, resolve_user
-from controller.runtime.port import Unsupported
+from controller.runtime.oci import User, account_text, container_user
+from controller.runtime.port import ContainerConfig, Unsupported
 
 _MOST_BYTES: Final = 1 << 20
 """Of either file; a usual one has 2 kB."""
@@ -19,27 +19,28 @@ Files = tuple[str, str]
 
 
 class Users:
-    """Resolves `ContainerConfig.user`."""
+    """Tells who the processes of containers are."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._files: OrderedDict[str, asyncio.Task[Files]] = OrderedDict()
 
-    async def resolve(self, user: str, chain_id: str) -> User:
-        """Resolve a user in the image with these layers.
+    async def resolve(self, config: ContainerConfig, chain_id: str) -> User:
+        """The user of a container whose image has these layers.
 
         Raises:
-            InvalidConfig: when the image has no such user or group.
+            InvalidConfig: when the image has no such user or group, or it is root and may not be.
             NotFound: when the layers are not on the node.
             Unsupported: when a name is to be looked up, and this snapshotter keeps no files that could be read.
         """
         try:
             passwd, group = await self._read(chain_id) if chain_id else ("", "")
         except Unsupported:
-            if not user.replace(":", "0").isdigit() and user:
+            wanted = account_text(config)
+            if not wanted.replace(":", "0").isdigit() and wanted:
                 raise
             passwd, group = "", ""
-        return resolve_user(user, passwd, group)
+        return container_user(config, passwd, group)
 
     async def _read(self, chain_id: str) -> Files:
         """The files; those who ask at the same time share one look."""
