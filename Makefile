@@ -11,6 +11,7 @@ DEMO_STATE ?= .demo
 PYTEST := $(BIN)/python -m pytest
 SCHEMA := $(BIN)/python -m controller.api.schema
 STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
+POD_SECURITY := $(BIN)/python -m controller.api.podsecurity.generate
 CHART := $(BIN)/python -m tools.chart
 
 .PHONY: help venv tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
@@ -45,11 +46,13 @@ lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on 
 
 generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, the chart's schema and table, plain manifests, stubs
 	@$(SCHEMA) crds --docs docs/api.md
+	@$(POD_SECURITY) helm/moorage
 	@$(CHART)
 	@$(STUBS)
 
 verify: $(VENV)/.done helm ## Fail when a generated file is not what its source gives
 	@$(SCHEMA) crds --docs docs/api.md --check
+	@$(POD_SECURITY) helm/moorage --check
 	@$(CHART) --check
 	@$(STUBS) --check
 

@@ -1,0 +1,70 @@
+"""A spec against the table, in Python."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.api.podsecurity.levels import Level, LevelVersion
+from controller.api.podsecurity.predicates import Outside, Subject
+from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, Clause, Control, Flags, overriders
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One control that a spec does not hold."""
+
+    control: str
+    """Its id."""
+    reason: str
+    """What is forbidden, in short: `host namespaces`."""
+    detail: str
+    """Who does it: `hostNetwork=true`."""
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.detail})"
+
+
+def violations(spec: Mapping[str, Any], level: Level, minor: int) -> tuple[Violation, ...]:
+    """What of an instance spec, as JSON, that level of that minor version of the standards does not allow."""
+    containers = [c for field in CONTAINER_LISTS for c in spec.get(field) or ()]
+    found = []
+    for control in CONTROLS:
+        if _holds(control, level, minor):
+            details = [d for clause in control.clauses if (d := _detail(clause, spec, containers))]
+            if details:
+                detail = details[0] if control.first_only else "; ".join(details)
+                found.append(Violation(control.id, control.reason, detail))
+    return tuple(found)
+
+
+def refusal(spec: Mapping[str, Any], policy: LevelVersion) -> str:
+    """Why that policy refuses an instance spec, in the words of Pod Security admission; empty when it does not."""
+    found = violations(spec, policy.level, policy.minor)
+    return f'violates PodSecurity "{policy}": {", ".join(map(str, found))}' if found else ""
+
+
+def _holds(control: Control, level: Level, minor: int) -> bool:
+    if level is Level.RESTRICTED and any(minor >= other.since for other in overriders(control)):
+        return False
+    return level.rank >= control.level.rank and minor >= control.since
+
+
+def _detail(clause: Clause | Flags, spec: Subject, containers: list[Subject]) -> str:
+    if isinstance(clause, Flags):
+        return ", ".join(f"{field.path}=true" for field in clause.fields if field.of(spec))
+    spared = clause.unless is not None and clause.unless.holds(spec)
+    bad = [] if spared else [c for c in containers if clause.container.holds(c)]
+    itself = clause.instance is not None and clause.instance.holds(spec)
+    who = ["pod"] if itself else []
+    if bad:
+        who.append(f"{'container' if len(bad) == 1 else 'containers'} {_quoted(c['name'] for c in bad)}")
+    if not who:
+        return ""
+    asked = clause.container
+    subjects = (spec, *containers) if clause.instance is not None else containers
+    values = {v for s in subjects for v in asked.found(s)} if isinstance(asked, Outside) else set()
+    return clause.text.format(who=" and ".join(who), values=_quoted(sorted(values)))
+
+
+def _quoted(items: Iterable[str]) -> str:
+    return ", ".join(f'"{item}"' for item in items)

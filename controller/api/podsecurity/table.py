@@ -1,0 +1,219 @@
+"""The controls of the Pod Security Standards that cover fields of an instance spec. Data only.
+
+Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/, and k8s.io/pod-security-admission v0.36 for the
+first version of each control, its words and their order: baseline before restricted, each by id.
+
+Left out, since the schema has no field for it: hostPorts, hostPathVolumes, restrictedVolumes, hostProbesAndHostLifecycle,
+seLinuxOptions, appArmorProfile, sysctls, windowsHostProcess; the annotations that seccomp profiles were written in before 1.19,
+and AppArmor's, which mean nothing here; what Windows (1.25) and user namespaces (1.35) relax. `COVERED` names the fields, so
+that none can enter the schema without its control.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from controller.api.podsecurity.levels import Level
+from controller.api.podsecurity.predicates import Field, Is, IsNot, Lacks, Outside, Predicate, Unset, Within
+
+CONTAINER_LISTS: Final = ("initContainers", "containers")
+"""Fields of an instance spec that hold containers, in the order in which they are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Names the containers, and the instance, that something is true of."""
+
+    text: str
+    """With `{who}` for them, and `{values}` for what they set."""
+    container: Predicate
+    """True of a container that is to be named."""
+    instance: Predicate | None = None
+    """True of an instance that is to be named itself. It is called a pod, as in Kubernetes' own words."""
+    unless: Predicate | None = None
+    """Where this is true of the instance, no container is to be named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Names those of some fields of the instance that are true."""
+
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One control."""
+
+    id: str
+    level: Level
+    since: int
+    """First minor version that has it (as a check of these fields)."""
+    reason: str
+    """What it forbids, in short."""
+    clauses: tuple[Clause | Flags, ...]
+    overrides: tuple[str, ...] = ()
+    """Controls of baseline that it says better: they are left out where it holds."""
+    first_only: bool = False
+    """Only the first clause that names somebody is told; else all."""
+
+
+_CONTEXT: Final = "securityContext"
+_PRIVILEGED: Final = Field(f"{_CONTEXT}.privileged")
+_ESCALATION: Final = Field(f"{_CONTEXT}.allowPrivilegeEscalation")
+_ADD: Final = Field(f"{_CONTEXT}.capabilities.add")
+_DROP: Final = Field(f"{_CONTEXT}.capabilities.drop")
+_PROC_MOUNT: Final = Field(f"{_CONTEXT}.procMount")
+_NON_ROOT: Final = Field(f"{_CONTEXT}.runAsNonRoot")
+_USER: Final = Field(f"{_CONTEXT}.runAsUser")
+_SECCOMP: Final = Field(f"{_CONTEXT}.seccompProfile.type")
+
+_SECCOMP_ALLOWED: Final = ("RuntimeDefault", "Localhost")
+_SECCOMP_BAD: Final = Outside(_SECCOMP, allowed=_SECCOMP_ALLOWED, named=("Unconfined",))
+_SECCOMP_EXPLICIT: Final = Clause(
+    "{who} must not set securityContext.seccompProfile.type to {values}", container=_SECCOMP_BAD, instance=_SECCOMP_BAD
+)
+_PROC_MOUNT_CLAUSE: Final = Clause(
+    "{who} must not set securityContext.procMount to {values}",
+    container=Outside(_PROC_MOUNT, allowed=("Default",), named=("Unmasked",)),
+)
+
+_CAPABILITIES: Final = """
+    ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER
+    FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST
+    NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE
+    SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
+"""
+
+CAPABILITIES: Final = tuple(_CAPABILITIES.split())
+"""All that there are (capabilities(7)), and ALL; sorted."""
+
+_DEFAULT_CAPABILITIES: Final = """
+    AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT
+"""
+
+
+def _added_beyond(*allowed: str) -> Clause:
+    named = tuple(c for c in CAPABILITIES if c not in allowed)
+    return Clause(
+        "{who} must not include {values} in securityContext.capabilities.add",
+        container=Outside(_ADD, allowed=allowed, named=named, many=True),
+    )
+
+
+CONTROLS: Final = (
+    Control(
+        "capabilities_baseline",
+        Level.BASELINE,
+        0,
+        "non-default capabilities",
+        (_added_beyond(*_DEFAULT_CAPABILITIES.split()),),
+    ),
+    Control(
+        "hostNamespaces",
+        Level.BASELINE,
+        0,
+        "host namespaces",
+        (Flags((Field("hostNetwork"), Field("hostPID"), Field("hostIPC"))),),
+    ),
+    Control(
+        "privileged",
+        Level.BASELINE,
+        0,
+        "privileged",
+        (Clause("{who} must not set securityContext.privileged=true", container=Is(_PRIVILEGED, True)),),
+    ),
+    Control("procMount", Level.BASELINE, 0, "procMount", (_PROC_MOUNT_CLAUSE,)),
+    Control("seccompProfile_baseline", Level.BASELINE, 19, "seccompProfile", (_SECCOMP_EXPLICIT,)),
+    Control(
+        "allowPrivilegeEscalation",
+        Level.RESTRICTED,
+        8,
+        "allowPrivilegeEscalation != false",
+        (Clause("{who} must set securityContext.allowPrivilegeEscalation=false", container=IsNot(_ESCALATION, False)),),
+    ),
+    Control(
+        "capabilities_restricted",
+        Level.RESTRICTED,
+        22,
+        "unrestricted capabilities",
+        (
+            Clause('{who} must set securityContext.capabilities.drop=["ALL"]', container=Lacks(_DROP, "ALL")),
+            _added_beyond("NET_BIND_SERVICE"),
+        ),
+        overrides=("capabilities_baseline",),
+    ),
+    Control("procMount_restricted", Level.RESTRICTED, 35, "procMount", (_PROC_MOUNT_CLAUSE,), overrides=("procMount",)),
+    Control(
+        "runAsNonRoot",
+        Level.RESTRICTED,
+        0,
+        "runAsNonRoot != true",
+        (
+            Clause(
+                "{who} must not set securityContext.runAsNonRoot=false",
+                container=Is(_NON_ROOT, False),
+                instance=Is(_NON_ROOT, False),
+            ),
+            Clause(
+                "pod or {who} must set securityContext.runAsNonRoot=true",
+                container=Unset(_NON_ROOT),
+                unless=Is(_NON_ROOT, True),
+            ),
+        ),
+        first_only=True,
+    ),
+    Control(
+        "runAsUser",
+        Level.RESTRICTED,
+        23,
+        "runAsUser=0",
+        (Clause("{who} must not set runAsUser=0", container=Is(_USER, 0), instance=Is(_USER, 0)),),
+    ),
+    Control(
+        "seccompProfile_restricted",
+        Level.RESTRICTED,
+        19,
+        "seccompProfile",
+        (
+            _SECCOMP_EXPLICIT,
+            Clause(
+                'pod or {who} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"',
+                container=Unset(_SECCOMP),
+                unless=Within(_SECCOMP, _SECCOMP_ALLOWED),
+            ),
+        ),
+        overrides=("seccompProfile_baseline",),
+        first_only=True,
+    ),
+)
+"""In the order in which their violations are told."""
+
+_COVERED: Final = """
+    allowPrivilegeEscalation appArmorProfile capabilities host hostIPC hostNetwork hostPID hostPath hostPort hostUsers os
+    privileged procMount runAsNonRoot runAsUser seLinuxOptions seccompProfile sysctls volumes windowsOptions
+"""
+
+COVERED: Final = frozenset(_COVERED.split())
+"""Names of all fields of core/v1 that the standards cover, or that change what they ask for."""
+
+
+def overriders(control: Control) -> tuple[Control, ...]:
+    """The controls of restricted that say it better."""
+    return tuple(c for c in CONTROLS if control.id in c.overrides)
+
+
+def fields(control: Control) -> frozenset[Field]:
+    """The fields that a control looks at."""
+    found: set[Field] = set()
+    for clause in control.clauses:
+        if isinstance(clause, Flags):
+            found.update(clause.fields)
+        else:
+            found.update(p.field for p in (clause.container, clause.instance, clause.unless) if p is not None)
+    return frozenset(found)
+
+
+def instance_fields() -> tuple[str, ...]:
+    """The fields at the top of an instance spec that the standards look at, or that hold what they look at."""
+    flags = [f.path for c in CONTROLS for clause in c.clauses if isinstance(clause, Flags) for f in clause.fields]
+    return (*CONTAINER_LISTS, *flags, _CONTEXT)
