@@ -74,6 +74,11 @@ class Watcher:
         shown = json.dumps({name: obj.get("status") for name, obj in found.items()}, indent=1)
         raise AssertionError(f"not true within {seconds:g} s at {path}: {shown}")
 
+    def changes(self, path: str, version: str, seconds: int) -> Iterator[Object]:
+        """One watch: the events of a collection after a version, for that many seconds as the API server counts them."""
+        with self._open(f"{path}?watch=1&resourceVersion={version}&timeoutSeconds={seconds}", seconds + 10) as stream:
+            yield from map(json.loads, stream)
+
     def _events(self, path: str, version: str, deadline: float) -> Iterator[Object]:
         while (left := deadline - time.monotonic()) > 0:
             query = f"watch=1&resourceVersion={version}&timeoutSeconds={max(int(left) + 1, 1)}"

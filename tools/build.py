@@ -40,7 +40,7 @@ class Group:
 
     folder: str
     module: str
-    """The module whose version is the version of the tools."""
+    """The required module whose version is the version of the tools."""
     variables: tuple[str, ...] = ()
     """Go string variables set by the linker; `{version}` stands for the version with its `v`, `{bare}` for it without."""
     tags: tuple[str, ...] = ()
@@ -65,14 +65,15 @@ class Tool:
         return ["go", "build", *flags, "-o", str(target), self.package]
 
     def fingerprint(self) -> str:
-        """A hash over all that decides what the binary will be: the module's pins and the flags.
+        """A hash over all that decides what the binary will be: the module's pins, its own sources if any, and the flags.
 
         A `tool` line of its own names another command and decides nothing about this one, so that a new tool does not have the
         others built again.
         """
         digest = hashlib.sha256()
-        for part in ("go.mod", "go.sum"):
-            text = (HERE / self.group.folder / part).read_text()
+        folder = HERE / self.group.folder
+        for part in ("go.mod", "go.sum", *sorted(path.name for path in folder.glob("*.go"))):
+            text = (folder / part).read_text()
             digest.update(re.sub(rf"^tool (?!\(|{re.escape(self.package)}$)\S+\n", "", text, flags=re.MULTILINE).encode())
         digest.update("\0".join([*self.command(Path(self.name)), str(self.group.cgo)]).encode())
         return digest.hexdigest()
@@ -98,6 +99,10 @@ GROUPS = (
         variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion={version}",),
     ),
     Group("helm", "helm.sh/helm/v3", variables=("helm.sh/helm/v3/internal/version.version={version}",)),
+    # Helm 4 waits otherwise than Helm 3 does, so both are there.
+    Group("helm4", "helm.sh/helm/v4", variables=("helm.sh/helm/v4/internal/version.version={version}",)),
+    # A program of our own; its version is that of the library that it asks.
+    Group("kstatus", "sigs.k8s.io/cli-utils"),
     Group(
         "kubernetes",
         "k8s.io/kubernetes",
@@ -112,7 +117,7 @@ GROUPS = (
 EXTRA_TAGS = {"containerd-shim-runc-v2": ("no_grpc",)}
 """The shim speaks ttrpc only; containerd's own releases leave gRPC out of it too, which saves memory in every shim."""
 
-NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
+NAMES = {"go.etcd.io/etcd/server/v3": "etcd", "helm.sh/helm/v4/cmd/helm": "helm4"}
 """Commands whose import path does not end in the name that people know."""
 
 OPTIONAL = frozenset({"kubelet", "kube-scheduler"})

@@ -42,11 +42,14 @@ class Heartbeat:
     def seen(self, obj: dict[str, Any]) -> None:
         """Take in the RuntimeNode as the API server shows it.
 
-        While this agent was not heard, the manager wrote that the node is not ready: the next beat puts that right.
+        While this agent was not heard, the manager wrote that the node is not ready: the next beat puts that right. A changed
+        spec is acknowledged at once: until then those who wait for the node take its status for an old one.
         """
-        self._generation = int(obj["metadata"].get("generation") or 0)
+        known, self._generation = self._generation, int(obj["metadata"].get("generation") or 0)
         if self._sent is not None:
             self._sent = dict(obj.get("status") or {})
+            if self._generation != known:
+                self.wake()
 
     def lost(self) -> None:
         """Somebody deleted the RuntimeNode: register anew."""

@@ -116,6 +116,16 @@ async def test_a_change_that_matters_is_told_at_once(rig: Rig) -> None:
     assert rig.node["status"]["conditions"][0]["lastTransitionTime"] == changed
 
 
+async def test_a_changed_spec_is_acknowledged_at_once(rig: Rig) -> None:
+    """Who cordons a node and waits for it, by kstatus for instance, does not wait for the next beat."""
+    await rig.heartbeat.beaten.wait()
+    await asyncio.sleep(1)
+    rig.node["metadata"]["generation"] = 2
+    rig.heartbeat.seen(rig.node)
+    assert await until(lambda: rig.node["status"]["observedGeneration"] == 2) < 0.1
+    assert rig.node["status"]["conditions"][0]["observedGeneration"] == 2
+
+
 async def test_a_new_agent_takes_over_what_is_there(rig: Rig) -> None:
     """Nothing is written but the Lease, and what people added stays."""
     await rig.heartbeat.beaten.wait()
