@@ -38,6 +38,7 @@ def test_a_layout_holds_all_that_it_refers_to(tmp_path: Path) -> None:
         "busybox:docker",
         "web:1",
         "web:2",
+        "pause:1",
         "user:1",
     }
     while waiting:

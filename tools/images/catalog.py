@@ -5,6 +5,7 @@
 | `busybox:1` | a shell and no entrypoint; OCI manifest |
 | `busybox:docker` | the same as a Docker schema 2 manifest |
 | `web:1`, `web:2` | busybox httpd on `$PORT` (8080), with one page each; stops within milliseconds |
+| `pause:1` | does nothing, for ever: what a pod's sandbox is made from |
 | `user:1` | a named user and group, environment, working folder, entrypoint with arguments, STOPSIGNAL SIGINT |
 """
 
@@ -76,6 +77,7 @@ def all_images() -> list[Image]:
         Image("busybox", "docker", [base], shell, Format.DOCKER),
         _web("1", "#12557a", "This page comes from a container that runs right on its node."),
         _web("2", "#1d6b4f", "The second edition: updated in place, berth and lines kept."),
+        Image("pause", "1", [base], {"Entrypoint": ["sleep", "2147483647"], "Env": [PATH]}),
         _user(),
     ]
 

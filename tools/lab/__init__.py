@@ -12,8 +12,10 @@ from tools.lab.command import Ctr, Kubectl
 from tools.lab.component import Component
 from tools.lab.containerd import Containerd
 from tools.lab.control_plane import ControlPlane
+from tools.lab.kubelet import Kubelet
 from tools.lab.lab import Lab
 from tools.lab.leftovers import Leftovers, sweep
+from tools.lab.node import Node
 from tools.lab.process import Process, free_port
 from tools.lab.registry import Registry
 from tools.lab.teardown import down
@@ -25,8 +27,10 @@ __all__ = [
     "ControlPlane",
     "Ctr",
     "Kubectl",
+    "Kubelet",
     "Lab",
     "Leftovers",
+    "Node",
     "Process",
     "Registry",
     "ToolError",

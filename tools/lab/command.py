@@ -78,6 +78,8 @@ class Ctr:
 
     address: str
     state: Path
+    prefix: Sequence[str | Path] = ()
+    """A command that runs others where the address is."""
 
     def __call__(
         self, *arguments: str, namespace: str = "default", timeout: float = 30.0, check: bool = True
@@ -87,4 +89,4 @@ class Ctr:
         if command == "run":  # keep its pipes out of /run/containerd, where nobody would remove them
             rest = ["--fifo-dir", str(self.state / "fifo"), *rest]
         options = ["--address", self.address, "--namespace", namespace]
-        return run([tool("ctr"), *options, command, *rest], self.state, timeout=timeout, check=check)
+        return run([*self.prefix, tool("ctr"), *options, command, *rest], self.state, timeout=timeout, check=check)

@@ -1,4 +1,4 @@
-"""An embedded Kubernetes control plane: etcd, kube-apiserver and kube-controller-manager."""
+"""An embedded Kubernetes control plane: etcd, kube-apiserver, kube-controller-manager, and kube-scheduler where it has pods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ CONTROLLERS = (
     "certificatesigningrequest-approving-controller",
     "validatingadmissionpolicy-status-controller",
 )
-"""What custom resources need. The others would only cost time: there are no pods, no services and no kubelets here."""
+"""What custom resources need. The others would only cost time where there are no pods, no services and no kubelets."""
+
+POD_CONTROLLERS = (
+    "daemonset-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "job-controller",
+    "node-lifecycle-controller",
+    "replicaset-controller",
+)
+"""What Deployments, DaemonSets and Jobs need besides. Nodes: a new one is tainted until its controller sees it Ready."""
 
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -36,31 +46,44 @@ AUDIT_POLICY = {
 
 
 class ControlPlane(Component):
-    """A control plane on 127.0.0.1 whose admin is known by a token; ready some 4 s after its start."""
+    """A control plane whose admin is known by a token; ready some 4 s after its start."""
 
-    def __init__(self, state: Path, *, audit: bool = False, crds: Sequence[Path] = ()) -> None:
-        """Prepare the three processes.
+    def __init__(
+        self,
+        state: Path,
+        *,
+        audit: bool = False,
+        crds: Sequence[Path] = (),
+        address: str = "127.0.0.1",
+        pods: bool = False,
+    ) -> None:
+        """Prepare the processes.
 
         Args:
             state: the folder for everything that it keeps.
             audit: write an audit log of every request's metadata (`audit_log`).
             crds: files or folders with CustomResourceDefinitions to install before kube-controller-manager starts. Its
                 garbage collector looks for new kinds only every 30 s, so those installed later are collected late.
+            address: where the API server listens; another one than the loopback's for nodes of their own.
+            pods: run kube-scheduler too, and the controllers that make and place pods.
         """
         super().__init__(state)
         self._audit = audit
         self._crds = tuple(crds)
-        self._pki = Pki(self.state / "pki")
-        self.url = f"https://127.0.0.1:{self.port('apiserver')}"
+        self._address = address
+        self._pods = pods
+        self._pki = Pki(self.state / "pki", address)
+        self.url = f"https://{address}:{self.port('apiserver')}"
         self.kubeconfig = self.state / "kubeconfig"
         self.kubectl = Kubectl(self.kubeconfig, self.state)
         self.audit_log = self.state / "logs" / "audit.log"
         self.etcd = Process("etcd", self._etcd(), self.state)
         self.apiserver = Process("kube-apiserver", self._kube_apiserver(), self.state)
         self.controller_manager = Process("kube-controller-manager", self._kube_controller_manager(), self.state)
+        self.scheduler = Process("kube-scheduler", self._kube_scheduler(), self.state) if pods else None
 
     def start(self) -> None:
-        """Start all three, each when the one before it is ready."""
+        """Start all of them, each when the one before it is ready."""
         self._pki.make()
         self._write_files()
         self.etcd.start()
@@ -73,6 +96,10 @@ class ControlPlane(Component):
         self.controller_manager.start()
         port = self.port("controller-manager")
         self.controller_manager.wait_ready(lambda: answers(f"https://127.0.0.1:{port}/healthz"), READY_SECONDS)
+        if self.scheduler is not None:
+            self.scheduler.start()
+            port = self.port("scheduler")
+            self.scheduler.wait_ready(lambda: answers(f"https://127.0.0.1:{port}/healthz"), READY_SECONDS)
 
     def start_apiserver(self) -> None:
         """Start the API server, again under the same address and on the same data, and wait until it is ready."""
@@ -95,8 +122,9 @@ class ControlPlane(Component):
 
     @property
     def processes(self) -> list[Process]:
-        """etcd, kube-apiserver and kube-controller-manager."""
-        return [self.etcd, self.apiserver, self.controller_manager]
+        """etcd, kube-apiserver, kube-controller-manager, and kube-scheduler if there are pods."""
+        found = [self.etcd, self.apiserver, self.controller_manager, self.scheduler]
+        return [process for process in found if process is not None]
 
     @property
     def _etcd_url(self) -> str:
@@ -120,8 +148,8 @@ class ControlPlane(Component):
         arguments: list[str | Path] = [
             tool("kube-apiserver"),
             f"--etcd-servers={self._etcd_url}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self._address}",
+            f"--advertise-address={self._address}",
             "--endpoint-reconciler-type=none",
             f"--secure-port={self.port('apiserver')}",
             f"--cert-dir={self._pki.folder}",
@@ -135,6 +163,7 @@ class ControlPlane(Component):
             f"--service-account-signing-key-file={self._pki.service_accounts}",
             "--service-cluster-ip-range=10.96.0.0/24",
             "--allow-privileged=true",
+            "--kubelet-preferred-address-types=InternalIP",
         ]
         if self._audit:
             arguments += [f"--audit-policy-file={self.state / 'audit.json'}", f"--audit-log-path={self.audit_log}"]
@@ -147,7 +176,7 @@ class ControlPlane(Component):
             "--bind-address=127.0.0.1",
             f"--secure-port={self.port('controller-manager')}",
             f"--cert-dir={self._pki.folder}",
-            f"--controllers={','.join(CONTROLLERS)}",
+            f"--controllers={','.join(CONTROLLERS + (POD_CONTROLLERS if self._pods else ()))}",
             "--leader-elect=false",
             f"--root-ca-file={self._pki.ca}",
             f"--service-account-private-key-file={self._pki.service_accounts}",
@@ -156,6 +185,16 @@ class ControlPlane(Component):
             # The default of 20 requests a second would make the deletion of many objects a test of that limit.
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
+        ]
+
+    def _kube_scheduler(self) -> list[str | Path]:
+        return [
+            tool("kube-scheduler"),
+            f"--kubeconfig={self.kubeconfig}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self.port('scheduler')}",
+            f"--cert-dir={self._pki.folder}",
+            "--leader-elect=false",
         ]
 
     def _write_files(self) -> None:

@@ -32,7 +32,10 @@ RUNC_STATES = Path("/run/containerd/runc")
 """Where shims tell runc to keep its state unless a container's runtime options say otherwise."""
 
 BUNDLES = "io.containerd.runtime.v2.task"
-"""The folder in `<state>/state` of a containerd that holds the bundle of each task: `<namespace>/<id>/config.json`."""
+"""The folder in the state folder of a containerd that holds the bundle of each task: `<namespace>/<id>/config.json`."""
+
+BUNDLE_FOLDERS = ("state", "*/state", "run/containerd", "*/run/containerd")
+"""The state folders of containerds, on this machine and on nodes of their own, from a state folder or the one above."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,8 @@ def _pid_files(state: Path) -> Iterator[Path]:
 def _bundle_cgroups(state: Path) -> set[str]:
     """The cgroups of the containers that containerd has in `state`, from the OCI specs in their bundles."""
     found = set()
-    bundles = f"state/{BUNDLES}/*/*/config.json"
-    for bundle in (*state.glob(bundles), *state.glob(f"*/{bundles}")):
+    bundles = f"{BUNDLES}/*/*/config.json"
+    for bundle in (path for folder in BUNDLE_FOLDERS for path in state.glob(f"{folder}/{bundles}")):
         try:
             path = json.loads(bundle.read_text()).get("linux", {}).get("cgroupsPath", "")
         except (FileNotFoundError, ValueError):
@@ -162,14 +165,17 @@ def _bundle_cgroups(state: Path) -> set[str]:
     return found
 
 
+def cgroup_hierarchies() -> list[Path]:
+    """Where the cgroup file systems are, v1 and v2."""
+    return [mount.point for mount in procfs.mounts() if mount.kind in {"cgroup", "cgroup2"}]
+
+
 def _cgroup_folders(parents: Iterable[str]) -> list[Path]:
     """The folders of the given cgroups in every hierarchy, v1 and v2, with all below them; innermost first."""
     found: set[Path] = set()
-    for mount in procfs.mounts():
-        if mount.kind in {"cgroup", "cgroup2"}:
-            for parent in parents:
-                top = mount.point / parent.strip("/")
-                found.update(Path(folder) for folder, _, _ in os.walk(top))
+    for hierarchy in cgroup_hierarchies():
+        for parent in parents:
+            found.update(Path(folder) for folder, _, _ in os.walk(hierarchy / parent.strip("/")))
     return sorted(found, key=lambda folder: (-len(folder.parts), folder))
 
 

@@ -27,7 +27,7 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid:always
-subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:kubernetes, DNS:kubernetes.default.svc
+subjectAltName = IP:{address}, IP:127.0.0.1, DNS:localhost, DNS:kubernetes, DNS:kubernetes.default.svc
 """
 
 
@@ -36,6 +36,8 @@ class Pki:
     """The files of a control plane's keys, all in one folder."""
 
     folder: Path
+    address: str = "127.0.0.1"
+    """Where the API server listens, besides names that are in its certificate in any case."""
 
     @property
     def ca(self) -> Path:
@@ -49,7 +51,7 @@ class Pki:
 
     @property
     def server(self) -> Path:
-        """The API server's certificate, for 127.0.0.1 and localhost."""
+        """The API server's certificate, for its address, 127.0.0.1 and localhost."""
         return self.folder / "server.crt"
 
     @property
@@ -68,7 +70,7 @@ class Pki:
             return
         self.folder.mkdir(mode=0o700, exist_ok=True)
         config = self.folder / "openssl.cnf"
-        config.write_text(EXTENSIONS)
+        config.write_text(EXTENSIONS.format(address=self.address))
         certify = ["req", "-x509", "-config", str(config), "-days", DAYS, "-nodes", "-newkey", "ec"]
         certify += ["-pkeyopt", "ec_paramgen_curve:prime256v1"]
         authority = ["-extensions", "authority", "-subj", "/CN=moorage-lab"]
