@@ -111,7 +111,17 @@ class Site:
     @property
     def dirs(self) -> list[str]:
         """Options that name the agent's folders."""
+        return [*self.state_dirs, "--netns-dir", str(self.netns)]
+
+    @property
+    def state_dirs(self) -> list[str]:
+        """Those of them that commands need that look at the node."""
         return ["--state-dir", str(self.state / "agent"), "--log-dir", str(self.state / "containers")]
+
+    @property
+    def netns(self) -> Path:
+        """Folder of the instances' network namespaces."""
+        return self.state / "netns"
 
     def start(self) -> None:
         """Start both halves and wait until the node is Ready."""
@@ -171,6 +181,10 @@ class Site:
     def leftovers(self) -> list[str]:
         """Everything of ours that is left on the node, in words."""
         left = [f"shim: {pid}" for pid in self.shims()]
+        left += [f"network namespace: {path}" for path in self.netns.glob("*")]
+        left += [
+            f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {self.netns}/" in line
+        ]
         left += [f"cgroup: {path}" for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.node}/*") if path.is_dir()]
         for what in ("containers", "tasks", "snapshots", "leases"):
             lines = self.containerd.ctr(what, "ls", namespace=NAMESPACE).stdout.splitlines()[1:]

@@ -17,14 +17,25 @@ from controller.agent import metrics
 from controller.agent.decide.actions import (
     Action,
     CreateContainer,
+    CreateNetwork,
     KillContainer,
     PullImage,
     RemoveContainer,
+    RemoveNetwork,
     StartContainer,
     StopContainer,
 )
 from controller.agent.decide.backoff import restart_due
-from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Pull, Trouble, crashes, restart_count
+from controller.agent.decide.observation import (
+    Desired,
+    ImageView,
+    NetworkTrouble,
+    NodeFacts,
+    Pull,
+    Trouble,
+    crashes,
+    restart_count,
+)
 from controller.agent.decide.resolve import container_config
 from controller.agent.decide.security import localhost_profile
 from controller.agent.images import Images
@@ -36,6 +47,7 @@ from controller.agent.slots import Priority, Slots
 from controller.agent.view import NodeView
 from controller.api import labels
 from controller.api.reasons import Reason
+from controller.network.port import NetworkFailure, Networks
 from controller.runtime.port import (
     AlreadyExists,
     CommandFailure,
@@ -67,6 +79,7 @@ class Hands:
     runtime: Runtime
     view: NodeView
     images: Images
+    networks: Networks
     events: EventRecorder
     logs: LogFiles
     node: NodeFacts
@@ -88,7 +101,7 @@ class Actor:
         self._hands, self._notes, self._wake = hands, notes, wake
 
     async def carry_out(self, desired: Desired, actions: Iterable[Action], images: Mapping[str, ImageView]) -> None:
-        """Do the actions one after another; the first that cannot be asked for ends the row.
+        """Do the actions one after another; the first that cannot be asked for ends the row, and so does a failing network.
 
         Raises:
             Unavailable: when the runtime could not be asked; nothing is known of what came of it.
@@ -97,6 +110,9 @@ class Actor:
         failed: set[str] = set()
         for action in actions:
             match action:
+                case CreateNetwork() | RemoveNetwork():
+                    if not await self._network(desired, action):
+                        return
                 case CreateContainer():
                     making = _Making(action, asyncio.get_running_loop().time())
                     made = await self._create(desired, action, images[action.container.image].present)
@@ -106,13 +122,37 @@ class Actor:
                     await self._start(desired, action, action.container_id or made, None if action.container_id else making)
                 case StartContainer():
                     pass
-                case PullImage():
-                    self._pull(desired, action)
-                case StopContainer() | KillContainer():
-                    await self._signal(desired, action)
-                case RemoveContainer():
-                    await self._hands.runtime.remove(action.container_id)
-                    self._hands.view.drop(action.container_id)
+                case PullImage() | StopContainer() | KillContainer() | RemoveContainer():
+                    await self._simple(desired, action)
+
+    async def _simple(self, desired: Desired, action: PullImage | StopContainer | KillContainer | RemoveContainer) -> None:
+        """What no later action of the row depends on."""
+        match action:
+            case PullImage():
+                self._pull(desired, action)
+            case StopContainer() | KillContainer():
+                await self._signal(desired, action)
+            case RemoveContainer():
+                await self._hands.runtime.remove(action.container_id)
+                self._hands.view.drop(action.container_id)
+
+    async def _network(self, desired: Desired, action: CreateNetwork | RemoveNetwork) -> bool:
+        """Make or remove the instance's network; whether that succeeded. A failure is noted."""
+        networks, removing = self._hands.networks, isinstance(action, RemoveNetwork)
+        try:
+            if isinstance(action, CreateNetwork):
+                await networks.create(desired.uid, action.pids)
+            else:
+                await networks.remove(desired.uid)
+        except NetworkFailure as exc:
+            before = self._notes.network
+            count = before.count + 1 if before is not None and before.removing == removing else 1
+            self._notes.network = NetworkTrouble(str(exc), time.time(), count, removing=removing)
+            reason = Reason.FAILED if removing else Reason.NETWORK_SETUP_FAILED
+            self._hands.events.record(desired.instance, reason, f"network: {exc}", warning=True)
+            return False
+        self._notes.network = None
+        return True
 
     async def _create(self, desired: Desired, action: CreateContainer, image: ImageState | None) -> str:
         """Make a container; its id, or nothing when that failed and is noted."""
@@ -238,6 +278,6 @@ def turn(actions: Iterable[Action]) -> Priority | None:
     kinds = {type(a) for a in actions}
     if any(isinstance(a, CreateContainer) and a.restart_count for a in actions):
         return Priority.RESTART
-    if kinds & {CreateContainer, StartContainer}:
+    if kinds & {CreateContainer, StartContainer, CreateNetwork}:
         return Priority.START
-    return Priority.REMOVE if RemoveContainer in kinds else None
+    return Priority.REMOVE if kinds & {RemoveContainer, RemoveNetwork} else None

@@ -28,6 +28,7 @@ from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
 from controller.kube.client import Client
 from controller.kube.connection import Connection
+from controller.network.namespaces import Namespaces
 from controller.runtime.port import Runtime
 from controller.telemetry.health import Health
 
@@ -52,6 +53,8 @@ class AgentSettings:
     """Where the desired instances are kept."""
     log_dir: Path = Path("/var/log/moorage")
     """Where the containers' output goes."""
+    netns_dir: Path = Path("/run/moorage/netns")
+    """Where the network namespaces of instances are mounted; the container runtime must see it at the same path."""
     parallel_work: int = 4
     """How many containers are made, started or removed at the same time."""
     parallel_pulls: int = 3
@@ -72,17 +75,24 @@ class Agent:
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._ending = False
         self.store = Store(settings.state_dir / "instances", self._desired_changed)
-        node = facts(settings.node_name, str(settings.log_dir), runtime_name, str(settings.state_dir / SECCOMP_FOLDER))
+        node = facts(
+            settings.node_name,
+            runtime_name,
+            log_dir=str(settings.log_dir),
+            netns_dir=str(settings.netns_dir),
+            seccomp_dir=str(settings.state_dir / SECCOMP_FOLDER),
+        )
         self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)
+        self._networks = Namespaces(str(settings.netns_dir))
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
         judge = NodeJudge(settings.node_name, runtime, lambda: self.view.error, address=node.address)
         self._heartbeat = Heartbeat(self._client, settings.node_name, judge)
-        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs)
-        self._hands = Hands(runtime, self.view, self._images, self._events, self._logs, node, slots)
+        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks)
+        self._hands = Hands(runtime, self.view, self._images, self._networks, self._events, self._logs, node, slots)
         self._operator = AgentOperator(settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup)
         self._informer = self._operator.informer(connection, self._client)
         self._finalizer = Finalizer(self._client, self._operator.answered)
@@ -107,6 +117,7 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then end what is under way, and leave on the node what runs there."""
         self.store.load()
+        self._networks.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)

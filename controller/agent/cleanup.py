@@ -15,6 +15,7 @@ from controller.agent.logs import LogFiles
 from controller.agent.store import Store
 from controller.agent.view import NodeView
 from controller.api import labels
+from controller.network.port import NetworkFailure, Networks
 from controller.runtime.port import Runtime, RuntimeFailure
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ SETTLE_SECONDS: Final = 2.0
 class Cleanup:
     """Removes what belongs to no instance."""
 
-    def __init__(self, store: Store, view: NodeView, runtime: Runtime, logs: LogFiles) -> None:
-        self._store, self._view, self._runtime, self._logs = store, view, runtime, logs
+    def __init__(self, store: Store, view: NodeView, runtime: Runtime, logs: LogFiles, networks: Networks) -> None:
+        self._store, self._view, self._runtime, self._logs, self._networks = store, view, runtime, logs, networks
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()
@@ -75,6 +76,7 @@ class Cleanup:
                 if str(folder) in self._suspects:
                     metrics.LEFTOVERS.labels("log").inc()
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        found |= await self._networks_pass()
         self._suspects = found
         await self._tidy()
 
@@ -90,6 +92,22 @@ class Cleanup:
 
     def _wanted(self, uid: str) -> bool:
         return uid in self._store or uid in self._exists
+
+    async def _networks_pass(self) -> set[str]:
+        """Those that no instance and no container needs; what was found before is removed."""
+        unwanted = {u for u in self._networks.uids() if not (self._wanted(u) or self._view.of(u))}
+        for uid in unwanted & self._suspects:
+            await self._remove_network(uid)
+        return unwanted
+
+    async def _remove_network(self, uid: str) -> None:
+        log.warning("the network of instance %s, which is not there, is removed", uid)
+        try:
+            await self._networks.remove(uid)
+        except NetworkFailure as exc:
+            log.warning("it cannot be removed now: %s", exc)
+            return
+        metrics.LEFTOVERS.labels("network").inc()
 
     async def _remove(self, container_id: str) -> None:
         log.warning("container %s belongs to no instance and is removed", container_id)

@@ -31,7 +31,7 @@ _OS_RELEASE: Final = (Path("/proc/1/root/etc/os-release"), Path("/proc/1/root/us
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
-def facts(name: str, log_dir: str, runtime_name: str, seccomp_dir: str) -> NodeFacts:
+def facts(name: str, runtime_name: str, *, log_dir: str, netns_dir: str, seccomp_dir: str) -> NodeFacts:
     """Read the facts of this node."""
     return NodeFacts(
         name=name,
@@ -40,6 +40,7 @@ def facts(name: str, log_dir: str, runtime_name: str, seccomp_dir: str) -> NodeF
         seccomp_dir=seccomp_dir,
         runtime_name=runtime_name,
         cgroup_parent=f"/moorage/{name}",
+        netns_dir=netns_dir,
         address=address(),
         host_files=tuple(f for f in _HOST_FILES if Path(f).is_file()),
     )

@@ -4,10 +4,20 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from controller.agent.decide.observation import Desired, ImageView, Observation, Remembered, Trouble, crashes, restart_count
+from controller.agent.decide.observation import (
+    Desired,
+    ImageView,
+    NetworkTrouble,
+    Observation,
+    Remembered,
+    Trouble,
+    crashes,
+    restart_count,
+)
 from controller.agent.images import Images
 from controller.agent.view import NodeView
 from controller.api import labels
+from controller.network.port import Networks
 from controller.runtime.port import ContainerState, Phase, RuntimeFailure
 
 
@@ -21,6 +31,7 @@ class Notes:
     pulled: dict[str, str] = field(default_factory=dict)
     pulling: dict[str, str] = field(default_factory=dict)
     remembered: dict[str, Remembered] = field(default_factory=dict)
+    network: NetworkTrouble | None = None
     unsure: set[str] = field(default_factory=set)
     """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
     unanswered_since: float = 0.0
@@ -30,6 +41,7 @@ class Notes:
         """The instance starts from nothing the next time."""
         for notes in (self.troubles, self.stopping, self.killed, self.pulled, self.remembered):
             notes.clear()
+        self.network = None
 
     def follow(self, containers: tuple[ContainerState, ...], wanted: Collection[str]) -> None:
         """Drop notes on containers that are gone or no longer wanted, and remember those that have run. `wanted` are names."""
@@ -45,7 +57,7 @@ class Notes:
             del self.remembered[name]
 
 
-async def observe(desired: Desired, view: NodeView, images: Images, notes: Notes) -> Observation:
+async def observe(desired: Desired, view: NodeView, images: Images, networks: Networks, notes: Notes) -> Observation:
     """One frozen moment of one instance."""
     error = view.error
     try:
@@ -72,6 +84,8 @@ async def observe(desired: Desired, view: NodeView, images: Images, notes: Notes
         pulled=dict(notes.pulled),
         pulling=dict(notes.pulling),
         remembered=dict(notes.remembered),
+        network=networks.state(desired.uid),
+        network_trouble=notes.network,
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
     )

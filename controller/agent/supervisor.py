@@ -105,7 +105,7 @@ class Supervisor:
 
     async def _look(self, desired: Desired) -> tuple[Observation, Plan]:
         """Observe, decide, and have told what is the case."""
-        seen = await observe(desired, self._hands.view, self._hands.images, self._notes)
+        seen = await observe(desired, self._hands.view, self._hands.images, self._hands.networks, self._notes)
         now = time.time()
         decided = plan(desired, seen, now)
         self._announce(desired, decided)

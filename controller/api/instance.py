@@ -78,7 +78,7 @@ class InstanceStatus(Model):
     )
     ready: str = Field(default="", description="Ready of all containers, for people: 1/2.")
     restarts: int = Field(default=0, description="Restarts over all containers.")
-    ip: str = Field(default="", description="Address of the instance: the node's, on the host network.")
+    ip: str = Field(default="", description="Address of the instance: the node's, on the host network; none without a network.")
     started_at: str | None = Field(
         default=None,
         description="When the agent first acted on it, RFC 3339.",

@@ -47,6 +47,8 @@ class Reason(StrEnum):
     """The container's process could not be brought up, by limits that are too small for instance."""
     CONTAINER_CANNOT_RUN = "ContainerCannotRun"
     """The command cannot be executed: not found, or no permission."""
+    NETWORK_SETUP_FAILED = "NetworkSetupFailed"
+    """The instance's network could not be made; it is tried again after a pause."""
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
     """The container ends again and again; the next start is after a pause."""
     ERROR = "Error"

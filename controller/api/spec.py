@@ -116,9 +116,15 @@ class Backoff(Model):
 
 INSTANCE_SPEC_RULES = (
     rule(
-        "self.hostNetwork",
-        "only the host network is supported by this version: set hostNetwork: true",
+        "self.hostNetwork || has(self.network)",
+        "this version attaches instances to no network by itself: set hostNetwork: true for the node's network, "
+        "or network: None for loopback only",
         path=".hostNetwork",
+    ),
+    rule(
+        "!(self.hostNetwork && has(self.network))",
+        "hostNetwork: true and network: None exclude each other: remove one of them",
+        path=".network",
     ),
     rule(
         "self.backoff.initialSeconds <= self.backoff.maxSeconds",
@@ -146,7 +152,13 @@ class InstanceSpec(Model):
     termination_grace_period_seconds: int = Field(
         default=30, ge=0, le=86400, description="Seconds between the stop signal and SIGKILL."
     )
-    host_network: bool = Field(default=False, description="Use the node's network. Must be true in this version.")
+    host_network: bool = Field(
+        default=False, description="Use the node's network. In this version either this is true, or network is None."
+    )
+    network: Literal["None"] | None = Field(
+        default=None,
+        description="None: a network of the instance's own, shared by its containers, with nothing in it but loopback.",
+    )
     host_pid: bool = Field(
         default=False,
         alias="hostPID",

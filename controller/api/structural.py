@@ -32,6 +32,8 @@ def structural(model: type[Model], *, defaults: bool) -> Schema:
 def _convert(node: Schema, definitions: dict[str, Schema], *, defaults: bool) -> Schema:
     node = _optional(_inline(node, definitions), definitions)
     out = {key: value for key, value in node.items() if key not in _DROPPED}
+    if "const" in out:
+        out["enum"] = [out.pop("const")]
     if out.get("x-kubernetes-int-or-string"):
         out.pop("type", None)
         out["anyOf"] = [{"type": "integer"}, {"type": "string"}]

@@ -14,6 +14,7 @@ DEFAULT_CONTAINERD: Final = "/run/containerd/containerd.sock"
 DEFAULT_STATE_DIR: Final = Path("/var/lib/moorage")
 DEFAULT_LOG_DIR: Final = Path("/var/log/moorage")
 DEFAULT_NAMESPACE: Final = "moorage-system"
+DEFAULT_NETNS_DIR: Final = Path("/run/moorage/netns")
 
 Kubeconfig = Annotated[
     str | None,
@@ -38,6 +39,14 @@ StateDir = Annotated[
 LogDir = Annotated[
     Path,
     typer.Option(envvar="MOORAGE_LOG_DIR", help="Where the output of containers goes.", metavar="DIR"),
+]
+NetnsDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="MOORAGE_NETNS_DIR",
+        help="Where network namespaces are mounted; containerd must see it at the same path.",
+        metavar="DIR",
+    ),
 ]
 LogMaxSize = Annotated[
     str,

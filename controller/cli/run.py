@@ -17,6 +17,7 @@ from controller.cli.options import (
     DEFAULT_CONTAINERD,
     DEFAULT_LOG_DIR,
     DEFAULT_NAMESPACE,
+    DEFAULT_NETNS_DIR,
     DEFAULT_STATE_DIR,
     Containerd,
     Kubeconfig,
@@ -25,6 +26,7 @@ from controller.cli.options import (
     LogMaxSize,
     MetricsPort,
     Namespace,
+    NetnsDir,
     NodeName,
     StateDir,
     Verbose,
@@ -46,6 +48,7 @@ def agent(
     node_name: NodeName = "",
     state_dir: StateDir = DEFAULT_STATE_DIR,
     log_dir: LogDir = DEFAULT_LOG_DIR,
+    netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     metrics_port: MetricsPort = 0,
@@ -55,7 +58,7 @@ def agent(
 
     Needs root and a containerd. Containers go on when it ends, and are adopted when it starts again.
     """
-    settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
+    settings = _agent_settings(node_name, state_dir, log_dir, netns_dir, log_max_size, log_max_files)
     health = Health()
     _run([_agent_half(settings, containerd, kubeconfig, health)], health, metrics_port, verbose=verbose)
 
@@ -79,19 +82,22 @@ def up(
     node_name: NodeName = "",
     state_dir: StateDir = DEFAULT_STATE_DIR,
     log_dir: LogDir = DEFAULT_LOG_DIR,
+    netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
     """Run both halves in one process: a one-node installation."""
-    settings = _agent_settings(node_name, state_dir, log_dir, log_max_size, log_max_files)
+    settings = _agent_settings(node_name, state_dir, log_dir, netns_dir, log_max_size, log_max_files)
     health = Health()
     halves = [_agent_half(settings, containerd, kubeconfig, health), _manager_half(kubeconfig, health)]
     _run(halves, health, metrics_port, verbose=verbose)
 
 
-def _agent_settings(node_name: str, state_dir: Path, log_dir: Path, log_max_size: str, log_max_files: int) -> "AgentSettings":
+def _agent_settings(
+    node_name: str, state_dir: Path, log_dir: Path, netns_dir: Path, log_max_size: str, log_max_files: int
+) -> "AgentSettings":
     from controller.agent.agent import AgentSettings
 
     try:
@@ -102,6 +108,7 @@ def _agent_settings(node_name: str, state_dir: Path, log_dir: Path, log_max_size
         node_name=node_name or default_node_name(),
         state_dir=state_dir,
         log_dir=log_dir,
+        netns_dir=netns_dir.absolute(),
         log_max_bytes=log_max_bytes,
         log_max_files=log_max_files,
     )

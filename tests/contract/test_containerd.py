@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.network.namespaces import Namespaces
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import containers_pb2
 from controller.runtime.containerd.container import evidence
@@ -154,6 +155,19 @@ async def test_what_a_process_may_not_do(real: ContainerdSubject, command: str) 
     """Nothing that would reach the node."""
     state = await real.run("sh", "-c", command)
     assert (await real.ended(state.id)).exit_code != 0
+
+
+async def test_a_network_namespace_is_joined_by_path(real: ContainerdSubject, tmp_path: Path) -> None:
+    """The container is in it, has its own host name, and listens on low ports without being root."""
+    networks = Namespaces(str(tmp_path / "netns"))
+    await networks.create("a")
+    try:
+        script = "ip -o link | wc -l; hostname; stat -L -c %i /proc/self/ns/net; nc -l -p 80 & sleep 0.1; kill $!"
+        changes = {"network_namespace": str(tmp_path / "netns" / "a"), "hostname": "afloat", "user": "1001"}
+        lines = (await written(real, "sh", "-c", script, **changes)).splitlines()
+        assert lines == ["1", "afloat", str((tmp_path / "netns" / "a").stat().st_ino)]
+    finally:
+        await networks.remove("a")
 
 
 async def test_names_of_the_host(real: ContainerdSubject) -> None:

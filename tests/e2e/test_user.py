@@ -52,7 +52,7 @@ def test_the_node_commands_need_no_api_server(own_site: Site) -> None:
         ps = _moorage(own_site, "ps", "--containerd", own_site.containerd.address, *own_site.dirs[:2])
         assert name in ps.stdout
         assert "Running" in ps.stdout
-        logs = _moorage(own_site, "logs", name, "--containerd", own_site.containerd.address, *own_site.dirs)
+        logs = _moorage(own_site, "logs", name, "--containerd", own_site.containerd.address, *own_site.state_dirs)
         assert logs.stdout == "first line\n"
         ran = _moorage(
             own_site, "exec", name, "--containerd", own_site.containerd.address, *own_site.dirs[:2], "--", "sh", "-c", "exit 7"

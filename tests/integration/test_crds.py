@@ -222,10 +222,20 @@ BAD: dict[str, tuple[Object, str, str]] = {
         "spec.template.spec.restartPolicy",
         'supported values: "Always", "OnFailure", "Never"',
     ),
-    "no host network": (
+    "no network": (
         workload(**{"spec.template.spec.hostNetwork": None}),
         "spec.template.spec.hostNetwork",
-        "set hostNetwork: true",
+        "set hostNetwork: true for the node's network, or network: None for loopback only",
+    ),
+    "two networks": (
+        workload(**{"spec.template.spec.network": "None"}),
+        "spec.template.spec.network",
+        "exclude each other",
+    ),
+    "a network that is none": (
+        workload(**{"spec.template.spec.network": "bridge"}),
+        "spec.template.spec.network",
+        'supported values: "None"',
     ),
     "a back-off that begins above its end": (
         workload(**{"spec.template.spec.backoff.initialSeconds": 61}),

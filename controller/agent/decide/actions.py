@@ -16,6 +16,19 @@ class PullImage:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateNetwork:
+    """Make the instance's network."""
+
+    pids: tuple[int, ...] = ()
+    """Processes that are in it already, if it only got out of reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """Remove the instance's network; no container of the instance uses it any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreateContainer:
     """Make a container."""
 
@@ -61,4 +74,13 @@ class RemoveContainer:
     container_id: str
 
 
-Action = PullImage | CreateContainer | StartContainer | StopContainer | KillContainer | RemoveContainer
+Action = (
+    PullImage
+    | CreateNetwork
+    | RemoveNetwork
+    | CreateContainer
+    | StartContainer
+    | StopContainer
+    | KillContainer
+    | RemoveContainer
+)

@@ -8,7 +8,7 @@ from controller.agent.decide.security import matters
 from controller.api.spec import Container, InstanceSpec
 
 _CONTAINER_FIELDS: Final = {"image", "command", "args", "env", "working_dir", "resources"}
-_INSTANCE_FIELDS: Final = {"host_network", "host_pid", "host_ipc"}
+_INSTANCE_FIELDS: Final = {"host_network", "host_pid", "host_ipc", "network"}
 
 
 def spec_hash(container: Container, spec: InstanceSpec) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from controller.api import labels
 from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
+from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, ImageState
 
 
@@ -39,6 +40,7 @@ class NodeFacts:
     """Where `localhostProfile` is looked up."""
     runtime_name: str = "containerd"
     cgroup_parent: str = "/moorage"
+    netns_dir: str = "/run/moorage/netns"
     address: str = ""
     host_files: tuple[str, ...] = ()
     """Files of the node that containers on its network see: `/etc/hosts` and `/etc/resolv.conf`, if they are there."""
@@ -80,6 +82,18 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkTrouble:
+    """The last failed try to make or remove the instance's network."""
+
+    message: str
+    at: float
+    count: int
+    """Failures in a row, this one included."""
+    removing: bool = False
+    """It was to be removed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the agent still knows of a container that the runtime has lost, so that its history is not told wrongly."""
 
@@ -108,6 +122,9 @@ class Observation:
     """Spec hash, by container name, of the pull that is to tell this instance of its end."""
     remembered: Mapping[str, Remembered] = field(default_factory=dict)
     """By container name."""
+    network: NetworkState = NetworkState.ABSENT
+    """What there is of the instance's own network."""
+    network_trouble: NetworkTrouble | None = None
     runtime_error: str = ""
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from controller.agent.decide import backoff
+from controller.agent.decide import backoff, network
 from controller.agent.decide.actions import (
     Action,
     CreateContainer,
@@ -19,12 +19,14 @@ from controller.agent.decide.actions import (
     StopContainer,
 )
 from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.network import NetworkPlan
 from controller.agent.decide.observation import Desired, ImageView, Observation, crashes, restart_count
 from controller.agent.decide.terminated import terminated
 from controller.api import labels
 from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
 from controller.api.reasons import Reason
 from controller.api.spec import Container
+from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, Phase
 
 RUNTIME_PATIENCE_SECONDS: Final = 10.0
@@ -67,7 +69,7 @@ class Plan:
     """Seconds since the epoch; None: only when something happens."""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     torn_down: bool = False
-    """Nothing of the instance is left in the runtime, as its deletion or suspension asks."""
+    """Nothing of the instance is left, neither in the runtime nor of its network, as its deletion or suspension asks."""
     waits: bool = False
     """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
     blocked: str = ""
@@ -88,7 +90,7 @@ def plan(desired: Desired, seen: Observation, now: float) -> Plan:
     spec = desired.instance.spec
     if desired.deleting or spec.suspend:
         why = "the instance is being deleted" if desired.deleting else "the instance is suspended"
-        result = _torn_down(seen.containers, spec, seen, now, why)
+        result = _all_torn_down(spec, seen, now, why)
     else:
         result = _reconciled(spec, seen, now)
     if not seen.runtime_error:
@@ -111,11 +113,53 @@ def _reconciled(spec: ContainerInstanceSpec, seen: Observation, now: float) -> P
     strangers = [c for c in seen.containers if c.labels.get(labels.CONTAINER) not in names]
     cleared = _torn_down(strangers, spec, seen, now, "it is no longer in the spec")
     steps = {c.name: _container(c, spec, seen, now) for c in spec.containers}
+    if spec.network is None:
+        own = network.removed(seen, spec.backoff, now) if _unused(seen, steps.values()) else NetworkPlan()
+    else:
+        own = network.made(seen, _pids(steps.values()), spec.backoff, now)
+        steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
     return Plan(
-        actions=cleared.actions + tuple(a for s in steps.values() for a in s.actions),
-        wake_at=_earliest([cleared.wake_at, *(s.wake_at for s in steps.values())]),
+        actions=own.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
+        wake_at=_earliest([own.wake_at, cleared.wake_at, *(s.wake_at for s in steps.values())]),
         verdicts={name: s.verdict for name, s in steps.items()},
     )
+
+
+def _without_network(step: _Step, seen: Observation, own: NetworkPlan) -> _Step:
+    """While the network is not there nothing is stopped for an update; and if it cannot be made now, nothing is made either."""
+    if seen.network is NetworkState.READY:
+        return step
+    held: tuple[type[Action], ...] = (CreateContainer, StartContainer) if own.wake_at is not None else ()
+    if step.verdict.outdated:
+        held += (StopContainer,)
+    kept = tuple(a for a in step.actions if not isinstance(a, held))
+    if kept == step.actions or seen.network_trouble is None:
+        return replace(step, actions=kept)
+    verdict = replace(step.verdict, reason=Reason.NETWORK_SETUP_FAILED, message=seen.network_trouble.message)
+    return replace(step, verdict=verdict, actions=kept)
+
+
+def _pids(steps: Iterable[_Step]) -> tuple[int, ...]:
+    """The processes that run as the spec says."""
+    return tuple(s.verdict.container.pid for s in steps if s.verdict.reason is Reason.RUNNING and s.verdict.container)
+
+
+def _unused(seen: Observation, steps: Iterable[_Step]) -> bool:
+    """Whether nothing is alive any more that was made for a network before the spec was changed."""
+    current = {s.verdict.container.id for s in steps if s.verdict.container is not None and not s.verdict.outdated}
+    alive = {c.id for c in seen.containers if c.phase not in {Phase.CREATED, Phase.EXITED}}
+    return alive <= current
+
+
+def _all_torn_down(spec: ContainerInstanceSpec, seen: Observation, now: float, why: str) -> Plan:
+    """Containers first: asked to stop, killed when they do not, removed. When the last one has gone, the network.
+
+    Each step is repeated until it is confirmed, and what is not there counts as removed.
+    """
+    if seen.containers:
+        return _torn_down(seen.containers, spec, seen, now, why)
+    own = network.removed(seen, spec.backoff, now)
+    return Plan(own.actions, own.wake_at, torn_down=seen.network is NetworkState.ABSENT)
 
 
 def _torn_down(
@@ -132,7 +176,7 @@ def _torn_down(
             wakes.append(wake)
         else:
             actions.append(RemoveContainer(container.id))
-    return Plan(tuple(actions), _earliest(wakes), torn_down=not seen.containers)
+    return Plan(tuple(actions), _earliest(wakes))
 
 
 def _stop(container: ContainerState, grace: int, seen: Observation, now: float, why: str) -> tuple[Action | None, float | None]:

@@ -23,6 +23,7 @@ DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
 
 _MOST_NAME, _MOST_CONTAINER = 30, 20
 _MOST_NAME_IN_PATH: Final = 120
+_MOST_HOST_NAME: Final = 63
 _MOST_MESSAGE: Final = 512
 """Characters kept of how the last run ended: containerd takes 4096 bytes for a label, its key included."""
 _REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
@@ -44,6 +45,9 @@ def container_config(
         InvalidConfig: when the spec and the image together give nothing that can run.
     """
     spec, container = instance.spec, action.container
+    if spec.host_network == (spec.network is not None):
+        raise InvalidConfig("an instance needs either hostNetwork: true or network: None; this agent knows no other network")
+    hostname = "" if spec.host_network else host_name(instance.metadata.name)
     own = own_environment(container)
     limits = container.resources.limits
     return ContainerConfig(
@@ -52,9 +56,10 @@ def container_config(
         args=command_line(container, image.config, own),
         labels=_labels(instance, action, image, node),
         group=instance.metadata.uid,
-        env=environment(image.config, own, node.name),
+        env=environment(image.config, own, hostname or node.name),
         cwd=container.working_dir or image.config.working_dir or "/",
         user=image.config.user,
+        hostname=hostname,
         mounts=tuple(Mount(f, f, "bind", ("rbind", "rprivate", "ro")) for f in node.host_files) if spec.host_network else (),
         resources=Resources(
             cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1
@@ -63,9 +68,18 @@ def container_config(
         security=security(container, spec, seccomp_profile),
         host_pid=spec.host_pid,
         host_ipc=spec.host_ipc,
+        network_namespace="" if spec.host_network else f"{node.netns_dir}/{instance.metadata.uid}",
         cgroup_parent=node.cgroup_parent,
         log_path=log_path(instance, container.name, action.restart_count, node),
     )
+
+
+def host_name(instance: str) -> str:
+    """Host name of an instance with a network of its own: its name, cut to what Linux and DNS take.
+
+    Source: kubernetes.io, "DNS for Services and Pods", on a pod's hostname; the kubelet cuts it in the same way.
+    """
+    return instance[:_MOST_HOST_NAME].rstrip("-.")
 
 
 def command_line(container: Container, image: ImageConfig, env: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A whole node half around real classes: the runtime and the API server are in memory, and the informer is a callback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from controller.api import labels
 from controller.api.node import NodeStatus
 from controller.kube.informer import Watch
 from controller.kube.resources import INSTANCES, NODES, Resource
+from controller.network.port import NetworkFailure, NetworkState
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, Phase
 from tests.unit.agent.api import Api, Object
@@ -89,6 +90,40 @@ class Recorder(MemoryRuntime):
         await super().remove(container_id)
 
 
+@dataclass
+class SimulatedNetworks:
+    """Networks that are there, by uid; the node's own, so that they outlive an agent."""
+
+    there: dict[str, NetworkState] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    """What the next calls fail with."""
+
+    def load(self) -> None:
+        """Nothing is held in between."""
+
+    def state(self, uid: str) -> NetworkState:
+        """What there is."""
+        return self.there.get(uid, NetworkState.ABSENT)
+
+    def uids(self) -> frozenset[str]:
+        """Of whom there is anything."""
+        return frozenset(self.there)
+
+    async def create(self, uid: str, pids: Sequence[int] = ()) -> None:  # noqa: ARG002 - the port's signature
+        """Make one."""
+        self._fail()
+        self.there[uid] = NetworkState.READY
+
+    async def remove(self, uid: str) -> None:
+        """Remove one."""
+        self._fail()
+        self.there.pop(uid, None)
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise NetworkFailure(self.failures.pop(0))
+
+
 async def _judge(_: float) -> NodeStatus:
     return NodeStatus()
 
@@ -105,6 +140,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.runtime = Recorder(self.node)
+        self.networks = SimulatedNetworks()
         self.supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.api.watchers.append(self.watch)
@@ -122,7 +158,7 @@ class Rig:
         self.events = EventRecorder(client, "node1", slots.quiet)
         self.writer = StatusWriter(client)
         self.heartbeat = Heartbeat(client, "node1", _judge)
-        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs)
+        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks)
         facts = NodeFacts(
             "node1",
             boot_id="boot",
@@ -130,7 +166,7 @@ class Rig:
             runtime_name="memory",
             seccomp_dir=str(self.folder / "seccomp"),
         )
-        self.hands = Hands(self.runtime, self.view, self.images, self.events, self.logs, facts, slots)
+        self.hands = Hands(self.runtime, self.view, self.images, self.networks, self.events, self.logs, facts, slots)
         self.operator = AgentOperator("node1", self.store, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)
 

@@ -46,6 +46,11 @@ def test_what_is_the_agents_own_business_restarts_nothing(fields: dict[str, Any]
     assert current_hash(desired(container(**fields), **spec)) == BEFORE
 
 
+def test_another_network_is_another_container() -> None:
+    """A process cannot move to another network."""
+    assert current_hash(desired(hostNetwork=False, network="None")) != BEFORE
+
+
 def test_a_change_of_one_container_does_not_touch_another() -> None:
     """Each container has a hash of its own."""
     before = desired(container(), container("side"))

@@ -7,6 +7,7 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from controller.api import labels
+from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, Phase
 from tests.unit.agent.values import container, current_hash
 from tests.unit.agent.world import ALIVE, World, counts
@@ -33,8 +34,10 @@ EVENTS = st.one_of(
     st.booleans().map(lambda b: (f"suspend: {b}", lambda w: w.edit(suspend=b))),
     st.sampled_from(["Always", "OnFailure", "Never"]).map(lambda p: (f"policy {p}", lambda w: w.edit(restartPolicy=p))),
     st.sampled_from([0, 5]).map(lambda g: (f"grace {g}", lambda w: w.edit(terminationGracePeriodSeconds=g))),
-    st.builds(failing, st.sampled_from(["create", "start", "pull", "stop"]), st.integers(1, 3)),
+    st.builds(failing, st.sampled_from(["create", "start", "pull", "stop", "network"]), st.integers(1, 3)),
+    st.booleans().map(lambda b: (f"own network: {b}", lambda w: w.give_network(b))),
     happening("tampered", World.tamper),
+    happening("network gone", World.lose_network),
     happening("paused", World.freeze),
     happening("rebooted", World.reboot),
     happening("agent restarted", World.restart_agent),
@@ -43,6 +46,20 @@ EVENTS = st.one_of(
     happening("image gone", World.lose_image),
     happening("pull ends", World.finish_pull),
 )
+
+
+def beginning(own_network: bool) -> World:  # noqa: FBT001 - drawn
+    """A world before anything has happened."""
+    world = World()
+    if own_network:
+        world.give_network(True)
+    return world
+
+
+def network_well(world: World) -> bool:
+    """Whether there is a network exactly when the spec asks for one."""
+    wanted = world.spec.get("network") == "None" and not world.spec.get("suspend")
+    return world.network is (NetworkState.READY if wanted else NetworkState.ABSENT)
 
 
 def well(world: World, name: str) -> bool:
@@ -58,30 +75,34 @@ def well(world: World, name: str) -> bool:
     return only.phase in ALIVE or ended
 
 
-@given(st.lists(EVENTS, max_size=14))
+@given(st.booleans(), st.lists(EVENTS, max_size=14))
 @settings(max_examples=400, deadline=None)
-@example([("", World.round), ("", World.round), ("", World.outage), ("", lambda w: w.crash(1)), ("", World.round)])
+@example(False, [("", World.round), ("", World.round), ("", World.outage), ("", lambda w: w.crash(1)), ("", World.round)])
+@example(True, [("", World.round), ("", lambda w: w.give_network(False)), ("", World.round)])
+@example(True, [failing("network", 2), ("", World.round), ("", World.round)])
 @example(
+    False,
     [
         ("", World.round),
         ("", lambda w: w.edit(suspend=True)),
         failing("stop", 1),
         ("", World.round),
         ("", lambda w: w.edit(suspend=False)),
-    ]
+    ],
 )
-def test_any_history_converges(history: list[Event]) -> None:
+def test_any_history_converges(own_network: bool, history: list[Event]) -> None:  # noqa: FBT001 - drawn
     """Edits, ends, tampering, outages, reboots, lost notes, failing calls: afterwards all is as it is wanted.
 
-    Each wanted container is there exactly once, nothing else is, and a further plan has nothing to do. That nothing starts
-    beside a living one is asserted by the world at every start.
+    Each wanted container is there exactly once, nothing else is, there is a network if one is asked for, and a further plan has
+    nothing to do. That nothing starts beside a living one, or without its network, is asserted by the world at every start.
     """
-    world = World()
+    world = beginning(own_network)
     for name, happen in history:
         event(name)
         happen(world)
     world.settle()
     assert world.plan().actions == ()
+    assert network_well(world)
     if world.spec.get("suspend"):
         assert not world.containers
         return
@@ -90,11 +111,15 @@ def test_any_history_converges(history: list[Event]) -> None:
     assert all(well(world, name) for name in names), world.containers
 
 
-@given(st.lists(EVENTS, max_size=8), st.lists(EVENTS, max_size=4))
+@given(st.booleans(), st.lists(EVENTS, max_size=8), st.lists(EVENTS, max_size=4))
 @settings(max_examples=150, deadline=None)
-def test_after_a_deletion_nothing_is_left(before: list[Event], after: list[Event]) -> None:
+def test_after_a_deletion_nothing_is_left(
+    own_network: bool,  # noqa: FBT001 - drawn
+    before: list[Event],
+    after: list[Event],
+) -> None:
     """Whatever happened before and happens during it, a deletion ends with nothing of the instance on the node."""
-    world = World()
+    world = beginning(own_network)
     for _, happen in before:
         happen(world)
     world.deleted = True
@@ -102,17 +127,18 @@ def test_after_a_deletion_nothing_is_left(before: list[Event], after: list[Event
         happen(world)
     world.settle()
     assert not world.containers
+    assert world.network is NetworkState.ABSENT
     assert world.plan().torn_down
 
 
-@given(st.lists(EVENTS, max_size=8))
+@given(st.booleans(), st.lists(EVENTS, max_size=8))
 @settings(max_examples=150, deadline=None)
-def test_an_agent_restart_alone_changes_nothing(history: list[Event]) -> None:
+def test_an_agent_restart_alone_changes_nothing(own_network: bool, history: list[Event]) -> None:  # noqa: FBT001 - drawn
     """A settled instance is adopted as it is: the first plan of a new agent has nothing to do.
 
     (But for a start that failed under Never and left no trace: it is tried once more.)
     """
-    world = World()
+    world = beginning(own_network)
     for _, happen in history:
         happen(world)
     world.settle()

@@ -9,6 +9,7 @@ from controller.agent import metrics
 from controller.agent.cleanup import PASS_SECONDS
 from controller.api import labels
 from controller.kube.resources import INSTANCES
+from controller.network.port import NetworkState
 from controller.runtime.memory import MemoryRuntime
 from controller.runtime.port import ContainerConfig, Unavailable
 from tests.unit.agent import rig as rigs
@@ -39,6 +40,7 @@ def _metric() -> None:
     metrics.LEFTOVERS.clear()
     metrics.LEFTOVERS.labels("container")
     metrics.LEFTOVERS.labels("log")
+    metrics.LEFTOVERS.labels("network")
 
 
 async def leave(rig: Rig, uid: str, name: str = "leftover") -> None:
@@ -68,6 +70,22 @@ async def test_what_no_instance_wants_is_removed_when_it_is_found_twice(rig: Rig
     assert (removed("container"), removed("log")) == (1, 1)
     await passes(rig, 3)
     assert (removed("container"), removed("log")) == (1, 1)
+
+
+async def test_a_network_that_no_instance_wants_is_removed_when_it_is_found_twice(rig: Rig) -> None:
+    """Counted; the one of an instance stays, and so does one with a container in it; a failure is tried again."""
+    rig.apply(hostNetwork=False, network="None")
+    await rig.settle()
+    await leave(rig, "nobody")
+    rig.networks.there |= {"nobody": NetworkState.READY, "crashed": NetworkState.BROKEN}
+    await passes(rig, 1)
+    assert set(rig.networks.there) == {"uid-of-web", "nobody", "crashed"}
+    rig.networks.failures.append("busy")
+    await passes(rig, 1)
+    assert "crashed" in rig.networks.there
+    await passes(rig, 3)
+    assert set(rig.networks.there) == {"uid-of-web"}
+    assert removed("network") == 2
 
 
 async def test_what_is_wanted_is_left_alone(rig: Rig) -> None:

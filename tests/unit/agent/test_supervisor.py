@@ -9,6 +9,7 @@ import pytest
 from controller.agent.decide.plan import RUNTIME_PATIENCE_SECONDS
 from controller.api import labels
 from controller.api.reasons import Reason
+from controller.network.port import NetworkState
 from controller.runtime.memory import MemoryImage, MemoryRuntime
 from controller.runtime.port import (
     Conflict,
@@ -100,6 +101,53 @@ async def test_a_job_ends_and_stays_ended(rig: Rig) -> None:
     await asyncio.sleep(120)
     assert len(rig.runtime.started) == 1
     assert (rig.api.instance() or {})["status"]["phase"] == "Succeeded"
+
+
+OWN = {"hostNetwork": False, "network": "None"}
+
+
+async def test_a_network_of_its_own_comes_first_and_goes_last(rig: Rig) -> None:
+    """Made before the container, kept over restarts of container and agent, gone with the instance."""
+    uid = rig.apply(**OWN)
+    await rig.settle()
+    (config,) = [c.config for c in rig.node.containers.values()]
+    assert config.network_namespace.endswith(f"/{uid}")
+    assert rig.networks.there == {uid: NetworkState.READY}
+    rig.node.crash(rig.runtime.started[-1], 1)
+    await until(lambda: len(rig.runtime.started) == 2)
+    await rig.restart()
+    await asyncio.sleep(60)
+    assert rig.networks.there == {uid: NetworkState.READY}
+    rig.api.delete("web")
+    await until(lambda: rig.api.instance() is None)
+    assert rig.networks.there == {}
+
+
+async def test_a_network_that_cannot_be_made_is_told_and_tried_again(rig: Rig) -> None:
+    """NetworkSetupFailed with the cause, in status and Event; nothing is started meanwhile, and pauses double."""
+    rig.networks.failures = ["no more memory"] * 4
+    rig.apply(**OWN)
+    await rig.settle("NetworkSetupFailed")
+    shown = (rig.api.instance() or {})["status"]
+    assert "no more memory" in shown["containers"][0]["state"]["waiting"]["message"]
+    assert rig.runtime.started == []
+    assert await rig.settle() == pytest.approx(1 + 2 + 4 + 8, abs=3)
+    events = [o for (plural, _, _), o in rig.api.objects.items() if plural == "events"]
+    assert "NetworkSetupFailed" in {e["reason"] for e in events if e["type"] == "Warning"}
+
+
+async def test_a_network_that_cannot_be_removed_keeps_the_instance(rig: Rig) -> None:
+    """The finalizer goes when nothing is left, and not before."""
+    uid = rig.apply(**OWN)
+    await rig.settle()
+    rig.networks.failures = ["busy"] * 3
+    rig.api.delete("web")
+    await until(lambda: not rig.node.containers)
+    await asyncio.sleep(2)
+    assert rig.api.instance() is not None
+    assert uid in rig.networks.there
+    await until(lambda: rig.api.instance() is None)
+    assert rig.networks.there == {}
 
 
 async def test_a_changed_spec_replaces_the_container(rig: Rig) -> None:

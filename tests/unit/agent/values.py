@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from controller.agent.decide.actions import Action, CreateContainer, StartContainer
+from controller.agent.decide.actions import Action, CreateContainer, CreateNetwork, RemoveNetwork, StartContainer
 from controller.agent.decide.hashing import spec_hash
 from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Observation, Pull, Remembered, Trouble
 from controller.api import labels
@@ -127,5 +127,7 @@ def _short(action: Action) -> str:
             return f"{kind} {action.container.name}/{action.restart_count}"
         case StartContainer():
             return f"{kind} {action.container_id or action.container}"
+        case CreateNetwork() | RemoveNetwork():
+            return kind
         case _:
             return f"{kind} {getattr(action, 'container_id', '') or getattr(action, 'image', '')}"

@@ -11,19 +11,22 @@ from controller.agent.decide import observation as seen
 from controller.agent.decide.actions import (
     Action,
     CreateContainer,
+    CreateNetwork,
     KillContainer,
     PullImage,
     RemoveContainer,
+    RemoveNetwork,
     StartContainer,
     StopContainer,
 )
-from controller.agent.decide.observation import Desired, ImageView, Observation, Pull, Trouble
+from controller.agent.decide.observation import Desired, ImageView, NetworkTrouble, Observation, Pull, Trouble
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.resolve import container_config
 from controller.agent.observe import Notes
 from controller.api import labels
 from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
+from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, ImageConfig, ImageState, Phase
 from tests.unit.agent.values import IMAGE, NODE, NOW, container, instance_object
 
@@ -44,7 +47,10 @@ class World:
     deleted: bool = False
     notes: Notes = field(default_factory=Notes)
     pull: Pull | None = None
-    failing: dict[str, int] = field(default_factory=lambda: {"create": 0, "start": 0, "pull": 0, "stop": 0})
+    network: NetworkState = NetworkState.ABSENT
+    inside: set[str] = field(default_factory=set)
+    """Ids of the containers that were made for the instance's own network."""
+    failing: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("create", "start", "pull", "stop", "network"), 0))
     """How many of the next calls of a kind fail; a `stop` that fails is a signal that the process ignores."""
     down_since: float = 0.0
     known: tuple[ContainerState, ...] = ()
@@ -79,6 +85,8 @@ class World:
             pulled=dict(self.notes.pulled),
             pulling=dict(self.notes.pulling),
             remembered=dict(self.notes.remembered),
+            network=self.network,
+            network_trouble=self.notes.network,
             runtime_error="" if self.up else "refused",
             runtime_down_since=self.down_since,
         )
@@ -95,6 +103,9 @@ class World:
         for action in decided.actions:
             assert self.up, "nothing may be done while the runtime does not answer"
             match action:
+                case CreateNetwork() | RemoveNetwork():
+                    if not self.change_network(removing=isinstance(action, RemoveNetwork)):
+                        return decided
                 case CreateContainer():
                     made = self.create(action)
                     failed |= set() if made else {action.container.name}
@@ -103,8 +114,24 @@ class World:
                 case _:
                     self.do(action)
         if decided.torn_down:
+            assert not self.containers, "it is told as gone with containers"
+            assert self.network is NetworkState.ABSENT, "it is told as gone with a network"
             self.notes.forget()
         return decided
+
+    def change_network(self, *, removing: bool) -> bool:
+        """Make or remove the network, or note that it failed."""
+        if self.fails("network"):
+            before = self.notes.network
+            count = before.count + 1 if before is not None and before.removing == removing else 1
+            self.notes.network = NetworkTrouble("failed", self.now, count, removing=removing)
+            return False
+        if removing:
+            using = [c.id for c in self.containers.values() if c.phase in ALIVE and c.id in self.inside]
+            assert not using, f"the network goes while {using} are in it"
+        self.network = NetworkState.ABSENT if removing else NetworkState.READY
+        self.notes.network = None
+        return True
 
     def create(self, action: CreateContainer) -> str:
         """Make a container, or note that it failed."""
@@ -114,6 +141,7 @@ class World:
         config = container_config(self.desired.instance, action, PRESENT, NODE)
         assert config.id not in self.containers, f"{config.id} is made twice"
         assert self.image, "a container is made without its image"
+        (self.inside.add if config.network_namespace else self.inside.discard)(config.id)
         self.containers[config.id] = ContainerState(config.id, CREATED, config.labels, IMAGE, created_at=self.now)
         return config.id
 
@@ -126,6 +154,7 @@ class World:
         alive = [c.id for c in self.named(action.container) if c.phase in ALIVE]
         assert not alive, f"{container_id} is started beside {alive}"
         assert self.containers[container_id].phase is CREATED, "only what was never started is started"
+        assert container_id not in self.inside or self.network is NetworkState.READY, "it is started without its network"
         self.change(container_id, phase=RUNNING, pid=1, started_at=self.now)
         self.notes.troubles.pop(action.container, None)
 
@@ -195,6 +224,7 @@ class World:
         self.every({RUNNING, PAUSED}, lambda c: self.change(c.id, phase=EXITED, pid=0, exit_code=None))
         self.restart_agent()
         self.up = True
+        self.network = NetworkState.ABSENT if self.network is NetworkState.ABSENT else NetworkState.BROKEN
 
     def restart_agent(self) -> None:
         """The agent forgets what it had in memory only."""
@@ -218,6 +248,14 @@ class World:
     def with_side(self, there: bool) -> None:  # noqa: FBT001 - an event with one argument
         """The user adds or takes away a second container."""
         self.edit(containers=[self.spec["containers"][0], *([container("side")] if there else [])])
+
+    def give_network(self, own: bool) -> None:  # noqa: FBT001 - an event with one argument
+        """The user gives it a network of its own, or the node's."""
+        self.edit(hostNetwork=not own, network="None" if own else None)
+
+    def lose_network(self) -> None:
+        """Somebody unmounts the network's namespace."""
+        self.network = NetworkState.ABSENT
 
     def lose_image(self) -> None:
         """Somebody removes the image."""

@@ -1,0 +1,1 @@
+"""Networks of instances: what an agent may ask for (`port.py`), and network namespaces as Linux has them."""
