@@ -149,6 +149,8 @@ class Actor:
             count = before.count + 1 if before is not None and before.removing == removing else 1
             self._notes.network = NetworkTrouble(str(exc), time.time(), count, removing=removing)
             reason = Reason.FAILED if removing else Reason.NETWORK_SETUP_FAILED
+            if not removing:
+                metrics.FAILURES.labels(reason).inc()
             self._hands.events.record(desired.instance, reason, f"network: {exc}", warning=True)
             return False
         self._notes.network = None
