@@ -98,6 +98,8 @@ GROUPS = (
         "github.com/containernetworking/plugins",
         variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion={version}",),
     ),
+    # A program of our own; its version is that of the parser in it.
+    Group("promql", "github.com/prometheus/prometheus"),
     Group("helm", "helm.sh/helm/v3", variables=("helm.sh/helm/v3/internal/version.version={version}",)),
     # Helm 4 waits otherwise than Helm 3 does, so both are there.
     Group("helm4", "helm.sh/helm/v4", variables=("helm.sh/helm/v4/internal/version.version={version}",)),

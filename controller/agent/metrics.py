@@ -87,7 +87,7 @@ RUNTIME_SECONDS: Final = Histogram(
     "moorage_runtime_call_seconds",
     "Duration of a call to the container runtime.",
     ["method"],
-    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
 RUNTIME_UP: Final = Reading("moorage_agent_runtime_up", "1 while the runtime answers and its event stream is well.")
 RUNTIME_EVENTS: Final = Counter("moorage_agent_runtime_events_total", "Events that the runtime has sent.")

@@ -21,8 +21,8 @@ from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.discovery import until_served
 from controller.kube.errors import ApiFailure
-from controller.kube.pauses import Forever
 from controller.kube.resources import Resource
+from controller.kube.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Informer:
         self._announced = False
         self._blind: Counter[Watch] = Counter()
         self._half = half
-        self._meters = {w: _Meter(half, w.resource.plural) for w in watches}
+        self._meters = {w: metrics.WatchMeter(half, w.resource.plural) for w in watches}
 
     async def start(self) -> None:
         """Start the thread and the sweep."""
@@ -174,7 +174,7 @@ class Informer:
         served = until_served(self._client, (w.resource for w in self._watches))
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(served, callers))
         callers.call_soon_threadsafe(self._started.set)
-        await kopf.operator(registry=self._registry(), settings=_settings(self._watches), clusterwide=True)
+        await kopf.operator(registry=self._registry(), settings=settings(self._watches), clusterwide=True)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -283,80 +283,17 @@ class Informer:
         return {item["metadata"]["uid"]: str(item["metadata"]["resourceVersion"]) for item in listed}
 
     def _behind(self, watch: Watch, exists: dict[str, str]) -> dict[str, str]:
-        return {uid: version for uid, version in exists.items() if self._version(watch, uid) != version}
-
-    def _version(self, watch: Watch, uid: str) -> str | None:
-        found = self._seen[watch].get(uid)
-        return None if found is None else str(found["resourceVersion"])
+        """Of these versions by uid, those that were not delivered, nor anything newer."""
+        seen = self._seen[watch]
+        return {u: v for u, v in exists.items() if u not in seen or _is_older(str(seen[u]["resourceVersion"]), v)}
 
 
-class _Meter:
-    """The metrics of one watch; looked up once, since events come by the thousand."""
-
-    def __init__(self, half: str, resource: str) -> None:
-        self._events = metrics.WATCH_EVENTS.labels(half, resource)
-        self._event_at = metrics.WATCH_EVENT_AT.labels(half, resource)
-        self._confirmed_at = metrics.WATCH_CONFIRMED_AT.labels(half, resource)
-
-    def event(self) -> None:
-        """Something was delivered."""
-        self._events.inc()
-        self._event_at.set_to_current_time()
-
-    def confirmed(self) -> None:
-        """Everything was delivered."""
-        self._confirmed_at.set_to_current_time()
+def _is_older(version: str, than: str) -> bool:
+    """Resource versions are comparable as numbers (KEP-5504); with a server whose are none, another one counts as older."""
+    if version.isdecimal() and than.isdecimal():
+        return int(version) < int(than)
+    return version != than
 
 
 def _identity(obj: Object) -> Object:
     return {key: obj["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")}
-
-
-class _NoDiffBase(kopf.DiffBaseStorage):
-    """Keep no last-handled copy: nothing is compared, and nothing is written."""
-
-    def build(self, **_: Any) -> Any:
-        return {}
-
-    def fetch(self, **_: Any) -> Any:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Nothing to store."""
-
-
-class _NoProgress(kopf.ProgressStorage):
-    """Keep no handler progress: there are no handlers that need it."""
-
-    def fetch(self, **_: Any) -> Any:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Nothing to store."""
-
-    def purge(self, **_: Any) -> None:
-        """Nothing to purge."""
-
-    def touch(self, **_: Any) -> None:
-        """Nothing to touch."""
-
-    def clear(self, *, essence: Any) -> Any:
-        return essence
-
-
-def _settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    selectors = settings.watching.field_selectors
-    for watch in watches:
-        if watch.field_selector:
-            resource = watch.resource
-            selectors[resource.group, resource.version, resource.plural] = watch.field_selector
-    settings.watching.connect_timeout = settings.networking.connect_timeout = 5
-    settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = Forever()
-    settings.persistence.diffbase_storage, settings.persistence.progress_storage = _NoDiffBase(), _NoProgress()
-    settings.posting.enabled = False
-    settings.peering.standalone = True
-    settings.queueing.idle_timeout = 0.5
-    settings.process.ultimate_exiting_timeout = None
-    return settings

@@ -27,3 +27,21 @@ WATCH_RESTARTS: Final = Counter(
     "Watches that ended, or were found blind or deaf, and were begun anew.",
     ["half", "cause"],
 )
+
+
+class WatchMeter:
+    """The metrics of one watch; looked up once, since events come by the thousand."""
+
+    def __init__(self, half: str, resource: str) -> None:
+        self._events = WATCH_EVENTS.labels(half, resource)
+        self._event_at = WATCH_EVENT_AT.labels(half, resource)
+        self._confirmed_at = WATCH_CONFIRMED_AT.labels(half, resource)
+
+    def event(self) -> None:
+        """Something was delivered."""
+        self._events.inc()
+        self._event_at.set_to_current_time()
+
+    def confirmed(self) -> None:
+        """Everything was delivered."""
+        self._confirmed_at.set_to_current_time()

@@ -58,13 +58,13 @@ class ManagerSettings:
     """Name of this manager among them."""
 
 
-async def run(settings: ManagerSettings, stop: asyncio.Event, health: Health) -> None:
+async def run(settings: ManagerSettings, stop: asyncio.Event, health: Health | None = None) -> None:
     """Run until `stop` is set. With leader election, also wait for the lead, and end when it is lost.
 
     Args:
         settings: what the manager is told.
         stop: when set, it ends in good order.
-        health: where its checks go.
+        health: where its checks go, if somebody asks.
 
     Raises:
         NoConnection: when no API server is configured.
@@ -72,6 +72,7 @@ async def run(settings: ManagerSettings, stop: asyncio.Event, health: Health) ->
     """
     connection = await Connection.load(settings.kubeconfig)
     client = Client(connection)
+    health = health if health is not None else Health()
     refresh = asyncio.create_task(connection.keep_fresh(), name="credentials")
     try:
         if settings.leader_elect:

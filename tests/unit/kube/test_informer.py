@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from controller.kube.errors import ApiUnavailable
 from controller.kube.informer import (
@@ -15,10 +16,10 @@ from controller.kube.informer import (
     SWEEP_SECONDS,
     Informer,
     Watch,
-    _settings,
 )
 from controller.kube.pauses import LONGEST_SECONDS, Forever
 from controller.kube.resources import INSTANCES, NODES
+from controller.kube.settings import settings
 from tests.unit.agent.clock import until
 
 MINE = Watch(INSTANCES, "spec.nodeName=node1")
@@ -240,6 +241,27 @@ async def test_a_change_between_the_list_and_its_answer_is_no_blindness(rig: Rig
     assert rig.informer.restarts == 0
 
 
+def _confirmed() -> float:
+    labels = {"half": "agent", "resource": "containerinstances"}
+    return REGISTRY.get_sample_value("moorage_watch_confirmed_timestamp_seconds", labels) or 0.0
+
+
+async def test_a_watch_that_has_all_or_is_ahead_is_confirmed(rig: Rig) -> None:
+    """What changes all the time is confirmed as well: everything that was listed was delivered, or something newer."""
+    await asyncio.sleep(1)
+    rig.server.objects = {"a": 9, "b": 10}
+    before = _confirmed()
+    rig.informer.listed()
+    await asyncio.sleep(SETTLE_SECONDS + 1)
+    rig.have("a", 10)
+    await asyncio.sleep(BLIND_SECONDS + 1)
+    assert _confirmed() == before, "b was not delivered"
+    rig.have("b", 11)
+    rig.informer.listed()
+    await asyncio.sleep(SETTLE_SECONDS + 1)
+    assert _confirmed() > before
+
+
 async def test_after_the_end_nothing_is_delivered() -> None:
     """What was still on its way from Kopf's thread is dropped."""
     rig = Rig()
@@ -263,12 +285,12 @@ def test_kopf_retries_for_ever_with_growing_pauses() -> None:
 
 def test_kopf_is_set_up_to_write_nothing() -> None:
     """No annotations, no events, no peering; only the objects that are asked for."""
-    settings = _settings([MINE, Watch(NODES)])
-    storage = settings.persistence.diffbase_storage
+    found = settings([MINE, Watch(NODES)])
+    storage = found.persistence.diffbase_storage
     assert storage.build(body={}, extra_fields=None) == {}
     assert storage.fetch(body={}) is None
-    assert not settings.posting.enabled
-    assert settings.peering.standalone
-    assert settings.process.ultimate_exiting_timeout is None
-    assert list(settings.watching.field_selectors.values()) == ["spec.nodeName=node1"]
-    assert settings.watching.field_selectors["moorage.dev", "v1alpha1", "containerinstances"] == "spec.nodeName=node1"
+    assert not found.posting.enabled
+    assert found.peering.standalone
+    assert found.process.ultimate_exiting_timeout is None
+    assert list(found.watching.field_selectors.values()) == ["spec.nodeName=node1"]
+    assert found.watching.field_selectors["moorage.dev", "v1alpha1", "containerinstances"] == "spec.nodeName=node1"
