@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from controller.agent import metrics
 from controller.agent.decide.observation import Desired
 from controller.api.instance import ContainerInstance
+from controller.api.labels import FINALIZER
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +144,14 @@ class Store:
 
 
 def _essence(raw: Raw) -> tuple[Any, ...]:
-    """What of an object the node acts upon; the rest (resourceVersion, labels, owners) is only kept current in memory."""
+    """What of an object the node acts upon; the rest (resourceVersion, labels, owners) is only kept current in memory.
+
+    That the agent's finalizer is on is of it, as long as the object is to stay: when somebody has taken it off, it is put back.
+    """
     metadata = raw["metadata"]
-    return raw["spec"], metadata.get("generation"), metadata.get("deletionTimestamp")
+    deleted = metadata.get("deletionTimestamp")
+    held = deleted is not None or FINALIZER in (metadata.get("finalizers") or ())
+    return raw["spec"], metadata.get("generation"), deleted, held
 
 
 def _flush(folder: Path, paths: set[Path]) -> None:

@@ -30,7 +30,7 @@ class Left:
 def left_on_nodes(instances: Iterable[Object], nodes: Mapping[str, Object]) -> tuple[Left, ...]:
     """What is left, by node; those whose agent is not heard come first, since they are what a person has to see to."""
     counts = Counter(str(i.get("spec", {}).get("nodeName", "")) for i in instances)
-    left = [Left(node, count, _silence(nodes.get(node))) for node, count in counts.items()]
+    left = [Left(node, number, _silence(nodes.get(node))) for node, number in counts.items()]
     return tuple(sorted(left, key=lambda found: (not found.silence, found.node)))
 
 
@@ -49,9 +49,9 @@ def _silence(node: Object | None) -> str:
 def progress(workloads: int, left: Sequence[Left]) -> str:
     """One line of how far it is."""
     instances = sum(found.instances for found in left)
-    more = f" and {workloads} workload{_s(workloads)}" if workloads else ""
+    more = f" and {count(workloads, 'workload')}" if workloads else ""
     where = f", on {named(left)}" if left else ""
-    return f"{instances} instance{_s(instances)}{more} left{where}"
+    return f"{count(instances, 'instance')}{more} left{where}"
 
 
 def named(left: Sequence[Left]) -> str:
@@ -84,5 +84,6 @@ def without_finalizer(instance: Object) -> Object | None:
     return {"metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": rest or None}}
 
 
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
+def count(number: int, what: str) -> str:
+    """`1 instance`, `2 instances`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

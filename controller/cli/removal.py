@@ -8,6 +8,7 @@ Every step may be repeated: an uninstallation that was interrupted is simply run
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ END_SECONDS: Final = 60.0
 RETURN_SECONDS: Final = 2.0
 """An agent that still runs somewhere puts its finalizer back within this time."""
 
-MOST_ROUNDS: Final = 3
+MOST_TURNS: Final = 2
 """So often the finalizers are taken off: more than once where somebody wrote in between, or an agent still runs."""
 
 AGENT: Final = "moorage-agent"
@@ -80,8 +81,7 @@ class Removal:
         """
         await self._end(DEPLOYMENTS, MANAGER)
         await self._end(DAEMONSETS, AGENT)
-        count = await self._release()
-        self.say(f"{count} instance{'' if count == 1 else 's'} left as they are; their containers run on")
+        self.say(f"{remaining.count(await self._release(), 'instance')} left in place; the containers run on")
 
     # --- stopping
 
@@ -115,12 +115,15 @@ class Removal:
 
     async def _release(self) -> int:
         """Take the finalizer off every instance, and see that it stays off; how many instances there are."""
-        for _ in range(MOST_ROUNDS):
+        for turn in itertools.count():
             found = await self._list(INSTANCES)
             held = [o for o in found if remaining.without_finalizer(o)]
             if not held:
                 return len(found)
+            if turn == MOST_TURNS:
+                break
             await self._each(held, self._release_one)
+            self.say(f"took the agents' finalizer off {remaining.count(len(held), 'instance')}")
             await asyncio.sleep(RETURN_SECONDS)
         where = ", ".join(left.node for left in remaining.left_on_nodes(held, {}))
         raise CommandError(

@@ -87,5 +87,6 @@ class Bell:
     async def _ring(self, session: aiohttp.ClientSession, url: str) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=WATCH_SECONDS + 15)
         async with session.get(url, headers={"Accept": _METADATA_ONLY}, timeout=timeout, raise_for_status=True) as answer:
+            self._rung.set()  # what changed before it listened was not heard
             async for _ in answer.content.iter_any():
                 self._rung.set()

@@ -97,7 +97,8 @@ async def test_a_file_that_cannot_be_used_is_skipped(text: str, store: Store, tm
         ("another spec", {}, 2, True),
         ("a deletion", {"deletionTimestamp": "2027-01-15T08:00:00Z"}, 1, True),
         ("a label", {"labels": {"a": "b"}, "resourceVersion": "2"}, 1, False),
-        ("a finalizer", {"finalizers": []}, 1, False),
+        ("another's finalizer", {"finalizers": ["moorage.dev/agent", "other/x"]}, 1, False),
+        ("ours taken off", {"finalizers": []}, 1, True),
         ("only our own status", {"managedFields": [1]}, 1, False),
     ],
 )
