@@ -75,6 +75,7 @@ def test_arguments_follow_from_values() -> None:
         "--containerd=/run/k3s/containerd/containerd.sock",
         "--state-dir=/var/lib/moorage",
         "--log-dir=/var/log/moorage",
+        "--netns-dir=/run/netns-of-moorage",
         "--log-max-size=10Mi",
         "--log-max-files=5",
         "--metrics-port=9441",

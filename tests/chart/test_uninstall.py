@@ -16,6 +16,7 @@ from tools.lab import Containerd, ControlPlane, Registry
 
 KEEP: Object = {}
 STOP: Object = {"uninstall": {"containers": "Stop"}}
+NODE = "chart1"
 HALVES = ("deployment/moorage-manager", "daemonset/moorage-agent")
 
 Hook = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,7 +25,7 @@ Hook = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def site(plane: ControlPlane, containerd: Containerd, registry: Registry, tmp_path: Path) -> Iterator[Site]:
     """Manager and agent, started; at the end everything is deleted, and nothing may be left."""
-    found = Site(plane, containerd, registry, tmp_path / "s", "node1")
+    found = Site(plane, containerd, registry, tmp_path / "s", NODE)
     try:
         found.start()
         yield found
@@ -84,7 +85,7 @@ def test_stop_leaves_nothing_running(site: Site, hook: Hook) -> None:
     assert site.api.objects(f"{GROUP}/containerworkloads") == {}
     assert _there(site.plane) == []
     lines = done.stdout.splitlines()
-    assert lines[0] == "3 instances and 1 workload left, on node1 (3)"
+    assert lines[0] == "3 instances and 1 workload left, on chart1 (3)"
     assert lines[-3:] == ["ending moorage-agent", "ending moorage-manager", "nothing of Moorage runs on any node any more"]
 
 
@@ -99,7 +100,7 @@ def test_keep_lets_containers_run_and_instances_go(site: Site, hook: Hook) -> No
     before = site.containers()
     done = hook(KEEP)
     assert done.returncode == 1
-    assert "an agent still runs on node1. Stop the agents that run outside of the cluster's pods" in done.stderr
+    assert "an agent still runs on chart1. Stop the agents that run outside of the cluster's pods" in done.stderr
     assert _there(site.plane) == []
 
     site.manager.stop()
