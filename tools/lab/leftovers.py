@@ -34,7 +34,7 @@ RUNC_STATES = Path("/run/containerd/runc")
 BUNDLES = "io.containerd.runtime.v2.task"
 """The folder in the state folder of a containerd that holds the bundle of each task: `<namespace>/<id>/config.json`."""
 
-BUNDLE_FOLDERS = ("state", "*/state", "run/containerd", "*/run/containerd")
+BUNDLE_FOLDERS = ("state", "*/state", "root/run/containerd", "*/root/run/containerd")
 """The state folders of containerds, on this machine and on nodes of their own, from a state folder or the one above."""
 
 

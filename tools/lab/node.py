@@ -29,8 +29,8 @@ READY_SECONDS = 15.0
 CABLES = ipaddress.IPv4Network("198.18.0.0/16")
 """Addresses for cables between nodes and this machine, four each: a range for tests of networks (RFC 2544)."""
 
-FOLDERS = {"run": "/run", "lib": "/var/lib", "log": "/var/log"}
-"""The folders of a node that are its own, by their names in the state folder."""
+FOLDERS = ("/run", "/var/lib", "/var/log")
+"""The folders of a node that are its own; they are in `<state>/root`."""
 
 TUNED = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
 """What a kubelet would set for the whole machine. In the node it finds it set, and leaves the machine as it is."""
@@ -55,8 +55,8 @@ class Node(Component):
             ToolError: when the state or the checkout would be hidden by one of the node's own folders.
         """
         for path in (ROOT, state.resolve()):
-            if any(path.is_relative_to(target) for target in FOLDERS.values()):
-                raise ToolError(f"{path} would not be seen on the node: use a folder outside of {', '.join(FOLDERS.values())}")
+            if any(path.is_relative_to(folder) for folder in FOLDERS):
+                raise ToolError(f"{path} would not be seen on the node: use a folder outside of {', '.join(FOLDERS)}")
         super().__init__(state)
         self.name = name
         mark = hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
@@ -91,8 +91,8 @@ class Node(Component):
         claim(self.state, "cgroup", self.cgroup)
         for hierarchy in cgroup_hierarchies():
             (hierarchy / self.cgroup.strip("/")).mkdir(exist_ok=True)
-        for folder in (*FOLDERS, "tuned"):
-            (self.state / folder).mkdir(exist_ok=True)
+        for folder in (*map(self.path, FOLDERS), self.state / "tuned"):
+            folder.mkdir(parents=True, exist_ok=True)
         for key, value in TUNED.items():
             (self.state / "tuned" / key.replace("/", ".")).write_text(f"{value}\n")
         self.holder.start()
@@ -119,13 +119,12 @@ class Node(Component):
         Raises:
             ValueError: when it is not in one of them.
         """
-        for folder, target in FOLDERS.items():
-            if Path(inner).is_relative_to(target):
-                return self.state / folder / Path(inner).relative_to(target)
-        raise ValueError(f"{inner} is not in {', '.join(FOLDERS.values())}")
+        if not any(Path(inner).is_relative_to(folder) for folder in FOLDERS):
+            raise ValueError(f"{inner} is not in {', '.join(FOLDERS)}")
+        return self.state / "root" / inner.lstrip("/")
 
     def _setup(self) -> str:
-        binds = [BIND.format(source=self.state / folder, target=target) for folder, target in FOLDERS.items()]
+        binds = [BIND.format(source=self.path(folder), target=folder) for folder in FOLDERS]
         binds += [f"mount --bind {self.state}/tuned/{key.replace('/', '.')} /proc/sys/{key}" for key in TUNED]
         return SETUP.format(binds="\n".join(binds), ready=self._ready)
 
