@@ -165,12 +165,15 @@ def _manager_half(
 
 def _run(halves: list[Half], health: Health, metrics_port: int, *, verbose: bool) -> None:
     _log_to_stderr(verbose=verbose)
+    told: dict[str, None] = {}
     try:
         asyncio.run(_until_stopped(halves, health, metrics_port))
     except* CommandError as group:
-        for message in dict.fromkeys(map(str, group.exceptions)):
-            typer.echo(f"moorage: {message}", err=True)
-        raise typer.Exit(1) from None
+        told = dict.fromkeys(map(str, group.exceptions))
+    for message in told:
+        typer.echo(f"moorage: {message}", err=True)
+    if told:  # not raised above: what leaves an `except*` is wrapped in a group, and would be shown with its traceback
+        raise typer.Exit(1)
 
 
 async def _until_stopped(halves: list[Half], health: Health, metrics_port: int) -> None:

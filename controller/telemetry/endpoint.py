@@ -51,7 +51,11 @@ class Endpoint(ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def server_bind(self) -> None:
-        """Take IPv4 as well where the socket is one of IPv6."""
+        """Take IPv4 as well where the socket is one of IPv6, and the port while connections of its last user still wait.
+
+        Those wait for a minute (TIME_WAIT), and an agent that is replaced has the port of the one before.
+        """
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self.socket.bind(self.server_address)

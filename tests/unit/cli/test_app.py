@@ -64,6 +64,7 @@ def test_a_half_without_a_cluster_says_so_and_ends(half: str, tmp_path: Path) ->
     """A kubeconfig that is not there ends every half with one line and 1."""
     folders = () if half == "manager" else ("--state-dir", str(tmp_path / "s"), "--log-dir", str(tmp_path / "l"))
     result = run(half, "--kubeconfig", str(tmp_path / "nothing"), *folders)
+    assert isinstance(result.exception, SystemExit), "shown with a traceback"
     assert result.exit_code == 1
     assert result.stderr == f"moorage: kubeconfig {tmp_path / 'nothing'} does not exist\n"
 
@@ -74,5 +75,6 @@ def test_a_taken_metrics_port_is_told() -> None:
         taken.bind(("", 0))
         taken.listen()
         result = run("manager", "--metrics-port", str(taken.getsockname()[1]))
+    assert isinstance(result.exception, SystemExit), "shown with a traceback"
     assert result.exit_code == 1
     assert "Address already in use" in result.stderr

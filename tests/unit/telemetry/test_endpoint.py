@@ -117,6 +117,16 @@ def test_both_families_are_answered() -> None:
         assert _get(endpoint, "/healthz", "[::1]")[0] == 200
 
 
+def test_the_port_is_free_for_the_next_right_after() -> None:
+    """A process that takes the place of another has its port at once, though connections of the other still wait."""
+    with _working_loop() as loop:
+        endpoint = Endpoint(0, Health(), loop)
+        port = endpoint.port
+        assert _get(endpoint, "/healthz")[0] == 200
+        endpoint.close()
+        Endpoint(port, Health(), loop).close()
+
+
 def test_openmetrics_is_given_to_who_asks_for_it() -> None:
     """Prometheus negotiates the format by its Accept header."""
     with _served(Health()) as endpoint:
