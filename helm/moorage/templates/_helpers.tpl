@@ -67,6 +67,7 @@ capabilities:
 startupProbe:
   httpGet: {path: /healthz, port: metrics}
   periodSeconds: 2
+  timeoutSeconds: 5
   failureThreshold: 30
 livenessProbe:
   httpGet: {path: /healthz, port: metrics}
