@@ -250,6 +250,17 @@ def test_the_hook_has_rights_only_for_what_it_does() -> None:
             assert notes["helm.sh/hook-weight"] == ("0" if obj["kind"] == "Job" else "-5")
 
 
+def test_braces_of_others_are_left_alone() -> None:
+    """Rules and dashboards have braces of their own, which Prometheus and Grafana read: they arrive as they are."""
+    objects = render(EVERYTHING)
+    rules = one(objects, "PrometheusRule", "moorage")["spec"]
+    assert rules == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    data = one(objects, "ConfigMap", "moorage-dashboards")["data"]
+    files = {path.name: path.read_text() for path in (CHART / "files" / "dashboards").glob("*.json")}
+    assert {name: text.strip() for name, text in data.items()} == {name: text.strip() for name, text in files.items()}
+    assert files
+
+
 def test_managers_reach_the_api_server_and_dns_alone() -> None:
     """The NetworkPolicy lets in scrapes, and lets out to DNS and to the API server, where it is said to be."""
     (policy,) = of_kind(render(EVERYTHING), "NetworkPolicy")
