@@ -127,8 +127,7 @@ class Client:
                 f"{verb} {resource.plural}: the API server does not answer: {str(exc) or type(exc).__name__}"
             ) from exc
         finally:
-            metrics.CALLS.labels(verb, resource.plural, code).inc()
-            metrics.CALL_SECONDS.labels(verb).observe(perf_counter() - began)
+            metrics.called(verb, resource.plural, code, perf_counter() - began)
         if response.status >= 400:
             raise _failure(verb, resource, response.status, data)
         try:

@@ -1,5 +1,7 @@
 """Metrics of the way to and from the API server; the label `half` tells the manager's from the agent's."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -27,6 +29,23 @@ WATCH_RESTARTS: Final = Counter(
     "Watches that ended, or were found blind or deaf, and were begun anew.",
     ["half", "cause"],
 )
+
+
+def called(verb: str, resource: str, code: str, seconds: float) -> None:
+    """Count and time one call."""
+    _counted(verb, resource, code)()
+    _observed(verb)(seconds)
+
+
+@cache
+def _counted(verb: str, resource: str, code: str) -> Callable[[], None]:
+    """The counter of these calls; looked up once, since finding it costs as much as counting."""
+    return CALLS.labels(verb, resource, code).inc
+
+
+@cache
+def _observed(verb: str) -> Callable[[float], None]:
+    return CALL_SECONDS.labels(verb).observe
 
 
 class WatchMeter:

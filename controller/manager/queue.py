@@ -132,4 +132,5 @@ class WorkQueue(Generic[K]):
 
 def _oldest(times: dict[K, float]) -> float:
     """Age of the oldest; over a copy, since it is asked from another thread."""
-    return time.monotonic() - min(tuple(times.values()), default=time.monotonic())
+    now = time.monotonic()
+    return now - min(tuple(times.values()), default=now)

@@ -25,9 +25,9 @@ VARIABLES = {"$__rate_interval": "5m", "$instance": ".*"}
 """What Grafana puts in their place."""
 
 
-def _alerts() -> dict[str, str]:
+def _rules() -> list[dict[str, Any]]:
     groups = yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"]
-    return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def _panels() -> dict[str, str]:
@@ -43,7 +43,7 @@ def _panels() -> dict[str, str]:
     return found
 
 
-EXPRESSIONS = _alerts() | _panels()
+EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in _rules()} | _panels()
 
 
 def _judged(expressions: list[str]) -> list[dict[str, Any]]:
@@ -68,6 +68,22 @@ def test_an_expression_reads_what_there_is(where: str) -> None:
     owners = {name for name in ours() for s in read if s.removesuffix("_bucket").removesuffix("_count") == name}
     known = {label for name in owners for label in labels()[name]} | OF_THE_SCRAPE | {"le"}
     assert set(verdict.get("labels", ())) <= known
+
+
+@pytest.mark.parametrize("alert", _rules(), ids=lambda rule: str(rule["alert"]))
+def test_an_alert_speaks_of_labels_that_it_has(alert: dict[str, Any]) -> None:
+    """What an aggregation drops would be an empty word in the message."""
+    used = set(re.findall(r"\$labels\.(\w+)", " ".join(alert["annotations"].values())))
+    expression = alert["expr"]
+    grouped = re.search(r"\b(?:sum|max|min|count) by \(([^)]*)\)", expression)
+    if grouped is not None:
+        kept = {label.strip() for label in grouped.group(1).split(",")}
+    elif re.search(r"\b(?:sum|max|min|count|absent) ?\(", expression):
+        kept = set()
+    else:
+        names = [name for name in ours() if re.search(rf"\b{name}\b", expression)]
+        kept = {label for name in names for label in labels()[name]} | OF_THE_SCRAPE
+    assert used <= kept
 
 
 def test_label_values_in_expressions_are_those_of_the_code() -> None:
