@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -99,6 +100,17 @@ def test_an_ended_loop_is_told() -> None:
         assert _get(endpoint, "/healthz") == (503, "[-]loop failed: the event loop has ended\n")
     finally:
         endpoint.close()
+
+
+def test_closing_is_at_once_and_frees_the_port() -> None:
+    """The end of the process does not wait for a pause to be over, and no thread is left."""
+    with _working_loop() as loop:
+        endpoint = Endpoint(0, Health(), loop)
+        before = time.monotonic()
+        endpoint.close()
+        assert time.monotonic() - before < 0.2
+        assert "endpoint" not in {thread.name for thread in threading.enumerate()}
+        Endpoint(endpoint.port, Health(), loop).close()
 
 
 def test_other_paths_are_not_there() -> None:
