@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ class LogFiles:
     def __init__(self, folder: Path, *, max_bytes: int = 10 * 2**20, max_files: int = 5) -> None:
         self._folder = folder
         self._max_bytes, self._max_files = max_bytes, max_files
+        self._busy = threading.Lock()
+        """Held while one file is rotated or one folder removed: a copy that is made in between would keep the folder there."""
 
     def prepare(self, path: str) -> None:
         """Make the folder of a new attempt's file, and remove those of attempts that nobody can ask for any more."""
@@ -51,7 +54,7 @@ class LogFiles:
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Remove the logs of an instance that is gone."""
         folder = Path(instance_log_dir(namespace, name, uid, str(self._folder)))
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(self._remove_folder, folder)
 
     async def rotate_for_ever(self) -> None:
         """Keep every file below its size."""
@@ -64,7 +67,8 @@ class LogFiles:
         for path in _logs_below(self._folder):
             try:
                 if path.stat().st_size > self._max_bytes:
-                    self._rotate_one(path)
+                    with self._busy:
+                        self._rotate_one(path)
             except FileNotFoundError:  # its instance has just gone
                 continue
             except OSError as exc:
@@ -75,6 +79,10 @@ class LogFiles:
         if not self._folder.is_dir():
             return {}
         return {p.name.rpartition("_")[2]: p for p in self._folder.iterdir() if p.is_dir() and p.name.count("_") >= 2}
+
+    def _remove_folder(self, folder: Path) -> None:
+        with self._busy:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _rotate_one(self, path: Path) -> None:
         """`0.log` becomes `0.log.1`, that `0.log.2`, and so on; the oldest goes."""

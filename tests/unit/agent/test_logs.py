@@ -1,6 +1,6 @@
 """Log files: rotation, and what is kept."""
 
-import shutil
+import asyncio
 import threading
 from pathlib import Path
 
@@ -104,13 +104,18 @@ def test_folders_are_found_by_uid(tmp_path: Path, folder: Path) -> None:
 
 
 def test_a_pass_survives_instances_that_go_meanwhile(tmp_path: Path) -> None:
-    """Folders vanish between being listed and being looked into: while many are deleted that is what happens."""
+    """Folders vanish between being listed and being looked into; and no rotated copy keeps one of them there."""
     folders = [tmp_path / f"default_web{number}_uid{number}" / "main" for number in range(200)]
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "0.log").write_bytes(b"x" * 20)
-    remover = threading.Thread(target=lambda: [shutil.rmtree(folder.parent) for folder in folders])
     logs = LogFiles(tmp_path, max_bytes=10)
+
+    async def remove_all() -> None:
+        for number in range(len(folders)):
+            await logs.remove("default", f"web{number}", f"uid{number}")
+
+    remover = threading.Thread(target=asyncio.run, args=[remove_all()])
     remover.start()
     while remover.is_alive():
         logs.rotate()
