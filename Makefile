@@ -45,13 +45,13 @@ lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on 
 # --- code
 
 generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, the chart's schema and table, plain manifests, stubs
-	@$(SCHEMA) crds --docs docs/api.md
+	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.py
 	@$(POD_SECURITY) helm/moorage
 	@$(CHART)
 	@$(STUBS)
 
 verify: $(VENV)/.done helm ## Fail when a generated file is not what its source gives
-	@$(SCHEMA) crds --docs docs/api.md --check
+	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.py --check
 	@$(POD_SECURITY) helm/moorage --check
 	@$(CHART) --check
 	@$(STUBS) --check

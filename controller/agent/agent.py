@@ -26,8 +26,12 @@ from controller.agent.slots import Slots
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
+from controller.api.base import API_VERSION
+from controller.api.node import RuntimeNode
 from controller.kube.client import Client
 from controller.kube.connection import Connection
+from controller.kube.definitions import DefinitionCheck
+from controller.kube.resources import INSTANCES, NODES
 from controller.network.namespaces import Namespaces
 from controller.runtime.port import Runtime
 from controller.telemetry.health import Health
@@ -89,11 +93,23 @@ class Agent:
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
-        judge = NodeJudge(settings.node_name, runtime, lambda: self.view.error, address=node.address)
+        judge = NodeJudge(
+            settings.node_name, runtime, lambda: self.view.error, address=node.address, stale=lambda: self._definitions.message
+        )
         self._heartbeat = Heartbeat(self._client, settings.node_name, judge)
+        self._definitions = DefinitionCheck(
+            self._client,
+            "agent",
+            (INSTANCES, NODES),
+            self._heartbeat.wake,
+            lambda _: self._node_reference(),
+            settings.node_name,
+        )
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks)
         self._hands = Hands(runtime, self.view, self._images, self._networks, self._events, self._logs, node, slots)
-        self._operator = AgentOperator(settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup)
+        self._operator = AgentOperator(
+            settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup, self._definitions.wake
+        )
         self._informer = self._operator.informer(connection, self._client)
         self._finalizer = Finalizer(self._client, self._operator.answered)
         metrics.follow(supervisors=self._supervisors, slots=slots, view=self.view, writer=self._writer, judge=judge)
@@ -130,6 +146,7 @@ class Agent:
             self._logs.rotate_for_ever(),
             self._cleanup.run(),
             self._connection.keep_fresh(),
+            self._check_definitions(),
         )
         tasks = [asyncio.create_task(c) for c in background]
         stopped = asyncio.create_task(stop.wait())
@@ -141,6 +158,15 @@ class Agent:
                 task.result()  # a background task never ends by itself: what ended it is a defect, and ends the agent
         finally:
             await self._end([stopped, *tasks])
+
+    async def _check_definitions(self) -> None:
+        """For ever, once there is a RuntimeNode to tell it on."""
+        await self._heartbeat.beaten.wait()
+        await self._definitions.run()
+
+    def _node_reference(self) -> dict[str, str]:
+        node, uid = self._settings.node_name, self._heartbeat.uid
+        return {"apiVersion": API_VERSION, "kind": RuntimeNode.KIND, "name": node, "uid": uid}
 
     async def _end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         self._ending = True

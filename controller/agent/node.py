@@ -11,7 +11,7 @@ from typing import Final
 
 from controller import __version__
 from controller.agent.decide.observation import NodeFacts
-from controller.api.conditions import READY, Condition, Status, timestamp
+from controller.api.conditions import READY, Condition, Status, stale_schema, timestamp
 from controller.api.node import Capacity, Disk, Images, NodeAddress, NodeStatus, Platform, RuntimeVersion
 from controller.api.reasons import Reason
 from controller.runtime.port import Runtime, RuntimeFailure, RuntimeInfo
@@ -66,6 +66,8 @@ class NodeJudge:
     """Why the runtime does not answer now; empty when it does."""
     max_instances: int = 500
     address: str = ""
+    stale: Callable[[], str] = lambda: ""
+    """Which installed definitions differ from this agent's own; empty when none does."""
     _info: RuntimeInfo | None = None
     _images: Images = field(default_factory=Images)
     _images_at: float = float("-inf")
@@ -104,6 +106,7 @@ class NodeJudge:
                     RUNTIME_REACHABLE, not error, Reason.RUNTIME_REACHABLE, error and Reason.RUNTIME_UNAVAILABLE, error, now
                 ),
                 _condition(DISK_PRESSURE, pressed, Reason.HAS_DISK_PRESSURE, Reason.HAS_SUFFICIENT_DISK, "", now),
+                *stale_schema(self.stale(), now),
             ),
         )
 

@@ -1,7 +1,7 @@
 """Kopf wiring of the agent, thin: this node's instances go into the store, its RuntimeNode to the heartbeat."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from controller.agent.cleanup import Cleanup
 from controller.agent.report.heartbeat import Heartbeat
 from controller.agent.report.writer import StatusWriter
 from controller.agent.store import Store
+from controller.kube import definitions
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
@@ -21,8 +22,18 @@ log = logging.getLogger(__name__)
 class AgentOperator:
     """Feeds the agent from the API server."""
 
-    def __init__(self, node: str, store: Store, writer: StatusWriter, heartbeat: Heartbeat, cleanup: Cleanup) -> None:
+    def __init__(
+        self,
+        node: str,
+        store: Store,
+        writer: StatusWriter,
+        heartbeat: Heartbeat,
+        cleanup: Cleanup,
+        definition_changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store, self._writer, self._heartbeat, self._cleanup = store, writer, heartbeat, cleanup
+        self._definition_changed = definition_changed
+        self._definition = definitions.watch(INSTANCES)
         self._instances = Watch(INSTANCES, field_selector=f"spec.nodeName={node}")
         self._node = Watch(NODES, field_selector=f"metadata.name={node}")
         self._from_disk: frozenset[str] = frozenset()
@@ -33,7 +44,7 @@ class AgentOperator:
 
     def informer(self, connection: Connection, client: Client) -> Informer:
         """The informer that feeds it."""
-        return Informer(connection, client, (self._instances, self._node), self.deliver, self.synced)
+        return Informer(connection, client, (self._instances, self._node, self._definition), self.deliver, self.synced)
 
     def deliver(self, watch: Watch, kind: str, obj: dict[str, Any]) -> None:
         """Take in one change."""
@@ -42,6 +53,8 @@ class AgentOperator:
                 self._heartbeat.lost()
             else:
                 self._heartbeat.seen(obj)
+        elif watch == self._definition:
+            self._definition_changed()
         elif kind == "DELETED":
             self._store.gone(obj["metadata"]["uid"])
         else:
@@ -65,6 +78,8 @@ class AgentOperator:
 
     def synced(self, watch: Watch, exists: frozenset[str]) -> None:
         """The API server has said what exists: what the store has from earlier and is not among it is gone."""
+        if watch == self._definition:
+            self._definition_changed()  # Kopf watches one; another may have changed alone
         if watch != self._instances:
             return
         for uid in self._from_disk - exists:

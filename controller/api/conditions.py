@@ -7,12 +7,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from controller.api.base import Model
+from controller.api.reasons import Reason
 
 Status = Literal["True", "False", "Unknown"]
 
 READY = "Ready"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
+SCHEMA_STALE = "SchemaStale"
+"""There, and True, while an installed definition and the software differ; it says nothing of the object itself."""
 
 
 class Condition(Model):
@@ -55,6 +58,14 @@ def is_true(conditions: Iterable[Condition], kind: str) -> bool:
     """Whether the condition of that type is there and True."""
     found = find(conditions, kind)
     return found is not None and found.status == "True"
+
+
+def stale_schema(message: str, now: float, generation: int | None = None) -> tuple[Condition, ...]:
+    """The condition that an installed definition and the software differ; none while the message is empty, as all is well."""
+    if not message:
+        return ()
+    kind: dict[str, Any] = {"type": SCHEMA_STALE, "status": "True", "reason": Reason.SCHEMA_STALE, "message": message}
+    return (Condition(**kind, last_transition_time=timestamp(now), observed_generation=generation),)
 
 
 def contract(

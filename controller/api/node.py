@@ -90,7 +90,9 @@ class NodeStatus(Model):
     disk: Disk = Field(default_factory=Disk, description="Its image file system.")
     agent_version: str = Field(default="", description="Version of its agent.")
     conditions: tuple[Condition, ...] = Field(
-        default=(), description="Ready, RuntimeReachable, DiskPressure.", json_schema_extra=list_map("type")
+        default=(),
+        description="Ready, RuntimeReachable, DiskPressure; SchemaStale while it is.",
+        json_schema_extra=list_map("type"),
     )
 
 

@@ -90,6 +90,10 @@ class Reason(StrEnum):
     HAS_DISK_PRESSURE = "AgentHasDiskPressure"
     """Too little room on the image file system."""
 
+    # --- any
+    SCHEMA_STALE = "SchemaStale"
+    """An installed definition and this software are of different releases; the message says which of the two is older."""
+
     # --- events only
     PULLED = "Pulled"
     """The image is on the node."""

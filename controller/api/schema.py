@@ -1,7 +1,9 @@
-"""The models -> `crds/*.yaml` and `docs/api.md`. Pure and deterministic; `python -m controller.api.schema` writes or checks.
+"""The models -> `crds/*.yaml`, `docs/api.md` and the fields' fingerprints: pure and deterministic.
 
-python -m controller.api.schema crds --docs docs/api.md          # make generate
-python -m controller.api.schema crds --docs docs/api.md --check  # make verify
+`python -m controller.api.schema` writes them, or checks those that are there:
+
+python -m controller.api.schema crds --docs docs/api.md --fields controller/api/fingerprints.py          # make generate
+python -m controller.api.schema crds --docs docs/api.md --fields controller/api/fingerprints.py --check  # make verify
 """
 
 import argparse
@@ -13,6 +15,7 @@ import yaml
 
 from controller.api.base import GROUP, VERSION, Column, Model
 from controller.api.document import document
+from controller.api.drift import fingerprints
 from controller.api.instance import ContainerInstance
 from controller.api.node import RuntimeNode
 from controller.api.structural import VALIDATIONS, Schema, structural
@@ -51,6 +54,24 @@ def files() -> dict[str, str]:
 def reference() -> str:
     """The API reference as Markdown."""
     return document(crds(), [(kind.__doc__ or "").strip() for kind in KINDS])
+
+
+def fields_module() -> str:
+    """The module `controller.api.fingerprints`."""
+    lines = [
+        '"""Fingerprints of all fields of this release, by definition. Generated from the models by `make generate`."""',
+        "",
+        "from typing import Final",
+        "",
+        "FINGERPRINTS: Final[dict[str, dict[str, str]]] = {",
+    ]
+    for definition in crds():
+        (version,) = definition["spec"]["versions"]
+        found = fingerprints(version["schema"]["openAPIV3Schema"])
+        lines += [f'    "{definition["metadata"]["name"]}": {{']
+        lines += [f'        "{path}": "{value}",' for path, value in sorted(found.items())]
+        lines += ["    },"]
+    return "\n".join([*lines, "}", ""])
 
 
 def _crd(kind: type[ContainerWorkload | ContainerInstance | RuntimeNode]) -> dict[str, Any]:
@@ -132,11 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m controller.api.schema", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of the definitions")
     parser.add_argument("--docs", type=Path, help="file of the API reference")
+    parser.add_argument("--fields", type=Path, help="file of the module with the fields' fingerprints")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not up to date")
     options = parser.parse_args(arguments)
     wanted = {options.folder / name: text for name, text in files().items()}
     if options.docs:
         wanted[options.docs] = reference()
+    if options.fields:
+        wanted[options.fields] = fields_module()
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
     stale += [path for path in options.folder.glob("*.yaml") if path not in wanted]
     if options.check:

@@ -12,10 +12,11 @@ from typing import TypeVar
 from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.client import Client
 from controller.kube.connection import Connection
+from controller.kube.definitions import DefinitionCheck
 from controller.kube.errors import ApiAlreadyExists, ApiFailure, ApiUnavailable
 from controller.kube.informer import Informer
 from controller.kube.pauses import Forever
-from controller.kube.resources import NAMESPACES
+from controller.kube.resources import INSTANCES, NAMESPACES, NODES, WORKLOADS
 from controller.manager import metrics
 from controller.manager.cache import Cache
 from controller.manager.decide.heartbeats import SILENCE_SECONDS
@@ -141,7 +142,13 @@ async def _make_lease_namespace(client: Client) -> None:
 async def _work(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event, health: Health) -> None:
     health.ready["manager"] = lambda: "its caches are not filled yet"
     cache = Cache(settings.silence_seconds)
-    reconciler, nodes = Reconciler(client, cache, settings.hold_seconds), NodeReconciler(client, cache)
+
+    def all_matter() -> None:
+        operator.wake_all()
+
+    definitions = DefinitionCheck(client, "manager", (WORKLOADS, INSTANCES, NODES), all_matter)
+    reconciler = Reconciler(client, cache, settings.hold_seconds, lambda: definitions.message)
+    nodes = NodeReconciler(client, cache)
 
     async def handle(key: Key) -> float | None:
         kind = "node" if key.namespace == NODE else "workload"
@@ -156,7 +163,7 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
 
     await _unless(stop, _make_lease_namespace(client))
     queue = WorkQueue(handle, expected=(ApiFailure, NotTaken), workers=settings.workers)
-    operator = ManagerOperator(cache, queue, reconciler, nodes)
+    operator = ManagerOperator(cache, queue, reconciler, nodes, definitions.wake)
     informer = await _unless(stop, _fill(operator, connection, client))
     if informer is None:
         return
@@ -170,6 +177,7 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     tasks = [
         asyncio.create_task(queue.run(), name="queue"),
         asyncio.create_task(ears.listen(), name="liveness"),
+        asyncio.create_task(definitions.run(), name="definitions"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
     try:

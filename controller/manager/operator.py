@@ -8,10 +8,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from controller.api.labels import NODE_LEASE_NAMESPACE
+from controller.kube import definitions
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
-from controller.kube.resources import INSTANCES, LEASES, NODES, WORKLOADS
+from controller.kube.resources import DEFINITIONS, INSTANCES, LEASES, NODES, WORKLOADS
 from controller.manager.cache import Cache
 from controller.manager.decide.values import Key, seconds
 from controller.manager.nodes import NodeReconciler
@@ -25,7 +26,11 @@ NODE: Final = ""
 
 Object = Mapping[str, Any]
 
+DEFINITION: Final = definitions.watch(WORKLOADS)
+"""Of the definitions, one is watched; whether another has changed, each sweep asks."""
+
 WATCHES: Final = (
+    DEFINITION,
     Watch(NODES),
     Watch(LEASES, field_selector=f"metadata.namespace={NODE_LEASE_NAMESPACE}"),
     Watch(INSTANCES),
@@ -37,13 +42,22 @@ WATCHES: Final = (
 class ManagerOperator:
     """Feeds the cache and the queue from the API server."""
 
-    def __init__(self, cache: Cache, queue: WorkQueue[Key], reconciler: Reconciler, nodes: NodeReconciler) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        queue: WorkQueue[Key],
+        reconciler: Reconciler,
+        nodes: NodeReconciler,
+        definition_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._definition_changed = definition_changed
         self._cache, self._queue, self._reconciler, self._nodes = cache, queue, reconciler, nodes
         self._take: dict[str, Callable[[str, Object], None]] = {
             WORKLOADS.plural: self._workload,
             INSTANCES.plural: self._instance,
             NODES.plural: self._node,
             LEASES.plural: self._lease,
+            DEFINITIONS.plural: lambda _kind, _definition: self._definition_changed(),
         }
         self.renewed_at = time.monotonic()
         """Monotonic time of the last renewal of any node's heartbeat."""
@@ -54,7 +68,7 @@ class ManagerOperator:
         Raises:
             ApiFailure: when the API server does not answer, or does not know our kinds yet.
         """
-        informer = Informer(connection, client, WATCHES, self.deliver, half="manager")
+        informer = Informer(connection, client, WATCHES, self.deliver, self.synced, half="manager")
         for watch in WATCHES:
             for obj in await client.list(watch.resource, field_selector=watch.field_selector):
                 self.deliver(watch, "ADDED", obj)
@@ -68,6 +82,11 @@ class ManagerOperator:
         except ValidationError as exc:
             meta = obj["metadata"]
             log.warning("%s %s is not understood and left alone: %s", watch.resource.plural, meta.get("name"), exc)
+
+    def synced(self, watch: Watch, exists: frozenset[str]) -> None:  # noqa: ARG002 - what exists is of no concern here
+        """A sweep has come by."""
+        if watch == DEFINITION:
+            self._definition_changed()
 
     def wake_all(self) -> None:
         """Have every workload looked at: something about a node changed."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,7 +50,15 @@ class _Memory:
 class Reconciler:
     """Reconciles workloads by key."""
 
-    def __init__(self, client: Client, cache: Cache, hold_seconds: float = HOLD_SECONDS) -> None:
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        hold_seconds: float = HOLD_SECONDS,
+        stale: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Prepare it; `stale` says which installed definitions differ from this manager's own, empty when none does."""
+        self._stale = stale
         self._client, self._cache, self._hold = client, cache, hold_seconds
         self._writer = Writer(client, cache)
         self._memories: dict[Key, _Memory] = {}
@@ -85,6 +94,7 @@ class Reconciler:
             now=time.time(),
             first_seen=memory.first_seen,
             refusal=memory.refusal,
+            stale=self._stale(),
         )
         told_in = await self._report(facts, memory)
         again = None if decision.idle else 0.0

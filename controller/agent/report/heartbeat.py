@@ -34,6 +34,8 @@ class Heartbeat:
         self._client, self._node, self._judge = client, node, judge
         self._sent: dict[str, Any] | None = None
         self._generation = 0
+        self.uid = ""
+        """Of the RuntimeNode; empty before the first beat."""
         self._leased = False
         self._woken = asyncio.Event()
         self.beaten = asyncio.Event()
@@ -45,6 +47,7 @@ class Heartbeat:
         While this agent was not heard, the manager wrote that the node is not ready: the next beat puts that right. A changed
         spec is acknowledged at once: until then those who wait for the node take its status for an old one.
         """
+        self.uid = str(obj["metadata"].get("uid") or "")
         known, self._generation = self._generation, int(obj["metadata"].get("generation") or 0)
         if self._sent is not None:
             self._sent = dict(obj.get("status") or {})

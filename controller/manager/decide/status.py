@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.api.conditions import READY, contract, find
+from controller.api.conditions import READY, contract, find, merge, stale_schema
 from controller.api.reasons import Reason
 from controller.api.workload import WorkloadStatus
 from controller.manager.decide import availability, render
@@ -68,6 +68,8 @@ class Facts:
     first_seen: float
     """When this manager saw this generation appear; 0 when its conditions were there already."""
     refusal: Refusal | None = None
+    stale: str = ""
+    """Which installed definitions differ from this manager's own; empty when none does."""
     live: tuple[Instance, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +102,8 @@ def summarize(facts: Facts) -> WorkloadStatus:
             generation=workload.generation,
             now=facts.now,
             old=workload.status.conditions,
-        ),
+        )
+        + merge(workload.status.conditions, stale_schema(facts.stale, facts.now, workload.generation)),
     )
 
 
