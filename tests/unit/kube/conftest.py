@@ -9,4 +9,4 @@ from tests.unit.agent.clock import PassingLoop
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """By module."""
-    return {"loop": PassingLoop if item.path.name == "test_informer.py" else asyncio.SelectorEventLoop}
+    return {"loop": PassingLoop if item.path.name in {"test_informer.py", "test_definitions.py"} else asyncio.SelectorEventLoop}

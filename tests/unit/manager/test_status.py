@@ -13,7 +13,7 @@ from tests.unit.manager.world import START, World, node
 NOT_FOUND = 'container "web": 127.0.0.1:5000/nope:1 not found'
 
 
-def told(world: World, *, first_seen: float = START, refusal: Refusal | None = None) -> WorkloadStatus:
+def told(world: World, *, first_seen: float = START, refusal: Refusal | None = None, stale: str = "") -> WorkloadStatus:
     """The status of the workload as it is now."""
     return summarize(
         Facts(
@@ -24,6 +24,7 @@ def told(world: World, *, first_seen: float = START, refusal: Refusal | None = N
             now=world.now,
             first_seen=first_seen,
             refusal=refusal,
+            stale=stale,
         )
     )
 
@@ -295,3 +296,19 @@ def test_a_status_is_stable() -> None:
     first = written(world)
     world.now += 500
     assert told(world) == first
+
+
+def test_stale_definitions_are_told_beside_the_verdict_and_for_as_long_as_they_are() -> None:
+    """The condition changes nothing of Ready and of what is settled, keeps its time, and goes when the cause does."""
+    world = placed()
+    world.ready()
+    before = written(world)
+    stale = written(world, stale="the definition is stale")
+    assert summary(stale) == "Ready=True Available SchemaStale"
+    assert stale.observed_generation == before.observed_generation
+    found = find(stale.conditions, "SchemaStale")
+    assert found is not None
+    assert (found.status, found.reason, found.message) == ("True", "SchemaStale", "the definition is stale")
+    world.now += 500
+    assert told(world, stale="the definition is stale") == stale
+    assert written(world) == before
