@@ -4,7 +4,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,8 +26,8 @@ IMAGES_SECONDS: Final = 60.0
 """Pause between two counts of the images."""
 
 _HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
-_OS_RELEASE: Final = (Path("/proc/1/root/etc/os-release"), Path("/proc/1/root/usr/lib/os-release"))
-"""The node's own, also when the agent is in a pod with an image of its own: the first process has the node's files."""
+_OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
+"""Where a system says what it is, in the order of os-release(5)."""
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -139,15 +139,20 @@ def _platform() -> Platform:
         os="linux",
         architecture=_ARCHITECTURES.get(machine, machine),
         kernel_version=platform.release(),
-        os_image=os_image(),
+        os_image=os_image(node_root()),
     )
 
 
-def os_image(files: Sequence[Path] = _OS_RELEASE) -> str:
-    """What the node's system calls itself (os-release(5), PRETTY_NAME); empty when it does not say."""
-    for path in files:
+def node_root() -> Path:
+    """The node's own root folder: in a pod, which has an image's, that of the node's first process."""
+    return Path("/proc/1/root" if "KUBERNETES_SERVICE_HOST" in os.environ else "/")
+
+
+def os_image(root: Path) -> str:
+    """What the system at a root folder calls itself (os-release(5), PRETTY_NAME); empty when it does not say."""
+    for name in _OS_RELEASE:
         try:
-            lines = path.read_text(errors="replace").splitlines()
+            lines = (root / name).read_text(errors="replace").splitlines()
         except OSError:
             continue
         named = next((line.partition("=")[2] for line in lines if line.startswith("PRETTY_NAME=")), "")

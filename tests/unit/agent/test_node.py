@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.node import os_image
+from controller.agent.node import node_root, os_image
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,18 @@ from controller.agent.node import os_image
     ],
 )
 def test_the_system_is_called_as_it_calls_itself(content: str, said: str, tmp_path: Path) -> None:
-    """The first file that is there speaks, as os-release(5) has it; one that makes no sense harms nothing."""
-    (tmp_path / "second").write_text(content)
-    assert os_image([tmp_path / "missing", tmp_path / "second"]) == said
-    assert os_image([tmp_path / "missing"]) == ""
+    """/etc comes before /usr/lib, as os-release(5) has it; a file that makes no sense harms nothing, and neither does none."""
+    assert os_image(tmp_path) == ""
+    for folder in ("usr/lib", "etc"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "os-release").write_text(content)
+        assert os_image(tmp_path) == said
+        (tmp_path / "usr/lib/os-release").write_text("PRETTY_NAME=another")
+
+
+def test_in_a_pod_the_node_is_not_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod's own files are its image's: the node's are those of its first process."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert node_root() == Path("/")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    assert node_root() == Path("/proc/1/root")
