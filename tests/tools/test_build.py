@@ -29,6 +29,15 @@ def test_each_module_beside_the_build_script_is_built() -> None:
     assert {group.folder for group in build.GROUPS} == {path.parent.name for path in build.HERE.glob("*/go.mod")}
 
 
+@pytest.mark.parametrize(
+    ("only", "extra", "wanted"),
+    [([], [], {"helm", "etcd"}), ([], ["kubelet"], {"helm", "etcd", "kubelet"}), (["helm"], [], {"helm"})],
+)
+def test_what_is_built_can_be_chosen(only: list[str], extra: list[str], wanted: set[str]) -> None:
+    """By default all but the optional ones; `--with` adds one of those, `--only` leaves out all others."""
+    assert {name for name in ("helm", "etcd", "kubelet") if build._is_wanted(name, only, extra)} == wanted
+
+
 @pytest.mark.parametrize("changed", ["go.mod", "go.sum"])
 def test_a_changed_pin_makes_a_tool_stale(changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tool is current until its go.mod or go.sum changes, and not a moment longer."""
