@@ -153,7 +153,7 @@ class WorkloadStatus(Model):
     replicas: int = Field(default=0, description="Instances that exist and are not being deleted.")
     desired_replicas: int = Field(default=0, description="Instances wanted now.")
     updated_replicas: int = Field(default=0, description="Instances with the current template.")
-    ready_replicas: int = Field(default=0, description="Instances that are ready.")
+    ready_replicas: int = Field(default=0, description="Instances that are ready and not suspended.")
     available_replicas: int = Field(default=0, description="Instances ready for minReadySeconds.")
     ready: str = Field(default="", description="Ready of wanted, for people: 2/3.")
     restarts: int = Field(default=0, description="Restarts over all instances.")

@@ -70,11 +70,14 @@ class Teller:
         short = {"progressDeadlineSeconds": 4}
         crash, quick = {"command": ["sh", "-c", "sleep 0.3; exit 1"]}, {"initialSeconds": 1, "maxSeconds": 2}
         stubborn = {"command": ["sh", "-c", "trap '' TERM; sleep 1000000 & wait; wait"]}
-        patient = {"minReadySeconds": 5, "progressDeadlineSeconds": 8}
+        deadline = {"progressDeadlineSeconds": 6}
         asked = [
             workload("good", registry, replicas=2),
             workload("slow", registry, container={"image": f"{self.slow.host}/large:1"}),
-            workload("crash", registry, container=crash, update=patient, instance={"backoff": quick}),
+            workload("crash", registry, container=crash, update=deadline, instance={"backoff": quick}),
+            workload(
+                "sturdy", registry, container=crash, update=deadline | {"minReadySeconds": 5}, instance={"backoff": quick}
+            ),
             workload("untagged", registry, container={"image": f"{registry.host}/busybox:none"}, update=short),
             workload("misnamed", registry, container={"image": "registry.example/Upper:1"}),
             workload("paused", registry),
@@ -111,6 +114,7 @@ class Teller:
         self.seen.until(lambda: self.seen.last("ContainerWorkload", "going") is None)
         self.seen.until(lambda: self.verdict("untagged") == "Stalled")
         self.seen.until(lambda: self.verdict("crash") == "Stalled")
+        self.seen.until(lambda: self.verdict("sturdy") == "Stalled")
         self.until_ready("slow")
 
     def cordon(self) -> None:
@@ -200,7 +204,7 @@ def told(plane: ControlPlane, containerd: Containerd, registry: Registry, state:
     base = all_images()[0].layers[0]
     large = Image("large", "1", [base, make_layer({"ballast": File(os.urandom(SLOW_BYTES))})], {"Cmd": ["sh"]})
     push(registry.host, [large])
-    site = Site(plane, containerd, registry, state / "s", "node1")
+    site = Site(plane, containerd, registry, state / "s", f"story-{os.getpid()}")
     with ExitStack() as stack:
         slow = stack.enter_context(SlowRegistry(registry.host, SLOW_BYTES_PER_SECOND))
         truth = Truth(containerd, state)

@@ -84,15 +84,12 @@ def _moments(story: Story, judged: list[Judged]) -> dict[str, list[Judged]]:
         last = [j for j in found if j.version.at < killed][-1:]
         return last + [j for j in found if killed <= j.version.at <= until]
 
-    def until_failed(found: list[Judged]) -> list[Judged]:
-        at = next(i for i, j in enumerate(found) if j.kstatus == "Failed")
-        return found[: at + 1]
-
     return {
         "first rollout": before("good"),
         "slow pull": before("slow"),
         "one-shot work": before("job"),
-        "crash loop": until_failed(before("crash")),
+        "crash loop": before("crash"),
+        "crash loop, with `minReadySeconds`": before("sturdy"),
         "unknown image": before("untagged"),
         "invalid image name": before("misnamed"),
         "suspend": in_generation("paused", 2),

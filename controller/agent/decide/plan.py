@@ -58,6 +58,8 @@ class Verdict:
     """It runs with an older spec, and is about to be replaced."""
     start_failure: str = ""
     """Why its process could not even be started, when that is its end."""
+    unproven: str = ""
+    """It runs, but has crashed again and again and does not count as ready yet; what a person should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ def _current(
     up_to_date = current.labels.get(labels.SPEC_HASH) == wanted and current.id not in seen.stopping
     match current.phase:
         case Phase.RUNNING | Phase.PAUSED if up_to_date:
-            return _Step(Verdict(Reason.RUNNING, container=current))
+            return _running(current, spec, now)
         case Phase.RUNNING | Phase.PAUSED:
             return _swapped(container, wanted, current, spec, seen, now)
         case Phase.UNKNOWN:
@@ -239,6 +241,19 @@ def _current(
             return _Step(Verdict(Reason.CONTAINER_CREATING), (RemoveContainer(current.id),))
         case _:
             return _ended(container, wanted, current, spec, seen, now, changed=not up_to_date)
+
+
+def _running(current: ContainerState, spec: ContainerInstanceSpec, now: float) -> _Step:
+    """It runs. After a back-off it counts as ready only when it has run as long as that pause was.
+
+    Otherwise a container that crashes for ever would be reported as ready at each of its starts.
+    """
+    pause = backoff.delay(crashes(current) - 1, spec.backoff)
+    began = min(current.started_at if current.started_at is not None else current.created_at, now)  # a clock may be set back
+    if now >= began + pause:
+        return _Step(Verdict(Reason.RUNNING, container=current))
+    told = f"crashed {crashes(current)} times in a row; runs again, and is ready when it has run for {pause:g} s"
+    return _Step(Verdict(Reason.RUNNING, container=current, unproven=told), (), began + pause)
 
 
 def _swapped(

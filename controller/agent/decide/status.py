@@ -63,7 +63,7 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
         container_id=f"{scheme}://{current.id}",
         state=_state(verdict, scheme),
         last_state=ContainerState(terminated=before),
-        ready=running,
+        ready=running and not verdict.unproven,
         started=running,
         restart_count=restart_count(current),
     )
@@ -128,6 +128,8 @@ def _judged(desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...
             return False, True, verdict.reason, f"container {name!r}: {how}"
     waiting = {c.name for c in containers if not (c.ready or c.state.terminated)}
     for name, verdict in verdicts.items():
+        if verdict.unproven:
+            return False, False, Reason.CRASH_LOOP_BACK_OFF, f"container {name!r}: {verdict.unproven}"
         if name in waiting or verdict.outdated:
             said = f": {verdict.message}" if verdict.message else f" is being {'replaced' if verdict.outdated else 'made'}"
             return False, False, verdict.reason, f"container {name!r}{said}"

@@ -113,4 +113,4 @@ def explain(fleet: Fleet, placement: Placement, extra: Mapping[str, int]) -> str
         for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0] or ("", "")))
         if reason is not None
     )
-    return f"{fitting} of {total} node{'s' if total != 1 else ''} fit{': ' if said else ''}{said}"
+    return f"{fitting} of {total} nodes fit{': ' if said else ''}{said}"

@@ -81,7 +81,8 @@ def summarize(facts: Facts) -> WorkloadStatus:
     """The status of the workload."""
     verdict = judge(facts)
     workload, live, wanted = facts.workload, facts.live, facts.decision.wanted
-    ready = [i for i in live if i.is_ready and facts.fleet.is_ready(i.node)]
+    running = [i for i in live if not i.suspend]  # one that is suspended is Ready when it is stopped, and serves nobody
+    ready = [i for i in running if i.is_ready and facts.fleet.is_ready(i.node)]
     settled = verdict.ready or verdict.stalled
     return WorkloadStatus(
         observed_generation=workload.generation if settled else workload.status.observed_generation,
@@ -89,7 +90,7 @@ def summarize(facts: Facts) -> WorkloadStatus:
         desired_replicas=wanted,
         updated_replicas=sum(not availability.outdated(workload, i) for i in live),
         ready_replicas=len(ready),
-        available_replicas=sum(availability.available(workload, i, facts.fleet, facts.now) for i in live),
+        available_replicas=sum(availability.available(workload, i, facts.fleet, facts.now) for i in running),
         ready=f"{len(ready)}/{wanted}",
         restarts=sum(i.restarts for i in live),
         nodes=_nodes(live),

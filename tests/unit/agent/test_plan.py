@@ -184,6 +184,29 @@ def test_a_restart_counts_and_tells_what_came_before() -> None:
     assert (create.last.exit_code, create.last.reason, create.last.container_id) == (3, "Error", "main-4")
 
 
+@pytest.mark.parametrize(
+    ("sentence", "crashes", "ran", "told", "wake"),
+    [
+        ("its first restart is immediate, and so is its readiness", 1, 0, "", None),
+        ("after a pause of 1 s it has to run for 1 s", 2, 0.4, "crashed 2 times in a row; runs again, and is ready", 0.6),
+        ("and then is as good as any", 2, 1, "", None),
+        ("a longer pause asks for a longer run", 4, 3, "ready when it has run for 4 s", 1),
+        ("never longer than the longest pause", 50, 60, "", None),
+        ("a clock that was set back does not lengthen it", 2, -100, "runs again", 1),
+    ],
+)
+def test_after_a_back_off_a_container_is_ready_when_it_has_run_for_as_long(
+    sentence: str, crashes: int, ran: float, told: str, wake: float | None
+) -> None:
+    """So a container that crashes for ever is not reported as ready at each of its starts."""
+    result = plan(WEB, seen(state(WEB, crashes=crashes, started_at=NOW - ran)), NOW)
+    verdict = result.verdicts["main"]
+    assert (result.actions, verdict.reason) == ((), Reason.RUNNING), sentence
+    assert told in verdict.unproven
+    assert bool(told) == bool(verdict.unproven)
+    assert result.wake_at == (None if wake is None else pytest.approx(NOW + wake))
+
+
 def test_a_long_run_makes_the_next_restart_immediate() -> None:
     """After `resetAfterSeconds` of running the row begins anew."""
     ended = state(WEB, EXITED, attempt=9, crashes=9, started_at=NOW - 120, exited_at=NOW)

@@ -52,6 +52,15 @@ SETTLED, PROGRESS, FAILED = "Ready=True", "Ready=Unknown Reconciling=True", "Rea
     [
         ("being made", WEB, seen(), PROGRESS, "ContainerCreating", "Pending", "container 'main' is being made"),
         ("runs", WEB, seen(state(WEB)), SETTLED, "Running", "Running", ""),
+        (
+            "runs after a back-off, and has to prove itself",
+            WEB,
+            seen(state(WEB, crashes=3, started_at=NOW - 1)),
+            PROGRESS,
+            "CrashLoopBackOff",
+            "Running",
+            "container 'main': crashed 3 times in a row; runs again, and is ready when it has run for 2 s",
+        ),
         ("pulls", WEB, seen(images={IMAGE: ImageView()}), PROGRESS, "Pulling", "Pending", f"container 'main': pulling {IMAGE}"),
         (
             "the pull failed",

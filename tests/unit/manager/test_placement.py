@@ -88,7 +88,7 @@ EXPLANATIONS: dict[str, tuple[list[Node], dict[str, Any]]] = {
         [node("n1"), node("n2"), node("n3", labels={"zone": "a"}, unschedulable=True)],
         {"nodeSelector": {"zone": "a"}},
     ),
-    "0 of 1 node fit: 1 is not ready": ([node("n1", alive=False)], {}),
+    "0 of 1 nodes fit: 1 is not ready": ([node("n1", alive=False)], {}),
     "0 of 2 nodes fit: 2 have the taint gpu:NoSchedule": (
         [node("n1", taints=("gpu:NoSchedule",)), node("n2", taints=("gpu:NoSchedule",))],
         {},

@@ -174,6 +174,15 @@ def test_counts() -> None:
     assert (status.restarts, status.nodes, status.selector) == (3, "n1,n2", "moorage.dev/workload=web")
 
 
+def test_nothing_suspended_counts_as_ready() -> None:
+    """The workload is settled, and READY says that nothing of it serves anybody."""
+    world = placed()
+    world.ready()
+    _suspended(world)
+    status = told(world)
+    assert (status.replicas, status.ready_replicas, status.available_replicas, status.ready) == (2, 0, 0, "0/2")
+
+
 def test_many_nodes_are_shortened() -> None:
     """Three names, and how many more."""
     world = World.of(*(node(f"n{n}") for n in range(5)), mode="Global")
@@ -212,7 +221,7 @@ def test_what_fits_nowhere_is_told() -> None:
     world = World.of(node("n1", unschedulable=True), replicas=2)
     status = told(world)
     assert summary(status) == "Ready=Unknown NoMatchingNode Reconciling"
-    assert message(status) == "2 instances cannot be placed: 0 of 1 node fit: 1 is cordoned"
+    assert message(status) == "2 instances cannot be placed: 0 of 1 nodes fit: 1 is cordoned"
 
 
 def test_a_refused_create_is_told() -> None:
