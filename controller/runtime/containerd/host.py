@@ -17,6 +17,9 @@ _SECCOMP: Final = Path("/proc/sys/kernel/seccomp")
 _X32_GETPID: Final = 0x40000000 + 39
 _STATUS: Final = Path("/proc/self/status")
 
+_NODE: Final = "/proc/1/root"
+"""The node's own files, also for an agent in a pod: its /dev has the devices that came after that pod's start, too."""
+
 _OWN: Final = frozenset({"pts", "shm", "mqueue", "fd", "console", "stdin", "stdout", "stderr"})
 """In /dev, but the container's own affair."""
 
@@ -38,16 +41,17 @@ def _serves_x32() -> bool:
     return platform.machine() == "x86_64" and ctypes.CDLL(None).syscall(_X32_GETPID) == os.getpid()
 
 
-def devices(root: str = "/dev") -> tuple[Device, ...]:
-    """The node's devices, which a privileged container gets all of."""
+def devices(root: str = _NODE) -> tuple[Device, ...]:
+    """The node's devices, which a privileged container gets all of: those below `root`/dev, named as they are on the node."""
     found = []
-    for folder, folders, names in os.walk(root):
-        if folder == root:
+    top = f"{root}/dev" if os.access(f"{root}/dev", os.R_OK | os.X_OK) else "/dev"
+    for folder, folders, names in os.walk(top):
+        if folder == top:
             folders[:] = [name for name in folders if name not in _OWN]
         for name in names:
-            path = f"{folder}/{name}"
+            path = f"/dev{folder.removeprefix(top)}/{name}"
             try:
-                info = os.lstat(path)
+                info = os.lstat(f"{folder}/{name}")
             except FileNotFoundError:
                 continue  # devices come and go
             kind = "c" if stat.S_ISCHR(info.st_mode) else "b" if stat.S_ISBLK(info.st_mode) else ""
