@@ -19,11 +19,11 @@ from benchmarks.floor import Floor
 from benchmarks.progress import note
 from benchmarks.usage import Usage
 from benchmarks.watch import Watch
-from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.resources import INSTANCES, WORKLOADS, Resource
 from tools.images import all_images, push
 from tools.lab import Containerd, ControlPlane, Process, Registry, ToolError, claim, down, guardian
 from tools.lab.process import ROOT, make_state, reap
+from tools.lab.rights import agent_user, install_rights, manager_user
 
 NAMESPACE = "moorage"
 """Moorage's own namespace in containerd."""
@@ -160,7 +160,8 @@ class Bed:
         for cgroup in (f"/moorage/{self.node}", f"{FLOOR_CGROUP}/{self.node}"):
             claim(self.state, "cgroup", cgroup)
         note("start manager and agent")
-        self.plane.kubectl("create", "namespace", NODE_LEASE_NAMESPACE)
+        install_rights(self.plane)
+        self._write_kubeconfigs()
         for half in self.halves.values():
             half.start()
         self.halves["agent"].wait_ready(self._node_ready, NODE_SECONDS)
@@ -185,7 +186,7 @@ class Bed:
             raise ToolError(f"left behind by {self.state}:\n" + "\n".join(left.describe()))
 
     def _half(self, half: str, profile: Path | None) -> Process:
-        options: list[str | Path] = ["--kubeconfig", self.plane.kubeconfig]
+        options: list[str | Path] = ["--kubeconfig", self.plane.kubeconfig_path(half)]
         if half == "agent":
             options += ["--containerd", self.containerd.address, "--node-name", self.node]
             options += ["--state-dir", self.state / "agent", "--log-dir", self.state / "agent-logs"]
@@ -193,6 +194,11 @@ class Bed:
         if profile is not None:
             start = [sys.executable, "-m", "benchmarks.sampler", profile]
         return Process(half, [*start, half, *options], self.state, env={"PYTHONPATH": str(ROOT)})
+
+    def _write_kubeconfigs(self) -> None:
+        """Each half works with its own rights only, as in an installation: that has a price, too."""
+        self.plane.kubeconfig_of("manager", manager_user(self.plane))
+        self.plane.kubeconfig_of("agent", agent_user(self.plane, self.node))
 
     def _watch(self, resource: Resource) -> Watch:
         return Watch(self.plane.url, self.plane.token, self.plane.ca, resource.path())

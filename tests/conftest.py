@@ -8,16 +8,17 @@ import pytest
 from tools.images import all_images, push
 from tools.images.product import __main__ as product
 from tools.lab import Containerd, ControlPlane, Registry
+from tools.lab.rights import install_rights
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane with our kinds installed."""
+    """A control plane with our kinds, and the chart's roles and policies."""
     state = tmp_path_factory.mktemp("plane")
     with ControlPlane(state / "s", audit=True, crds=[ROOT / "crds"]) as found:
-        found.kubectl("create", "namespace", "moorage-node-lease")
+        install_rights(found)
         yield found
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tools.lab import Containerd, ControlPlane, Process, Registry
+from tools.lab.rights import agent_user, manager_user
 
 Object = dict[str, Any]
 Objects = Mapping[str, Object]
@@ -97,16 +98,20 @@ class Watcher:
 
 
 class Site:
-    """A one-node installation: manager and agent as processes of their own on real components."""
+    """A one-node installation: manager and agent as processes of their own on real components, each with its own rights only.
+
+    The control plane must have the chart's roles and policies (`install_rights`).
+    """
 
     def __init__(self, plane: ControlPlane, containerd: Containerd, registry: Registry, state: Path, node: str) -> None:
         self.plane, self.containerd, self.registry, self.node = plane, containerd, registry, node
         self.state = state
         self.api = Watcher(plane)
-        common = ["--kubeconfig", str(plane.kubeconfig)]
+        as_manager = plane.kubeconfig_of("manager", manager_user(plane))
+        as_agent = plane.kubeconfig_of(f"agent-{node}", agent_user(plane, node))
         own = ["--containerd", containerd.address, "--node-name", node, *self.dirs]
-        self.manager = Process("manager", [MOORAGE, "manager", *common], state)
-        self.agent = Process("agent", [MOORAGE, "agent", *common, *own], state)
+        self.manager = Process("manager", [MOORAGE, "manager", "--kubeconfig", as_manager], state)
+        self.agent = Process("agent", [MOORAGE, "agent", "--kubeconfig", as_agent, *own], state)
 
     @property
     def dirs(self) -> list[str]:

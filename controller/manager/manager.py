@@ -1,6 +1,7 @@
 """The manager: composition, start and graceful end."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -13,7 +14,7 @@ from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.definitions import DefinitionCheck
-from controller.kube.errors import ApiAlreadyExists, ApiFailure, ApiUnavailable
+from controller.kube.errors import ApiAlreadyExists, ApiFailure, ApiNotFound, ApiUnavailable
 from controller.kube.informer import Informer
 from controller.kube.pauses import Forever
 from controller.kube.resources import INSTANCES, NAMESPACES, NODES, WORKLOADS
@@ -121,14 +122,10 @@ async def _lead(settings: ManagerSettings, connection: Connection, client: Clien
 
 
 async def _make_lease_namespace(client: Client) -> None:
-    """The agents' heartbeat Leases need their namespace; an installer may have made it, and then the right to is not needed."""
+    """The agents' heartbeat Leases need their namespace; where an installer made it, the right to make one is not needed."""
     for pause in Forever():
         try:
-            await client.create(
-                NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NODE_LEASE_NAMESPACE}}
-            )
-        except ApiAlreadyExists:
-            return
+            await _find_or_create(client, NODE_LEASE_NAMESPACE)
         except ApiUnavailable as exc:
             log.info("waiting for the API server: %s", exc)
         except ApiFailure as exc:
@@ -137,6 +134,14 @@ async def _make_lease_namespace(client: Client) -> None:
         else:
             return
         await asyncio.sleep(pause)
+
+
+async def _find_or_create(client: Client, namespace: str) -> None:
+    try:
+        await client.get(NAMESPACES, namespace)
+    except ApiNotFound:
+        with contextlib.suppress(ApiAlreadyExists):
+            await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
 
 
 async def _work(settings: ManagerSettings, connection: Connection, client: Client, stop: asyncio.Event, health: Health) -> None:

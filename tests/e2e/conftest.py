@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness import Site
 from tools.lab import Containerd, ControlPlane, Registry
+from tools.lab.rights import install_rights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
     """A control plane that a test may stop."""
     with ControlPlane(tmp_path / "plane", crds=[ROOT / "crds"]) as found:
-        found.kubectl("create", "namespace", "moorage-node-lease")
+        install_rights(found)
         yield found
 
 

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,10 +13,11 @@ import yaml
 from controller.api.labels import NODE
 from controller.kube.connection import Connection
 from controller.manager.manager import ManagerSettings, run
-from tests.conftest import ROOT
+from controller.telemetry.health import Health
 from tests.harness import GROUP, Object, Objects, Watcher
 from tests.integration.fake_agents import FakeAgents, Verdict
 from tools.lab import ControlPlane
+from tools.lab.rights import manager_user
 
 NAMES = ("m1", "m2", "m3")
 WORKLOADS = f"{GROUP}/namespaces/default/containerworkloads"
@@ -90,15 +90,16 @@ class Site:
 
 
 def manager(plane: ControlPlane, **settings: Any) -> contextlib.AbstractAsyncContextManager[None]:
-    """The manager, in this process, as the admin."""
-    return running(ManagerSettings(kubeconfig=str(plane.kubeconfig), **settings))
+    """The manager, in this process, with its own rights only."""
+    kubeconfig = plane.kubeconfig_of("manager", manager_user(plane))
+    return running(ManagerSettings(kubeconfig=str(kubeconfig), **settings))
 
 
 @contextlib.asynccontextmanager
 async def running(settings: ManagerSettings) -> AsyncIterator[None]:
     """The manager, in this process."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(settings, stop))
+    task = asyncio.create_task(run(settings, stop, Health()))
     try:
         yield
     finally:
@@ -342,42 +343,8 @@ async def test_what_the_api_server_refuses_is_told(site: Site) -> None:
     await site.workloads(all_settled())
 
 
-@pytest.fixture
-def installed(plane: ControlPlane) -> Iterator[ControlPlane]:
-    """A control plane with the namespaces and rights of a plain installation."""
-    plane.kubectl("apply", "-f", str(ROOT / "manifests" / "rbac.yaml"))
-    yield plane
-    plane.kubectl("delete", "leases", "--all", "-n", "moorage-system")
-
-
-async def test_the_rights_of_the_plain_installation_are_enough(installed: ControlPlane, tmp_path: Path) -> None:
-    """The manager does all of its work as its service account: create, update, delete, tell of a lost node."""
-    token = await asyncio.to_thread(installed.kubectl, "create", "token", "moorage-manager", "-n", "moorage-system")
-    config = json.loads(installed.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token.stdout.strip()}
-    limited = tmp_path / "kubeconfig"
-    limited.write_text(json.dumps(config))
-    connection = await Connection.load(str(installed.kubeconfig))
-    async with FakeAgents(connection, *NAMES) as agents:
-        found = Site(installed, agents)
-        settings = ManagerSettings(kubeconfig=str(limited), silence_seconds=2.0, leader_elect=True)
-        async with running(settings):
-            await found.apply(workload(replicas=3, nodeLost={"afterSeconds": 1}))
-            await found.workloads(all_settled())
-            await found.apply(workload(image="web:2", replicas=2, nodeLost={"afterSeconds": 1}))
-            await found.instances(lambda left: len(left) == 2)
-            await found.workloads(all_settled())
-            agents.silence("m1")
-            nodes = f"{GROUP}/runtimenodes"
-            await asyncio.to_thread(found.api.until, nodes, lambda all_: ready(all_["m1"]).get("status") == "Unknown")
-            agents.revive("m1")
-            await found.kubectl("delete", "cw", "web")
-            await found.instances(lambda left: not left)
-
-
-async def test_two_managers_and_one_leads(installed: ControlPlane) -> None:
+async def test_two_managers_and_one_leads(plane: ControlPlane) -> None:
     """With leader election the second one waits; when the first one ends, it takes over at once."""
-    plane = installed
     api = Watcher(plane)
     leases = "/apis/coordination.k8s.io/v1/namespaces/moorage-system/leases"
 

@@ -120,6 +120,27 @@ class ControlPlane(Component):
         """The certificate of the authority that signed the API server's, in PEM."""
         return self._pki.ca
 
+    def certificate(self, user: str, groups: Sequence[str] = ()) -> dict[str, str]:
+        """The `user` of a kubeconfig that is known to the API server by a client certificate."""
+        certificate, key = self._pki.client(user, groups)
+        return {"client-certificate": str(certificate), "client-key": str(key)}
+
+    def service_account(self, name: str, namespace: str, *options: str) -> dict[str, str]:
+        """The `user` of a kubeconfig with a token of a ServiceAccount; options are those of `kubectl create token`."""
+        made = self.kubectl("create", "token", name, "--namespace", namespace, *options)
+        return {"token": made.stdout.strip()}
+
+    def kubeconfig_path(self, name: str) -> Path:
+        """Where the kubeconfig called `name` is, or will be."""
+        return self.state / f"{name}.kubeconfig"
+
+    def kubeconfig_of(self, name: str, user: dict[str, str]) -> Path:
+        """Write the kubeconfig of somebody else than the admin."""
+        path = self.kubeconfig_path(name)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(self._kubeconfig(name, user), indent=2) + "\n")
+        return path
+
     @property
     def processes(self) -> list[Process]:
         """etcd, kube-apiserver, kube-controller-manager, and kube-scheduler if there are pods."""
@@ -203,17 +224,17 @@ class ControlPlane(Component):
             tokens.touch(mode=0o600)
             tokens.write_text(f'{secrets.token_hex(16)},admin,admin,"system:masters"\n')
         self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(json.dumps(self._kubeconfig(), indent=2) + "\n")
+        self.kubeconfig.write_text(json.dumps(self._kubeconfig("admin", {"token": self.token}), indent=2) + "\n")
         (self.state / "audit.json").write_text(json.dumps(AUDIT_POLICY))
 
-    def _kubeconfig(self) -> dict[str, object]:
-        """The kubeconfig of the admin; JSON is YAML too."""
+    def _kubeconfig(self, name: str, user: dict[str, str]) -> dict[str, object]:
+        """A kubeconfig; JSON is YAML too."""
         cluster = {"server": self.url, "certificate-authority": str(self._pki.ca)}
         return {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": self.token}}],
-            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "admin"}}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
         }

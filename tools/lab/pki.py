@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,12 @@ extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid:always
 subjectAltName = IP:{address}, IP:127.0.0.1, DNS:localhost, DNS:kubernetes, DNS:kubernetes.default.svc
+[client]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
 """
 
 
@@ -69,15 +76,33 @@ class Pki:
         if self.service_accounts.exists():
             return
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        config = self.folder / "openssl.cnf"
-        config.write_text(EXTENSIONS.format(address=self.address))
-        certify = ["req", "-x509", "-config", str(config), "-days", DAYS, "-nodes", "-newkey", "ec"]
-        certify += ["-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        authority = ["-extensions", "authority", "-subj", "/CN=moorage-lab"]
-        _openssl(*certify, *authority, "-keyout", self.ca_key, "-out", self.ca)
-        server = ["-extensions", "server", "-subj", "/CN=kube-apiserver", "-CA", str(self.ca), "-CAkey", str(self.ca_key)]
-        _openssl(*certify, *server, "-keyout", self.server_key, "-out", self.server)
+        self._config.write_text(EXTENSIONS.format(address=self.address))
+        self._certify("authority", "/CN=moorage-lab", self.ca, self.ca_key)
+        self._certify("server", "/CN=kube-apiserver", self.server, self.server_key, *self._authority)
         _openssl("ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", self.service_accounts)
+
+    def client(self, user: str, groups: Sequence[str] = ()) -> tuple[Path, Path]:
+        """The certificate and the key of a client who is known to the API server by them; made when they are not there."""
+        stem = self.folder / "clients" / user.replace(":", "_").replace("/", "_")
+        certificate, key = stem.with_name(f"{stem.name}.crt"), stem.with_name(f"{stem.name}.key")
+        if not certificate.exists():
+            stem.parent.mkdir(mode=0o700, exist_ok=True)
+            subject = "".join(f"/O={group}" for group in groups) + f"/CN={user}"
+            self._certify("client", subject, certificate, key, *self._authority)
+        return certificate, key
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "openssl.cnf"
+
+    @property
+    def _authority(self) -> list[str | Path]:
+        return ["-CA", self.ca, "-CAkey", self.ca_key]
+
+    def _certify(self, extensions: str, subject: str, certificate: Path, key: Path, *authority: str | Path) -> None:
+        make: list[str | Path] = ["req", "-x509", "-config", self._config, "-days", DAYS, "-nodes", "-newkey", "ec"]
+        make += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-extensions", extensions, "-subj", subject]
+        _openssl(*make, *authority, "-keyout", key, "-out", certificate)
 
 
 def _openssl(*arguments: str | Path) -> None:
