@@ -19,7 +19,7 @@ from controller.agent.node import NodeJudge, facts
 from controller.agent.operator import AgentOperator
 from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
-from controller.agent.report.heartbeat import Heartbeat
+from controller.agent.report.heartbeat import RENEW_SECONDS, Heartbeat
 from controller.agent.report.writer import StatusWriter
 from controller.agent.seccomp import FOLDER as SECCOMP_FOLDER
 from controller.agent.slots import Slots
@@ -67,6 +67,8 @@ class AgentSettings:
     """Size at which a log file is rotated."""
     log_max_files: int = 5
     """How many files of one container's run are kept, the current one included."""
+    heartbeat_seconds: float = RENEW_SECONDS
+    """Pause between two heartbeats; a manager waits for four of them by default."""
 
 
 class Agent:
@@ -96,7 +98,7 @@ class Agent:
         judge = NodeJudge(
             settings.node_name, runtime, lambda: self.view.error, address=node.address, stale=lambda: self._definitions.message
         )
-        self._heartbeat = Heartbeat(self._client, settings.node_name, judge)
+        self._heartbeat = Heartbeat(self._client, settings.node_name, judge, settings.heartbeat_seconds)
         self._definitions = DefinitionCheck(
             self._client,
             "agent",

@@ -56,6 +56,19 @@ LogMaxFiles = Annotated[
     int,
     typer.Option(min=1, max=100, help="Files that are kept of each run's log, the current one included.", metavar="N"),
 ]
+HeartbeatSeconds = Annotated[
+    int,
+    typer.Option(min=1, max=60, help="Pause between two heartbeats of the node.", metavar="SECONDS"),
+]
+NodeGraceSeconds = Annotated[
+    int,
+    typer.Option(
+        min=2,
+        max=3600,
+        help="A node without a heartbeat for this long is not ready: four pauses of the agents.",
+        metavar="SECONDS",
+    ),
+]
 MetricsPort = Annotated[
     int,
     typer.Option(min=0, max=65535, help="Serve /metrics, /healthz and /readyz on this port; 0: do not.", metavar="PORT"),

@@ -20,6 +20,7 @@ from controller.cli.options import (
     DEFAULT_NETNS_DIR,
     DEFAULT_STATE_DIR,
     Containerd,
+    HeartbeatSeconds,
     Kubeconfig,
     LogDir,
     LogMaxFiles,
@@ -27,6 +28,7 @@ from controller.cli.options import (
     MetricsPort,
     Namespace,
     NetnsDir,
+    NodeGraceSeconds,
     NodeName,
     StateDir,
     Verbose,
@@ -51,6 +53,7 @@ def agent(
     netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
+    heartbeat_seconds: HeartbeatSeconds = 10,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -58,7 +61,7 @@ def agent(
 
     Needs root and a containerd. Containers go on when it ends, and are adopted when it starts again.
     """
-    settings = _agent_settings(node_name, state_dir, log_dir, netns_dir, log_max_size, log_max_files)
+    settings = _agent_settings(node_name, (state_dir, log_dir, netns_dir), log_max_size, log_max_files, heartbeat_seconds)
     health = Health()
     _run([_agent_half(settings, containerd, kubeconfig, health)], health, metrics_port, verbose=verbose)
 
@@ -67,12 +70,15 @@ def manager(
     kubeconfig: Kubeconfig = None,
     leader_elect: Annotated[bool, typer.Option(help="Let one of several managers work, elected by a Lease.")] = False,
     namespace: Namespace = DEFAULT_NAMESPACE,
+    node_grace_seconds: NodeGraceSeconds = 40,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
     """Run the cluster half: turn workloads into instances, and their status into the workloads'."""
     health = Health()
-    half = _manager_half(kubeconfig, health, leader_elect=leader_elect, namespace=namespace)
+    half = _manager_half(
+        kubeconfig, health, leader_elect=leader_elect, namespace=namespace, node_grace_seconds=node_grace_seconds
+    )
     _run([half], health, metrics_port, verbose=verbose)
 
 
@@ -85,18 +91,23 @@ def up(
     netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
+    heartbeat_seconds: HeartbeatSeconds = 10,
+    node_grace_seconds: NodeGraceSeconds = 40,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
     """Run both halves in one process: a one-node installation."""
-    settings = _agent_settings(node_name, state_dir, log_dir, netns_dir, log_max_size, log_max_files)
+    settings = _agent_settings(node_name, (state_dir, log_dir, netns_dir), log_max_size, log_max_files, heartbeat_seconds)
     health = Health()
-    halves = [_agent_half(settings, containerd, kubeconfig, health), _manager_half(kubeconfig, health)]
+    halves = [
+        _agent_half(settings, containerd, kubeconfig, health),
+        _manager_half(kubeconfig, health, node_grace_seconds=node_grace_seconds),
+    ]
     _run(halves, health, metrics_port, verbose=verbose)
 
 
 def _agent_settings(
-    node_name: str, state_dir: Path, log_dir: Path, netns_dir: Path, log_max_size: str, log_max_files: int
+    node_name: str, dirs: tuple[Path, Path, Path], log_max_size: str, log_max_files: int, heartbeat_seconds: int
 ) -> "AgentSettings":
     from controller.agent.agent import AgentSettings
 
@@ -104,6 +115,7 @@ def _agent_settings(
         log_max_bytes = quantity.whole(log_max_size)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
+    state_dir, log_dir, netns_dir = dirs
     return AgentSettings(
         node_name=node_name or default_node_name(),
         state_dir=state_dir,
@@ -111,6 +123,7 @@ def _agent_settings(
         netns_dir=netns_dir.absolute(),
         log_max_bytes=log_max_bytes,
         log_max_files=log_max_files,
+        heartbeat_seconds=heartbeat_seconds,
     )
 
 
@@ -146,7 +159,12 @@ async def _refuse_what_is_too_old(runtime: Runtime) -> None:
 
 
 def _manager_half(
-    kubeconfig: str | None, health: Health, *, leader_elect: bool = False, namespace: str = DEFAULT_NAMESPACE
+    kubeconfig: str | None,
+    health: Health,
+    *,
+    leader_elect: bool = False,
+    namespace: str = DEFAULT_NAMESPACE,
+    node_grace_seconds: int,
 ) -> Half:
     health.ready["manager"] = lambda: "it is starting"
 
@@ -155,7 +173,12 @@ def _manager_half(
         from controller.manager.manager import LostLead, ManagerSettings, run
 
         try:
-            settings = ManagerSettings(kubeconfig=kubeconfig, leader_elect=leader_elect, leader_namespace=namespace)
+            settings = ManagerSettings(
+                kubeconfig=kubeconfig,
+                leader_elect=leader_elect,
+                leader_namespace=namespace,
+                silence_seconds=float(node_grace_seconds),
+            )
             await run(settings, stop, health)
         except (LostLead, NoConnection) as exc:
             raise CommandError(str(exc)) from exc

@@ -14,7 +14,8 @@ import hashlib
 import ipaddress
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.lab.claims import claim
@@ -122,6 +123,15 @@ class Node(Component):
         if not any(Path(inner).is_relative_to(folder) for folder in FOLDERS):
             raise ValueError(f"{inner} is not in {', '.join(FOLDERS)}")
         return self.state / "root" / inner.lstrip("/")
+
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Take the cable away for as long as the block runs: nothing gets through, and neither end is told."""
+        self._ip("link", "set", self._cable, "down")
+        try:
+            yield
+        finally:
+            self._ip("link", "set", self._cable, "up")
 
     def _setup(self) -> str:
         binds = [BIND.format(source=self.path(folder), target=folder) for folder in FOLDERS]

@@ -1,4 +1,4 @@
-"""The node's sign of life: a Lease renewed every 10 s, and the RuntimeNode's status, written only when it changes."""
+"""The node's sign of life: a Lease renewed every few seconds, and the RuntimeNode's status, written only when it changes."""
 
 import asyncio
 import logging
@@ -20,18 +20,18 @@ from controller.kube.resources import LEASES, NODES
 log = logging.getLogger(__name__)
 
 RENEW_SECONDS: Final = 10.0
-LEASE_SECONDS: Final = 40
-"""Renewal and duration as the kubelet's (kubernetes.io, "Node heartbeats")."""
+LEASE_RENEWALS: Final = 4
+"""Renewal, and how many of them its duration covers, as the kubelet's (kubernetes.io, "Node heartbeats")."""
 
 Judge = Callable[[float], Awaitable[NodeStatus]]
 """Gives the node's status of this moment."""
 
 
 class Heartbeat:
-    """Renews the Lease and keeps the RuntimeNode current."""
+    """Renews the Lease, every `renew_seconds`, and keeps the RuntimeNode current."""
 
-    def __init__(self, client: Client, node: str, judge: Judge) -> None:
-        self._client, self._node, self._judge = client, node, judge
+    def __init__(self, client: Client, node: str, judge: Judge, renew_seconds: float = RENEW_SECONDS) -> None:
+        self._client, self._node, self._judge, self._renew_seconds = client, node, judge, renew_seconds
         self._sent: dict[str, Any] | None = None
         self._generation = 0
         self.uid = ""
@@ -74,11 +74,11 @@ class Heartbeat:
                 await self._tell()
                 self.beaten.set()
                 metrics.HEARTBEAT_AT.set_to_current_time()
-                pause = RENEW_SECONDS
+                pause = self._renew_seconds
             except ApiFailure as exc:
                 level = logging.WARNING if isinstance(exc, ApiNotFound) and not self.beaten.is_set() else logging.DEBUG
                 log.log(level, "heartbeat: %s", exc)
-                pause = 1.0 if not self.beaten.is_set() else RENEW_SECONDS / 4
+                pause = 1.0 if not self.beaten.is_set() else self._renew_seconds / 4
             try:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
@@ -114,7 +114,7 @@ class Heartbeat:
                 self._leased = False
             else:
                 return
-        spec = {"holderIdentity": self._node, "leaseDurationSeconds": LEASE_SECONDS, **renewed}
+        spec = {"holderIdentity": self._node, "leaseDurationSeconds": int(LEASE_RENEWALS * self._renew_seconds), **renewed}
         body = {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": {"name": self._node}, "spec": spec}
         try:
             await self._client.create(LEASES, body, NODE_LEASE_NAMESPACE)

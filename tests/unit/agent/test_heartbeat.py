@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.agent.report.heartbeat import LEASE_SECONDS, RENEW_SECONDS, Heartbeat
+from controller.agent.report.heartbeat import RENEW_SECONDS, Heartbeat
 from controller.api.conditions import Condition, timestamp
 from controller.api.node import Disk, Images, NodeStatus, Platform
 from controller.kube.errors import ApiForbidden
@@ -68,7 +68,7 @@ async def test_it_registers_with_all_that_a_node_has(rig: Rig) -> None:
         "kubernetes.io/arch": "amd64",
     }
     assert rig.lease["spec"]["holderIdentity"] == "node1"
-    assert rig.lease["spec"]["leaseDurationSeconds"] == LEASE_SECONDS
+    assert rig.lease["spec"]["leaseDurationSeconds"] == 40
     shown = rig.node["status"]
     assert (shown["observedGeneration"], shown["conditions"][0]["observedGeneration"]) == (1, 1)
     assert shown["images"] == {"count": 0, "bytes": 0}, "also what is zero is said"

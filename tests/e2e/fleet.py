@@ -1,0 +1,259 @@
+"""A fleet on one machine: nodes with a containerd, an agent and a network of their own, one control plane, one manager.
+
+All agents and the manager have short heartbeats, so that a test of a lost node takes seconds.
+"""
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from tests.harness import GROUP, MOORAGE, NAMESPACE, Object, Objects, Watcher, condition, ready
+from tools.images import all_images
+from tools.images.store import write_archive
+from tools.lab import Containerd, ControlPlane, Node, Process, sweep
+from tools.lab.command import tool
+
+ROOT = Path(__file__).resolve().parents[2]
+HEARTBEAT_SECONDS = 1
+GRACE_SECONDS = 4
+
+INSTANCES = f"{GROUP}/namespaces/default/containerinstances"
+WORKLOADS = f"{GROUP}/namespaces/default/containerworkloads"
+NODES = f"{GROUP}/runtimenodes"
+
+OBEDIENT = "trap 'exit 0' TERM; sleep 1000000 & wait"
+"""A script that ends at once when it is asked to."""
+
+
+class Member:
+    """One node of the fleet, with everything at its usual paths there."""
+
+    def __init__(self, state: Path, name: str, kubeconfig: Callable[[], Path]) -> None:
+        self.name = name
+        self.node = Node(state / "node", name=name)
+        self._state, self._kubeconfig = state, kubeconfig
+
+    def start(self, stack: ExitStack, images: Path) -> None:
+        """Start containerd with the images, then the agent; all that ends with the stack."""
+        self.containerd = stack.enter_context(Containerd(self._state / "containerd", node=self.node))
+        self.containerd.ctr("images", "import", str(images), namespace=NAMESPACE)
+        options = ["--kubeconfig", str(self._kubeconfig()), "--node-name", self.name]
+        command = [MOORAGE, "agent", *options, "--heartbeat-seconds", str(HEARTBEAT_SECONDS)]
+        self.agent = stack.enter_context(Process("agent", self.node.inside(command), self._state / "agent"))
+
+    def running(self) -> dict[str, int]:
+        """Pid by id of every container of ours that runs."""
+        lines = self.containerd.ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
+        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[2] == "RUNNING"}
+
+    def leftovers(self) -> list[str]:
+        """Everything of ours that is left on the node, images aside."""
+        left = [f"shim {pid}" for pid in self._shims()]
+        left += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.name}/*") if path.is_dir()]
+        for folder in ("/run/moorage/netns", "/var/log/moorage", "/var/lib/moorage/instances"):
+            left += [f"{folder}/{path.name}" for path in self.node.path(folder).glob("*")]
+        for what in ("containers", "tasks", "snapshots", "leases"):
+            lines = self.containerd.ctr(what, "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
+            left += [f"{what}: {line}" for line in lines if "Committed" not in line]  # those are layers of images
+        return [f"{self.name}: {line}" for line in left]
+
+    def _shims(self) -> list[int]:
+        found = sweep(self.node.state).processes + sweep(self._state / "containerd").processes
+        commands = {p.pid: Path(f"/proc/{p.pid}/cmdline") for p in found}
+        return [pid for pid, file in commands.items() if file.exists() and b"containerd-shim" in file.read_bytes()]
+
+
+class Fleet:
+    """Nodes, control plane and manager; a context manager that leaves nothing."""
+
+    def __init__(self, state: Path, names: tuple[str, ...]) -> None:
+        self._state = state
+        self.members = {name: Member(state / name, name, lambda: self.plane.kubeconfig) for name in names}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for member in self.members.values():
+                stack.enter_context(member.node)
+            first = next(iter(self.members.values()))
+            plane = ControlPlane(self._state / "plane", crds=[ROOT / "crds"], address=first.node.gateway)
+            self.plane = stack.enter_context(plane)
+            self.api = Watcher(plane)
+            options = ["--kubeconfig", str(plane.kubeconfig), "--node-grace-seconds", str(GRACE_SECONDS)]
+            stack.enter_context(Process("manager", [MOORAGE, "manager", *options], self._state / "manager"))
+            images = self._state / "images.tar"
+            write_archive(images, [image for image in all_images() if (image.name, image.tag) == ("busybox", "1")])
+            for member in self.members.values():
+                member.start(stack, images)
+            self.api.until(NODES, lambda found: len(found) == len(self.members) and all(map(ready, found.values())))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+        left = [line for path in (self._state, *self._state.iterdir()) for line in sweep(path).describe() if path.is_dir()]
+        assert not [line for line in left if not line.startswith("folder")], left
+
+    def apply(self, *objects: Object) -> None:
+        """`kubectl apply` of some objects in one file."""
+        self.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def instances(self, true: Callable[[Objects], bool] = lambda _: True, seconds: float = 30.0) -> Objects:
+        """The instances, once something is true of them."""
+        return self.api.until(INSTANCES, true, seconds)
+
+    def running(self) -> dict[str, str]:
+        """Node by id of every container that runs."""
+        return {one: member.name for member in self.members.values() for one in member.running()}
+
+    def clear(self) -> None:
+        """Delete every workload, and see that nothing is left on any node."""
+        self.plane.kubectl("delete", "cw", "--all", "--wait=false")
+        self.instances(lambda found: not found, 40)
+        deadline = time.monotonic() + 10  # a shim ends a moment after its last container
+        while (left := [line for m in self.members.values() for line in m.leftovers()]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not left, left
+
+
+def workload(name: str, **spec: object) -> Object:
+    """A workload of obedient processes on the host network."""
+    container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", OBEDIENT]}
+    instance = {"hostNetwork": True, "terminationGracePeriodSeconds": 1, "containers": [container]}
+    return {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerWorkload",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"template": {"spec": instance}, **spec},
+    }
+
+
+def of(found: Objects, name: str) -> list[Object]:
+    """The instances of a workload, those on their way out not counted."""
+    mine = (o for o in found.values() if o["metadata"]["labels"]["moorage.dev/workload"] == name)
+    return [o for o in mine if "deletionTimestamp" not in o["metadata"]]
+
+
+def counted(instances: list[Object]) -> int:
+    """How many of them are ready for their present generation."""
+    return sum(map(ready, instances))
+
+
+# --- what happened meanwhile
+
+
+@dataclass
+class Trace:
+    """Every state of a collection that the API server tells, in its order."""
+
+    moments: list[dict[str, Object]] = field(default_factory=list)
+
+
+@contextmanager
+def traced(api: Watcher, path: str) -> Iterator[Trace]:
+    """Follow a collection for as long as the block runs. Nothing is missed: each watch goes on where the one before ended."""
+    listed = api.get(path)
+    now = {item["metadata"]["name"]: item for item in listed["items"]}
+    trace, done = Trace([dict(now)]), threading.Event()
+
+    def follow() -> None:
+        version = listed["metadata"]["resourceVersion"]
+        while True:
+            last = done.is_set()
+            for event in api.changes(path, version, 1):
+                meta = event["object"]["metadata"]
+                version = meta["resourceVersion"]
+                if event["type"] == "DELETED":
+                    now.pop(meta["name"], None)
+                else:
+                    now[meta["name"]] = event["object"]
+                trace.moments.append(dict(now))
+            if last:
+                return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield trace
+    finally:
+        done.set()
+        thread.join(timeout=15)
+        assert not thread.is_alive()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process of a container, from start to end, in seconds since the epoch."""
+
+    node: str
+    container: str
+    begin: float
+    end: float
+
+
+@contextmanager
+def runs(fleet: Fleet) -> Iterator[list[Run]]:
+    """The runs of containers that begin within the block, from containerd's own events; filled when the block ends."""
+    found: list[Run] = []
+    outputs: dict[str, Path] = {}
+    followers = []
+    for name, member in fleet.members.items():
+        outputs[name] = member.node.state / "events.txt"
+        command = member.node.inside([tool("ctr"), "--address", member.containerd.address, "events"])
+        with outputs[name].open("w") as output:
+            followers.append(subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL))
+    try:
+        yield found
+    finally:
+        for follower in followers:
+            follower.terminate()
+            follower.wait(timeout=10)
+        for name, output_file in outputs.items():
+            found += _read(name, output_file.read_text())
+
+
+_EVENT = re.compile(rf"(?P<at>\S+ \S+) \+0000 UTC {NAMESPACE} /tasks/(?P<what>start|exit) (?P<body>\{{.*\}})$")
+
+
+def _read(node: str, text: str) -> Iterator[Run]:
+    begun: dict[str, tuple[float, int]] = {}
+    for line in text.splitlines():
+        event = _EVENT.match(line)
+        if event is None:
+            continue
+        at = datetime.fromisoformat(event["at"][:26] + "+00:00").timestamp()
+        body = json.loads(event["body"])
+        if event["what"] == "start":
+            begun[body["container_id"]] = (at, body["pid"])
+        elif begun.get(body["container_id"], (0.0, 0))[1] == body["pid"]:
+            yield Run(node, body["container_id"], begun.pop(body["container_id"])[0], at)
+    for container, (at, _) in begun.items():
+        yield Run(node, container, at, float("inf"))
+
+
+def overlaps(found: list[Run], place: Callable[[Run], object]) -> list[tuple[float, float]]:
+    """When two runs of one place went on at the same time: begin and end of each such pair."""
+    pairs = [(a, b) for i, a in enumerate(found) for b in found[i + 1 :] if place(a) == place(b)]
+    both = ((max(a.begin, b.begin), min(a.end, b.end)) for a, b in pairs)
+    return [(begin, end) for begin, end in both if begin < end]
+
+
+def end_process(pid: int) -> None:
+    """End a process as a crash does."""
+    os.kill(pid, 9)
+
+
+def node_reason(found: Objects, name: str) -> str:
+    """Why a node is as it is."""
+    return str(condition(found[name], "Ready").get("reason", ""))
