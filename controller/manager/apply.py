@@ -38,6 +38,8 @@ class Writer:
     async def apply(self, workload: Workload, decision: Decision) -> Refusal | None:
         """Make all writes; the first refusal, if one was refused.
 
+        Deletions come before creations, so that a place in the row is given up before it is taken anew.
+
         Raises:
             ApiFailure: when one failed for now. The others were made nevertheless.
         """
@@ -47,8 +49,10 @@ class Writer:
             results = await asyncio.gather(
                 *(self._guarded(self._delete(workload, d)) for d in decision.deletes),
                 *(self._guarded(self._patch(workload, p)) for p in decision.patches),
-                *(self._guarded(self._create(workload, c)) for c in decision.creates),
                 return_exceptions=True,
+            )
+            results += await asyncio.gather(
+                *(self._guarded(self._create(workload, c)) for c in decision.creates), return_exceptions=True
             )
         finally:
             self._cache.release(nodes)
