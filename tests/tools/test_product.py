@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -146,6 +147,23 @@ def test_nothing_in_the_image_gives_more_rights(product_image: Path) -> None:
                 assert member.issym() or not member.mode & 0o022 or member.name == "tmp", member.name
                 assert (member.uid, member.gid, member.mtime) == (0, 0, 0), member.name
                 assert member.name not in {"usr/bin/sh", "usr/bin/bash", "usr/bin/dash"}
+
+
+def test_the_containerfile_copies_all_that_its_steps_need(tmp_path: Path) -> None:
+    """The files that it copies, and that the ignore file lets through, suffice to tell the requirements and build the wheel."""
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
+    for name in " ".join(copies).split():
+        assert name in let_through
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    for words in (["tools.images.product", "--requirements"], ["hatchling", "build", "--target", "wheel"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "dist").glob("moorage-*.whl"))
 
 
 def content(archive: Path, digest: str) -> bytes:

@@ -1,0 +1,157 @@
+"""Moorage by Helm on a cluster with a real kubelet: installed, upgraded, and uninstalled in both ways."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import controller
+from tests.e2e.cluster import CHART, RELEASE, Cluster, cluster, previous_chart, workload_spec
+from tests.harness import GROUP, Object, Objects, condition, ready
+from tools.lab.procfs import ProcessId, cgroups, parent
+
+PREVIOUS = "0.0.9"
+FIRST_SECONDS = 60.0
+"""Most of what may pass from `helm install` to the first workload that is Ready, on two busy cores."""
+
+INSTANCES = f"{GROUP}/containerinstances"
+WORKLOADS = f"{GROUP}/containerworkloads"
+
+
+@pytest.fixture(scope="module")
+def installable(tmp_path_factory: pytest.TempPathFactory, product_image: Path) -> Iterator[Cluster]:
+    """A cluster without Moorage, but with its image on the node, also under the version before."""
+    with cluster(tmp_path_factory.mktemp("install"), product_image) as found:
+        name = "docker.io/library/moorage"
+        tag = (f"{name}:{controller.__version__}", f"{name}:{PREVIOUS}")
+        found.kubelet.containerd.ctr("images", "tag", *tag, namespace="k8s.io")
+        yield found
+
+
+def workload(name: str, **instance: object) -> Object:
+    """A ContainerWorkload with one container that sleeps, from an image that is on the node."""
+    container = {"name": "main", "image": "busybox:1", "command": ["sleep", "1000000"]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 1, **instance}
+    meta = {"name": name, "namespace": "apps"}
+    return {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerWorkload",
+        "metadata": meta,
+        "spec": {"template": {"spec": spec}},
+    }
+
+
+@pytest.mark.timeout(300)
+def test_the_life_of_an_installation(
+    installable: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Containers come up outside of any pod, outlive the upgrade and one uninstallation, and go with the other.
+
+    In between: two managers of which one leads, definitions that are upgraded with the chart, and nothing that is stuck.
+    """
+    site = installable
+    levels = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "warn", "audit")}
+    site.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps", "labels": levels}})
+
+    begun = time.monotonic()
+    site.helm("install", "moorage", previous_chart(tmp_path, PREVIOUS), "--create-namespace", "--wait", *site.values)
+    site.apply(workload("host", hostNetwork=True), workload("alone", network="None"))
+    site.api.until(WORKLOADS, lambda found: any(map(ready, found.values())), FIRST_SECONDS)
+    seconds = time.monotonic() - begun
+    record_property("seconds_from_helm_install_to_first_ready", round(seconds, 1))
+    print(f"helm install to the first workload Ready: {seconds:.1f} s")
+    assert seconds < FIRST_SECONDS
+
+    settled = site.api.until(WORKLOADS, lambda found: len(found) == 2 and all(map(ready, found.values())))
+    running = site.containers()
+    assert len(running) == 2
+    for pid in running.values():
+        assert_outside_of_pods(site, pid)
+    assert_one_leads(site)
+
+    assert not knows_suspend(site)
+    site.helm("upgrade", "moorage", CHART, "--wait", *site.values)
+    site.wait_for_halves()
+    assert knows_suspend(site)
+    assert_undisturbed(site, settled, running)
+    assert_one_leads(site)
+
+    site.helm("uninstall", "moorage", "--wait")
+    assert_gone_but_running(site, running)
+    site.kubectl("delete", "containerworkload/alone", "--namespace", "apps", "--timeout=20s")
+    site.api.until(INSTANCES, lambda found: len(found) == 1, 20)
+
+    site.helm("install", "moorage", CHART, "--create-namespace", "--wait", *site.values, "--set", "uninstall.containers=Stop")
+    site.wait_for_halves()
+    assert_undisturbed(
+        site, {"host": settled["host"]}, {name: pid for name, pid in running.items() if name.startswith("host-")}
+    )
+
+    site.helm("uninstall", "moorage", "--wait")
+    assert_nothing_left(site, running)
+
+
+def assert_outside_of_pods(site: Cluster, pid: int) -> None:
+    """A container is the runtime's: in a cgroup of its own, below a shim that is no process of a pod."""
+    assert all(group.startswith(f"/moorage/{site.node.name}/") for group in cgroups(pid))
+    assert not any("kubepods" in group for group in cgroups(parent(pid)))
+
+
+def assert_one_leads(site: Cluster) -> None:
+    """Of two managers one leads, by the Lease and by what both say of themselves."""
+    managers = site.pods("manager", 2)
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases"
+    lease = site.api.until(leases, lambda found: holder(found) in managers, 20)
+    deadline = time.monotonic() + 5  # a manager says so a moment after it has the Lease
+    while (leading := saying_so(site, managers)) != [holder(lease)] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert leading == [holder(lease)]
+
+
+def saying_so(site: Cluster, managers: dict[str, str]) -> list[str]:
+    """The managers whose metrics say that they lead."""
+    return [name for name, address in managers.items() if site.metrics(address, 9440)["moorage_manager_leader"] == 1]
+
+
+def holder(leases: Objects) -> str:
+    """The pod that holds the managers' Lease: its identity is the host name and the process number."""
+    identity = str(leases.get("moorage-manager", {}).get("spec", {}).get("holderIdentity") or "")
+    return identity.rpartition("-")[0]
+
+
+def knows_suspend(site: Cluster) -> bool:
+    """Whether the definition in the cluster has a field that the one of the previous chart had not."""
+    found = site.api.objects("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    return "suspend" in workload_spec(found["containerworkloads.moorage.dev"])
+
+
+def assert_undisturbed(site: Cluster, before: Objects, running: dict[str, int]) -> None:
+    """The same containers with the same processes, never restarted; their workloads never stopped to be Ready."""
+    after = site.api.until(WORKLOADS, lambda found: found.keys() == before.keys() and all(map(ready, found.values())))
+    for name, obj in before.items():
+        assert condition(after[name], "Ready")["lastTransitionTime"] == condition(obj, "Ready")["lastTransitionTime"]
+    assert site.containers() == running
+    for instance in site.api.objects(INSTANCES).values():
+        assert [status["restartCount"] for status in instance["status"]["containers"]] == [0]
+
+
+def assert_gone_but_running(site: Cluster, running: dict[str, int]) -> None:
+    """After the uninstallation that keeps containers: they run on; no pod, no finalizer, no namespace is left or stuck."""
+    assert site.containers() == running
+    assert all(ProcessId.of(pid) for pid in running.values())
+    assert site.api.objects(f"/api/v1/namespaces/{RELEASE}/pods") == {}
+    assert not any(obj["metadata"].get("finalizers") for obj in site.api.objects(INSTANCES).values())
+    site.kubectl("delete", "namespace", RELEASE, "--timeout=30s")
+    assert {"moorage-node-lease", RELEASE} & site.api.objects("/api/v1/namespaces").keys() == set()
+
+
+def assert_nothing_left(site: Cluster, running: dict[str, int]) -> None:
+    """After the uninstallation that stops containers: no object of ours but the definitions, and nothing on the node."""
+    for kind in ("containerworkloads", "containerinstances", "runtimenodes"):
+        assert site.api.objects(f"{GROUP}/{kind}") == {}
+    assert not any(ProcessId.of(pid) for pid in running.values())
+    assert site.left_on_node() == []
+    site.kubectl("delete", "namespace", RELEASE, "--timeout=30s")
+    kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses"
+    assert "moorage" not in site.kubectl("get", f"namespaces,{kinds}", "--output", "name")
