@@ -14,7 +14,7 @@ STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
 POD_SECURITY := $(BIN)/python -m controller.api.podsecurity.generate
 CHART := $(BIN)/python -m tools.chart
 
-.PHONY: help venv tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
+.PHONY: help venv tools pod-tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
 	image demo demo-down bench lock clean
 
 help: ## List the targets
@@ -34,6 +34,9 @@ $(VENV)/.done: requirements.lock pyproject.toml tools/host.py tools/apt.txt
 
 tools: ## Build the pinned real components into .tools/bin (12 min cold, nothing to do after that)
 	@$(PYTHON) -m tools.build
+
+pod-tools:
+	@$(PYTHON) -m tools.build --with kubelet --with kube-scheduler
 
 helm:
 	@$(PYTHON) -m tools.build --only helm --quiet
@@ -70,8 +73,7 @@ check: $(VENV)/.done ## Lint, format, types, layers, generated files: in seconds
 
 # --- tests
 
-test: check ## Everything that CI runs: check, then all tests
-	@$(PYTHON) -m tools.build --with kubelet --with kube-scheduler
+test: check pod-tools ## Everything that CI runs: check, then all tests
 	$(PYTEST)
 
 test-unit: $(VENV)/.done ## Planners, placement, status, schema: needs nothing, in seconds
@@ -83,7 +85,7 @@ test-contract: $(VENV)/.done tools ## One suite against every runtime: in memory
 test-integration: $(VENV)/.done tools ## Manager and agent against a real API server and containerd
 	$(PYTEST) tests/integration
 
-test-e2e: $(VENV)/.done tools ## As a user would: kubectl, restarts, outages
+test-e2e: $(VENV)/.done pod-tools ## As a user would: kubectl, Helm, restarts, outages
 	$(PYTEST) tests/e2e
 
 bench: $(VENV)/.done tools ## Measure speed and cost beside the floor (options: BENCH="--quick"); JSON goes to .bench/

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.build import BIN
+from tools.build import BIN, OPTIONAL
 from tools.lab.process import lab_environment
 from tools.progress import ToolError
 
@@ -20,7 +20,8 @@ def tool(name: str) -> Path:
     """
     path = BIN / name
     if not path.exists():
-        raise ToolError(f"{path} is missing: run `make tools` first")
+        how = f"python3 -m tools.build --with {name}" if name in OPTIONAL else "make tools"
+        raise ToolError(f"{path} is missing: run `{how}` first")
     return path
 
 
