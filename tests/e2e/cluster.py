@@ -11,7 +11,7 @@ import yaml
 from tests.harness import NAMESPACE, Object, Objects, Watcher
 from tools.images import all_images
 from tools.images.store import write_archive
-from tools.lab import ControlPlane, Kubelet, Node, claim
+from tools.lab import ControlPlane, Kubelet, Node, claim, procfs
 from tools.lab.command import run, tool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,10 +70,19 @@ class Cluster:
             self.kubectl("rollout", "status", half, "--namespace", RELEASE, "--timeout=60s")
 
     def metrics(self, address: str, port: int) -> dict[str, float]:
-        """The metrics without labels that a pod serves, read on its node."""
+        """The metrics that a pod serves, by name with labels, read on its node."""
         text = self.node.run("/bin/busybox", "wget", "-q", "-O", "-", f"http://{address}:{port}/metrics").stdout
         lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
         return {words[0]: float(words[1]) for words in lines}
+
+    def processes(self, half: str) -> list[int]:
+        """The processes of `moorage` that run in pods of this node."""
+        found = []
+        for pid in procfs.process_ids():
+            words = procfs.command(pid)
+            if words[2:4] == ["/usr/bin/moorage", half] and all(g.startswith(self.node.cgroup) for g in procfs.cgroups(pid)):
+                found.append(pid)
+        return found
 
     def containers(self) -> dict[str, int]:
         """Pid by id of every container of ours that runs."""

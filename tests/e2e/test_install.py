@@ -68,6 +68,7 @@ def test_the_life_of_an_installation(
     assert len(running) == 2
     for pid in running.values():
         assert_outside_of_pods(site, pid)
+    assert_confined(site)
     assert_one_leads(site)
 
     assert not knows_suspend(site)
@@ -76,6 +77,9 @@ def test_the_life_of_an_installation(
     assert knows_suspend(site)
     assert_undisturbed(site, settled, running)
     assert_one_leads(site)
+    told = site.metrics(site.node.address, 9441)
+    assert "process_cpu_seconds_total" in told
+    assert {value for name, value in told.items() if name.startswith("moorage_leftovers_total")} <= {0.0}
 
     site.helm("uninstall", "moorage", "--wait")
     assert_gone_but_running(site, running)
@@ -96,6 +100,19 @@ def assert_outside_of_pods(site: Cluster, pid: int) -> None:
     """A container is the runtime's: in a cgroup of its own, below a shim that is no process of a pod."""
     assert all(group.startswith(f"/moorage/{site.node.name}/") for group in cgroups(pid))
     assert not any("kubepods" in group for group in cgroups(parent(pid)))
+
+
+def assert_confined(site: Cluster) -> None:
+    """The kernel has the managers as an ordinary user without any capability, who cannot gain one and cannot write to `/`."""
+    managers = site.processes("manager")
+    assert len(managers) == 2
+    for pid in managers:
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert set(status["Uid"].split()) == {"65532"}
+        assert {int(status[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        root = next(line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if line.split()[4] == "/")
+        assert "ro" in root[5].split(",")
 
 
 def assert_one_leads(site: Cluster) -> None:
