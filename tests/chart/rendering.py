@@ -34,6 +34,7 @@ EVERYTHING: Object = {
         "containerd": {"socket": "/run/k3s/containerd/containerd.sock", "root": "/var/lib/rancher/k3s/agent/containerd"},
         "netnsDir": "/run/netns-of-moorage",
         "maxUnavailable": 2,
+        "heartbeatSeconds": 5,
         "verbose": True,
         "affinity": {"nodeAffinity": {}},
         "podAnnotations": {"team": "platform"},

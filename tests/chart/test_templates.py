@@ -69,9 +69,11 @@ def test_arguments_follow_from_values() -> None:
     """Both halves are called with what the values say, with options that they have."""
     found = pods(render(EVERYTHING))
     manager, agent = (found[name]["containers"][0] for name in ("moorage-manager", "moorage-agent"))
-    assert manager["args"] == ["manager", "--leader-elect", "--metrics-port=9440", "--verbose"]
-    assert agent["args"] == [
-        "agent",
+    assert manager["args"][0] == "manager"
+    assert set(manager["args"]) >= {"--leader-elect", "--node-grace-seconds=20", "--metrics-port=9440", "--verbose"}
+    assert agent["args"][0] == "agent"
+    assert set(agent["args"]) >= {
+        "--heartbeat-seconds=5",
         "--containerd=/run/k3s/containerd/containerd.sock",
         "--state-dir=/var/lib/moorage",
         "--log-dir=/var/log/moorage",
@@ -80,7 +82,7 @@ def test_arguments_follow_from_values() -> None:
         "--log-max-files=5",
         "--metrics-port=9441",
         "--verbose",
-    ]
+    }
     uninstall = found["moorage-uninstall"]["containers"][0]
     assert uninstall["args"] == ["uninstall", "--containers=stop", "--namespace=moorage-system", "--timeout=60"]
     for container in (manager, agent, uninstall):
