@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -13,6 +14,9 @@ log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS: Final = 10.0
 """Most that making or removing one may take; it takes milliseconds, but the kernel lets only one at a time change networks."""
+
+_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Uids are UUIDs (kubernetes.io, "Object Names and IDs")."""
 
 
 class Namespaces:
@@ -25,9 +29,10 @@ class Namespaces:
         self._under_way: dict[str, asyncio.Future[None]] = {}
 
     def load(self) -> None:
-        """List the folder."""
+        """List the folder. What is not named by a uid was made by somebody else, and is left alone."""
         try:
-            self._known = set(os.listdir(self._folder))  # noqa: PTH208 - names are all that is needed
+            names = os.listdir(self._folder)  # noqa: PTH208 - names are all that is needed
+            self._known = {name for name in names if _UID.fullmatch(name)}
         except FileNotFoundError:
             self._known = set()
         except OSError as exc:

@@ -15,6 +15,7 @@ from controller.network.port import NetworkFailure, Networks, NetworkState
 from tests.unit.agent.rig import SimulatedNetworks
 
 ABSENT, BROKEN, READY = NetworkState.ABSENT, NetworkState.BROKEN, NetworkState.READY
+A, B = "6f1c1f0e-0000-4000-8000-00000000000a", "6f1c1f0e-0000-4000-8000-00000000000b"
 Make = Callable[[], Networks]
 """Gives the networks of one node to an agent that has just started."""
 
@@ -53,24 +54,24 @@ def loaded(folder: Path) -> Namespaces:
 async def test_a_network_is_there_until_it_is_removed(node: Make) -> None:
     """Made, found by the next agent, removed; of another instance there is nothing."""
     networks = node()
-    assert networks.state("a") is ABSENT
-    await networks.create("a")
-    assert (networks.state("a"), networks.state("b"), networks.uids()) == (READY, ABSENT, {"a"})
+    assert networks.state(A) is ABSENT
+    await networks.create(A)
+    assert (networks.state(A), networks.state(B), networks.uids()) == (READY, ABSENT, {A})
     again = node()
-    assert (again.state("a"), again.uids()) == (READY, {"a"})
-    await again.remove("a")
-    assert (again.state("a"), again.uids()) == (ABSENT, set())
+    assert (again.state(A), again.uids()) == (READY, {A})
+    await again.remove(A)
+    assert (again.state(A), again.uids()) == (ABSENT, set())
 
 
 async def test_doing_it_again_is_success(node: Make) -> None:
     """What is there is not made twice, and what is not there is gone already."""
     networks = node()
-    await networks.remove("a")
-    await networks.create("a")
-    await networks.create("a")
-    await networks.remove("a")
-    await networks.remove("a")
-    assert networks.state("a") is ABSENT
+    await networks.remove(A)
+    await networks.create(A)
+    await networks.create(A)
+    await networks.remove(A)
+    await networks.remove(A)
+    assert networks.state(A) is ABSENT
 
 
 # --- what only the kernel shows
@@ -107,74 +108,82 @@ async def test_there_is_nothing_but_loopback_and_it_is_up(folder: Path) -> None:
     """One interface, with both of its addresses, and no route; the agent itself stays where it was."""
     before = Path("/proc/self/ns/net").readlink()
     networks = loaded(folder)
-    await networks.create("a")
-    links = inside(folder / "a", "ip", "-o", "link").splitlines()
+    await networks.create(A)
+    links = inside(folder / A, "ip", "-o", "link").splitlines()
     assert len(links) == 1
     assert ",UP," in links[0]
-    assert "127.0.0.1/8" in inside(folder / "a", "ip", "-o", "address")
-    assert inside(folder / "a", "ip", "route") == ""
+    assert "127.0.0.1/8" in inside(folder / A, "ip", "-o", "address")
+    assert inside(folder / A, "ip", "route") == ""
     assert {Path(f"/proc/self/task/{t}/ns/net").readlink() for t in tasks()} == {before}
-    await networks.remove("a")
+    await networks.remove(A)
     assert list(folder.iterdir()) == []
 
 
 async def test_a_file_without_a_namespace_is_made_anew(folder: Path) -> None:
     """After a restart of the node the file is there and its mount is not."""
     folder.mkdir()
-    (folder / "a").touch()
+    (folder / A).touch()
     networks = loaded(folder)
-    assert networks.state("a") is BROKEN
-    await networks.create("a")
-    assert networks.state("a") is READY
-    run("umount", folder / "a")
-    assert networks.state("a") is BROKEN
-    await networks.remove("a")
+    assert networks.state(A) is BROKEN
+    await networks.create(A)
+    assert networks.state(A) is READY
+    run("umount", folder / A)
+    assert networks.state(A) is BROKEN
+    await networks.remove(A)
     assert list(folder.iterdir()) == []
 
 
 async def test_a_namespace_that_got_out_of_reach_is_taken_again_from_its_processes(folder: Path) -> None:
     """A process that is in it holds it: what is started beside that one comes into the same; one of the node's network not."""
     networks = loaded(folder)
-    await networks.create("a")
-    inode = (folder / "a").stat().st_ino
-    with process_in(folder / "a") as pid:
-        run("umount", folder / "a")
-        await networks.create("a", [os.getpid(), 2**22 + 1, pid])
-        assert (folder / "a").stat().st_ino == inode
-    await networks.remove("a")
+    await networks.create(A)
+    inode = (folder / A).stat().st_ino
+    with process_in(folder / A) as pid:
+        run("umount", folder / A)
+        await networks.create(A, [os.getpid(), 2**22 + 1, pid])
+        assert (folder / A).stat().st_ino == inode
+    await networks.remove(A)
 
 
 async def test_a_file_that_is_mounted_twice_is_removed_all_the_same(folder: Path) -> None:
     """Nothing is left, whatever somebody did to it."""
     networks = loaded(folder)
-    await networks.create("a")
-    run("mount", "--bind", "/proc/self/ns/net", folder / "a")
-    await networks.remove("a")
+    await networks.create(A)
+    run("mount", "--bind", "/proc/self/ns/net", folder / A)
+    await networks.remove(A)
     assert list(folder.iterdir()) == []
     assert mounts(folder) == []
+
+
+async def test_what_others_made_is_not_ours(folder: Path) -> None:
+    """A folder that is shared with ip-netns or a CNI runtime by mistake: what is not named by a uid is never touched."""
+    folder.mkdir()
+    for name in ("cni-6f1c1f0e-0000-4000-8000-00000000000a", "blue", A):
+        (folder / name).touch()
+    assert loaded(folder).uids() == {A}
 
 
 async def test_what_fails_says_which_step_and_why(folder: Path) -> None:
     """A folder that cannot be made, and one that cannot be removed."""
     folder.touch()
     with pytest.raises(NetworkFailure, match=r"/netns: File exists"):
-        await loaded(folder).create("a")
+        await loaded(folder).create(A)
     blocked = loaded(folder)
-    assert blocked.state("a") is ABSENT
-    await blocked.remove("a")
+    assert blocked.state(A) is ABSENT
+    await blocked.remove(A)
     folder.unlink()
-    (folder / "a").mkdir(parents=True)
+    (folder / A).mkdir(parents=True)
     networks = loaded(folder)
-    with pytest.raises(NetworkFailure, match=r"/netns/a: Is a directory"):
-        await networks.create("a")
-    with pytest.raises(NetworkFailure, match=r"/netns/a: Is a directory"):
-        await networks.remove("a")
+    with pytest.raises(NetworkFailure, match=r"/netns/6f1c\S+: Is a directory"):
+        await networks.create(A)
+    with pytest.raises(NetworkFailure, match=r"/netns/6f1c\S+: Is a directory"):
+        await networks.remove(A)
 
 
 async def test_many_at_once(folder: Path) -> None:
     """Twenty are made and removed side by side; no thread stays in one of them."""
     networks = loaded(folder)
-    uids = [str(n) for n in range(20)]
+    uids = [f"6f1c1f0e-0000-4000-8000-{n:012}" for n in range(20)]
     await asyncio.gather(*map(networks.create, uids))
     assert len({(folder / uid).stat().st_ino for uid in uids}) == 20
     assert not [t for t in threading.enumerate() if t.name == "network namespace"]
