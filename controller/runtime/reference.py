@@ -41,19 +41,19 @@ def parse(text: str) -> Reference:
         InvalidReference: naming the part that is wrong.
     """
     rest, _, digest = text.partition("@")
-    if digest and not _DIGEST.match(digest):
+    if digest and not _DIGEST.fullmatch(digest):
         raise InvalidReference(f"image {text!r}: {digest!r} is not a digest (sha256: and 64 hex digits)")
     if "@" in text and not digest:
         raise InvalidReference(f"image {text!r}: nothing follows the '@'")
     domain, path = _split_domain(rest)
     path, colon, tag = path.partition(":")
-    if colon and not _TAG.match(tag):
+    if colon and not _TAG.fullmatch(tag):
         raise InvalidReference(f"image {text!r}: {tag!r} is not a tag (letters, digits, '_', '.', '-'; at most 128)")
-    if not _DOMAIN.match(domain):
+    if not _DOMAIN.fullmatch(domain):
         raise InvalidReference(f"image {text!r}: {domain!r} is not a registry (host or host:port)")
     if domain == "docker.io" and path and "/" not in path:
         path = f"library/{path}"
-    if not _PATH.match(path):
+    if not _PATH.fullmatch(path):
         raise InvalidReference(
             f"image {text!r}: {path!r} is not a repository name "
             "(lower case letters and digits, separated by '.', '_', '-' or '/')"

@@ -1,0 +1,391 @@
+"""Ways to root on a node for somebody who may edit in a namespace that is held to a Pod Security level."""
+
+import copy
+from typing import Any, Final
+
+from tests.attacks.agent import ADMISSION, CRDS, LEASES, RIGHTS
+from tests.attacks.case import APPLY, CORE, GROUP, JSON_PATCH, OWNER, PSS, RBAC, SCHEMA, SERVER, Attack, create, merge
+
+LEVELS: Final = ("baseline", "restricted")
+NODE: Final = "other1"
+_NOT: Final = "cannot"
+
+
+def space(level: str) -> str:
+    """The tenant's namespace of this level."""
+    return f"tenant-{level}"
+
+
+def workloads(level: str) -> str:
+    """Path of the tenant's workloads."""
+    return f"{GROUP}/namespaces/{space(level)}/containerworkloads"
+
+
+def instances(level: str) -> str:
+    """Path of the tenant's instances."""
+    return f"{GROUP}/namespaces/{space(level)}/containerinstances"
+
+
+def spec(container: dict[str, Any] | None = None, **instance: Any) -> dict[str, Any]:
+    """An instance spec that level restricted allows, with changes to its container and to itself."""
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    main: dict[str, Any] = {"name": "main", "image": "web:1", "securityContext": context}
+    whole: dict[str, Any] = {
+        "network": "None",
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_over(main, container or {})],
+    }
+    changed = _without_nothing(_over(whole, instance))
+    assert isinstance(changed, dict)
+    return changed
+
+
+def workload(level: str, name: str = "attack", container: dict[str, Any] | None = None, **instance: Any) -> dict[str, Any]:
+    """A workload of the tenant's with that spec."""
+    return {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerWorkload",
+        "metadata": {"name": name, "namespace": space(level)},
+        "spec": {"template": {"spec": spec(container, **instance)}},
+    }
+
+
+def by_hand(level: str, container: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    """An instance that is written by hand."""
+    return {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerInstance",
+        "metadata": {"name": "attack", "namespace": space(level), **metadata},
+        "spec": {"nodeName": NODE, **spec(container)},
+    }
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(below)
+    for key, value in above.items():
+        merged[key] = _over(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+    return merged
+
+
+def _without_nothing(value: Any) -> Any:
+    """The value without fields that are None: those are not said at all."""
+    if isinstance(value, dict):
+        return {key: _without_nothing(below) for key, below in value.items() if below is not None}
+    return [_without_nothing(item) for item in value] if isinstance(value, list) else value
+
+
+def context(**fields: Any) -> dict[str, Any]:
+    """A change of the container's security context."""
+    return {"securityContext": fields}
+
+
+def pod_security(level: str) -> list[Attack]:
+    """What Pod Security refuses."""
+    path = workloads(level)
+
+    def refused(tries: str, says: str, container: dict[str, Any] | None = None, **instance: Any) -> Attack:
+        return Attack(tries, PSS, says, *create(path, workload(level, container=container, **instance)))
+
+    open_ = {"allowPrivilegeEscalation": None}
+    found = [
+        refused("run privileged", "privileged", context(privileged=True, **open_)),
+        refused("see the node's processes", "hostPID=true", hostPID=True),
+        refused("share the node's IPC", "hostIPC=true", hostIPC=True),
+        refused("use the node's network", "hostNetwork=true", hostNetwork=True, network=None),
+        refused("add the capability SYS_ADMIN", "SYS_ADMIN", context(capabilities={"add": ["SYS_ADMIN"]}, **open_)),
+        refused("add the capability SYS_PTRACE", "SYS_PTRACE", context(capabilities={"add": ["SYS_PTRACE"]})),
+        refused("add the capability NET_RAW", "NET_RAW", context(capabilities={"add": ["NET_RAW"]})),
+        refused("add all capabilities", "ALL", context(capabilities={"add": ["ALL"]})),
+        refused("add a capability that does not exist yet", "FUTURE", context(capabilities={"add": ["FUTURE"]})),
+        refused("run without a filter of system calls", "Unconfined", context(seccompProfile={"type": "Unconfined"})),
+        refused(
+            "do so by the instance's context",
+            "Unconfined",
+            securityContext={"seccompProfile": {"type": "Unconfined"}},
+        ),
+        refused("see /proc unmasked", "Unmasked", context(procMount="Unmasked")),
+        Attack(
+            "make a harmless workload privileged later",
+            PSS,
+            "privileged",
+            *merge(f"{path}/harmless", {"spec": {"template": {"spec": spec(context(privileged=True, **open_))}}}),
+        ),
+        Attack(
+            "do so by a JSON patch",
+            PSS,
+            "privileged",
+            "PATCH",
+            f"{path}/harmless",
+            [
+                {
+                    "op": "replace",
+                    "path": "/spec/template/spec/containers/0/securityContext",
+                    "value": {"privileged": True},
+                }
+            ],
+            JSON_PATCH,
+        ),
+        Attack(
+            "do so by server-side apply",
+            PSS,
+            "privileged",
+            "PATCH",
+            f"{path}/harmless?fieldManager=x&force=true",
+            workload(level, "harmless", context(privileged=True, allowPrivilegeEscalation=True)),
+            APPLY,
+        ),
+        refused(
+            "hide a privileged container behind a harmless one",
+            "privileged",
+            containers=[spec()["containers"][0], {"name": "second", "image": "web:1", **context(privileged=True)}],
+        ),
+    ]
+    if level == "restricted":
+        found += [
+            refused("run as root", "runAsUser=0", context(runAsUser=0)),
+            refused("run as root by the instance's context", "runAsUser=0", securityContext={"runAsUser": 0}),
+            refused("run as whatever the image says", "runAsNonRoot != true", securityContext={"runAsNonRoot": None}),
+            refused("allow root for one container", "runAsNonRoot != true", context(runAsNonRoot=False)),
+            refused(
+                "gain privileges by setuid programs",
+                "allowPrivilegeEscalation != false",
+                context(allowPrivilegeEscalation=True),
+            ),
+            refused("leave allowPrivilegeEscalation unsaid", "allowPrivilegeEscalation != false", context(**open_)),
+            refused("keep Docker's default capabilities", "unrestricted capabilities", context(capabilities={"drop": None})),
+            refused("add the capability CHOWN", "CHOWN", context(capabilities={"add": ["CHOWN"]})),
+            refused("leave the filter of system calls unsaid", "seccompProfile", securityContext={"seccompProfile": None}),
+        ]
+    return found
+
+
+def schema(level: str) -> list[Attack]:
+    """What the definitions refuse: the field is not there, or its value is none."""
+    path = f"{workloads(level)}?fieldValidation=Strict"
+
+    def refused(tries: str, says: str, container: dict[str, Any] | None = None, **instance: Any) -> Attack:
+        return Attack(tries, SCHEMA, says, *create(path, workload(level, container=container, **instance)))
+
+    def metadata(**fields: Any) -> dict[str, Any]:
+        body = workload(level)
+        body["spec"]["template"]["metadata"] = fields
+        return body
+
+    host = [{"name": "host", "hostPath": {"path": "/"}}]
+    reserved = "keys that begin with moorage.dev/"
+    return [
+        refused("mount the node's root", "unknown field", volumes=host),
+        refused("mount anything", "unknown field", {"volumeMounts": [{"name": "host", "mountPath": "/host"}]}),
+        refused("use a block device", "unknown field", {"volumeDevices": [{"name": "host", "devicePath": "/dev/sda"}]}),
+        refused("choose another runtime class", "unknown field", runtimeClassName="kata"),
+        refused("take a port of the node", "unknown field", {"ports": [{"containerPort": 80, "hostPort": 80}]}),
+        refused("set a sysctl", "unknown field", securityContext={"sysctls": [{"name": "kernel.core_pattern", "value": "|x"}]}),
+        refused("set an SELinux type", "unknown field", context(seLinuxOptions={"type": "spc_t"})),
+        refused("turn AppArmor off", "unknown field", context(appArmorProfile={"type": "Unconfined"})),
+        refused("run a hook on the node", "unknown field", {"lifecycle": {"postStart": {"exec": {"command": ["id"]}}}}),
+        refused(
+            "leave its folder of logs by the container's name", "spec.template.spec.containers[0].name", {"name": "../../etc"}
+        ),
+        refused("name a container `..`", "spec.template.spec.containers[0].name", {"name": ".."}),
+        refused(
+            "read a seccomp profile from elsewhere",
+            "relative, and without '..'",
+            context(seccompProfile={"type": "Localhost", "localhostProfile": "../../../etc/shadow"}),
+        ),
+        refused(
+            "read a seccomp profile by an absolute path",
+            "relative, and without '..'",
+            context(seccompProfile={"type": "Localhost", "localhostProfile": "/etc/shadow"}),
+        ),
+        refused("smuggle a variable in by the name of another", "env[0].name", {"env": [{"name": "A=1\0B", "value": "2"}]}),
+        Attack(
+            "pass its instances off as another workload's by labels of the template",
+            SCHEMA,
+            reserved,
+            *create(path, metadata(labels={"moorage.dev/workload": "bank"})),
+        ),
+        Attack(
+            "write the manager's own annotations by the template",
+            SCHEMA,
+            reserved,
+            *create(path, metadata(annotations={"moorage.dev/template-keys": "{}"})),
+        ),
+        Attack(
+            "leave its folder of logs by the workload's name",
+            SERVER,
+            "metadata.name",
+            *create(path, workload(level, "../../etc")),
+        ),
+        Attack(
+            "scale below nothing", SCHEMA, "replicas", *merge(f"{workloads(level)}/harmless/scale", {"spec": {"replicas": -1}})
+        ),
+    ]
+
+
+def rights(level: str) -> list[Attack]:
+    """What the role edit does not give."""
+    own = f"{instances(level)}/harmless"
+    return [
+        Attack("create an instance by hand, on a node of its choice", RBAC, _NOT, *create(instances(level), by_hand(level))),
+        Attack(
+            "do so by server-side apply",
+            RBAC,
+            _NOT,
+            "PATCH",
+            f"{instances(level)}/attack?fieldManager=x",
+            by_hand(level),
+            APPLY,
+        ),
+        Attack("change the spec of its instance", RBAC, _NOT, *merge(own, {"spec": spec(context(privileged=True))})),
+        Attack("move its instance to another node", RBAC, _NOT, *merge(own, {"spec": {"nodeName": "stolen1"}})),
+        Attack("take the agent's finalizer off its instance", RBAC, _NOT, *merge(own, {"metadata": {"finalizers": None}})),
+        Attack("have another workload adopt its instance", RBAC, _NOT, *merge(own, {"metadata": {"ownerReferences": []}})),
+        Attack("write the status of its instance", RBAC, _NOT, *merge(f"{own}/status", {"status": {"ip": "10.0.0.1"}})),
+        Attack(
+            "write the status of its workload",
+            RBAC,
+            _NOT,
+            *merge(f"{workloads(level)}/harmless/status", {"status": {"ready": "1/1"}}),
+        ),
+        Attack(
+            "make a workload in another namespace",
+            RBAC,
+            _NOT,
+            *create(f"{GROUP}/namespaces/attacked/containerworkloads", workload(level)),
+        ),
+        Attack(
+            "delete instances of another namespace", RBAC, _NOT, "DELETE", f"{GROUP}/namespaces/attacked/containerinstances/own"
+        ),
+        Attack(
+            "take the level off its namespace",
+            RBAC,
+            _NOT,
+            *merge(
+                f"{CORE}/namespaces/{space(level)}",
+                {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}},
+            ),
+        ),
+        Attack(
+            "make a namespace without a level",
+            RBAC,
+            _NOT,
+            *create(f"{CORE}/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "free"}}),
+        ),
+        Attack(
+            "give itself the manager's role",
+            RBAC,
+            _NOT,
+            *create(
+                f"{RIGHTS}/namespaces/{space(level)}/rolebindings",
+                {
+                    "apiVersion": "rbac.authorization.k8s.io/v1",
+                    "kind": "RoleBinding",
+                    "metadata": {"name": "attack"},
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "moorage-manager"},
+                    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tenant"}],
+                },
+            ),
+        ),
+        Attack(
+            "make a token of the manager",
+            RBAC,
+            _NOT,
+            *create(f"{CORE}/namespaces/moorage-system/serviceaccounts/moorage-manager/token", {"spec": {}}),
+        ),
+        Attack(
+            "act as an agent",
+            RBAC,
+            "cannot impersonate",
+            "GET",
+            instances(level),
+            headers={"Impersonate-User": f"moorage:node:{NODE}", "Impersonate-Group": "moorage:nodes"},
+        ),
+        Attack("uncordon a node", RBAC, _NOT, *merge(f"{GROUP}/runtimenodes/{NODE}", {"spec": {"unschedulable": False}})),
+        Attack(
+            "keep a lost node alive by its heartbeat", RBAC, _NOT, *merge(f"{LEASES}/{NODE}", {"spec": {"renewTime": None}})
+        ),
+        Attack(
+            "switch Pod Security off",
+            RBAC,
+            _NOT,
+            "DELETE",
+            f"{ADMISSION}/validatingadmissionpolicybindings/moorage-pod-security-enforce",
+        ),
+        Attack("loosen the definitions", RBAC, _NOT, *merge(f"{CRDS}/containerworkloads.moorage.dev", {"spec": {}})),
+    ]
+
+
+def attacks(level: str) -> list[Attack]:
+    """All of them in a namespace of this level."""
+    return [*pod_security(level), *schema(level), *rights(level)]
+
+
+def dropped(level: str) -> list[tuple[str, dict[str, Any], str]]:
+    """What a client that asks for no validation of fields sends, and the field that must not be stored."""
+    host = [{"name": "host", "hostPath": {"path": "/"}}]
+    return [
+        ("mount the node's root", workload(level, volumes=host), "volumes"),
+        ("choose another runtime class", workload(level, runtimeClassName="kata"), "runtimeClassName"),
+        (
+            "run a privileged init container",
+            workload(level, ephemeralContainers=[context(privileged=True)]),
+            "ephemeralContainers",
+        ),
+    ]
+
+
+def with_instances(level: str) -> list[Attack]:
+    """What somebody tries who was given the right to create and change instances in the namespace, besides."""
+    path, own = instances(level), f"{instances(level)}/harmless"
+    owner = {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "ContainerWorkload",
+        "name": "harmless",
+        "uid": "u",
+        "controller": True,
+    }
+    open_ = context(privileged=True, allowPrivilegeEscalation=None)
+    return [
+        Attack("write a privileged instance by hand", PSS, "privileged", *create(path, by_hand(level, open_))),
+        Attack("make an instance privileged", PSS, "privileged", *merge(own, {"spec": spec(open_)})),
+        Attack(
+            "move an instance to another node", SERVER, "nodeName is immutable", *merge(own, {"spec": {"nodeName": "stolen1"}})
+        ),
+        Attack(
+            "pass an instance off as a workload's",
+            OWNER,
+            "ownerReferences",
+            *create(path, by_hand(level, ownerReferences=[owner])),
+        ),
+        Attack(
+            "have a workload adopt an instance later",
+            OWNER,
+            "ownerReferences",
+            *merge(own, {"metadata": {"ownerReferences": [owner]}}),
+        ),
+        Attack(
+            "pass an instance off as a workload's by its labels",
+            OWNER,
+            "moorage.dev/",
+            *create(path, by_hand(level, labels={"moorage.dev/workload": "harmless"})),
+        ),
+        Attack(
+            "write the manager's annotations",
+            OWNER,
+            "moorage.dev/",
+            *merge(own, {"metadata": {"annotations": {"moorage.dev/template-keys": "{}"}}}),
+        ),
+        Attack("write the status of an instance", RBAC, _NOT, *merge(f"{own}/status", {"status": {"ip": "10.0.0.1"}})),
+    ]
+
+
+IMAGES: Final = {
+    "a path": "../../etc/passwd",
+    "a file's URI": "file:///etc/passwd",
+    "a path behind the registry": "127.0.0.1:1/../../etc/passwd",
+    "a tag that is a path": "127.0.0.1:1/web:../../etc",
+    "another transport": "oci-archive:/etc/passwd",
+    "a line break": "127.0.0.1:1/web:1\n",
+    "credentials": "user:password@127.0.0.1:1/web",
+}
+"""What the agent does not take for an image."""
