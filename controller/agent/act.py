@@ -39,6 +39,7 @@ from controller.agent.decide.observation import (
 from controller.agent.decide.resolve import container_config
 from controller.agent.decide.security import localhost_profile
 from controller.agent.images import Images
+from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.observe import Notes
 from controller.agent.report.events import EventRecorder
@@ -80,6 +81,7 @@ class Hands:
     view: NodeView
     images: Images
     networks: Networks
+    levels: Levels
     events: EventRecorder
     logs: LogFiles
     node: NodeFacts

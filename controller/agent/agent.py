@@ -13,6 +13,7 @@ from controller.agent import metrics
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.images import Images
+from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.measured import measured
 from controller.agent.node import NodeJudge, facts
@@ -28,6 +29,7 @@ from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
 from controller.api.base import API_VERSION
 from controller.api.node import RuntimeNode
+from controller.api.podsecurity.levels import BASELINE, LevelVersion
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.definitions import DefinitionCheck
@@ -65,6 +67,8 @@ class AgentSettings:
     """How many images are pulled at the same time."""
     log_max_bytes: int = 10 * 2**20
     """Size at which a log file is rotated."""
+    pod_security: LevelVersion = BASELINE
+    """What is enforced in namespaces without Pod Security labels."""
     log_max_files: int = 5
     """How many files of one container's run are kept, the current one included."""
     heartbeat_seconds: float = RENEW_SECONDS
@@ -81,6 +85,7 @@ class Agent:
         self._supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._ending = False
         self.store = Store(settings.state_dir / "instances", self._desired_changed)
+        self._levels = Levels(settings.state_dir / "levels.json", settings.pod_security, self._level_changed)
         node = facts(
             settings.node_name,
             runtime_name,
@@ -108,9 +113,17 @@ class Agent:
             settings.node_name,
         )
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks)
-        self._hands = Hands(runtime, self.view, self._images, self._networks, self._events, self._logs, node, slots)
+        self._hands = Hands(
+            runtime, self.view, self._images, self._networks, self._levels, self._events, self._logs, node, slots
+        )
         self._operator = AgentOperator(
-            settings.node_name, self.store, self._writer, self._heartbeat, self._cleanup, self._definitions.wake
+            settings.node_name,
+            self.store,
+            self._levels,
+            self._writer,
+            self._heartbeat,
+            self._cleanup,
+            self._definitions.wake,
         )
         self._informer = self._operator.informer(connection, self._client)
         self._finalizer = Finalizer(self._client, self._operator.answered)
@@ -136,12 +149,14 @@ class Agent:
         """Run until `stop` is set; then end what is under way, and leave on the node what runs there."""
         self.store.load()
         self._networks.load()
+        self._levels.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)
         background = (
             self.view.run(),
             self.store.flush_for_ever(),
+            self._levels.keep_for_ever(),
             self._writer.run(),
             self._events.run(),
             self._heartbeat.run(),
@@ -190,6 +205,11 @@ class Agent:
         if uid not in self._supervisors and not self._ending:
             self._supervise(uid)
         self.wake(uid)
+
+    def _level_changed(self, namespace: str) -> None:
+        for desired in self.store:
+            if desired.instance.metadata.namespace == namespace:
+                self.wake(desired.uid)
 
     def _image_changed(self, name: str) -> None:
         self._images.changed(name)

@@ -15,6 +15,7 @@ from controller.agent.decide.observation import (
     restart_count,
 )
 from controller.agent.images import Images
+from controller.agent.levels import Levels
 from controller.agent.view import NodeView
 from controller.api import labels
 from controller.network.port import Networks
@@ -34,6 +35,8 @@ class Notes:
     network: NetworkTrouble | None = None
     unsure: set[str] = field(default_factory=set)
     """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
+    unlabelled_since: float = 0.0
+    """When the labels of its namespace were missed first; 0 when they are known."""
     unanswered_since: float = 0.0
     """When questions about this instance began to fail; 0 while they are answered."""
 
@@ -57,7 +60,9 @@ class Notes:
             del self.remembered[name]
 
 
-async def observe(desired: Desired, view: NodeView, images: Images, networks: Networks, notes: Notes) -> Observation:
+async def observe(
+    desired: Desired, view: NodeView, images: Images, networks: Networks, levels: Levels, notes: Notes
+) -> Observation:
     """One frozen moment of one instance."""
     error = view.error
     try:
@@ -75,6 +80,8 @@ async def observe(desired: Desired, view: NodeView, images: Images, networks: Ne
         except RuntimeFailure as exc:
             error = str(exc)
     notes.unanswered_since = (notes.unanswered_since or time.time()) if error else 0.0
+    level = levels.level(desired.instance.metadata.namespace)
+    notes.unlabelled_since = (notes.unlabelled_since or time.time()) if level is None else 0.0
     return Observation(
         containers=containers,
         images=seen,
@@ -88,4 +95,6 @@ async def observe(desired: Desired, view: NodeView, images: Images, networks: Ne
         network_trouble=notes.network,
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
+        pod_security=level,
+        unlabelled_since=notes.unlabelled_since,
     )

@@ -1,4 +1,4 @@
-"""Kopf wiring of the agent, thin: this node's instances go into the store, its RuntimeNode to the heartbeat."""
+"""Kopf wiring of the agent, thin: instances and namespaces' labels are taken in, the RuntimeNode goes to the heartbeat."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from controller.agent.cleanup import Cleanup
+from controller.agent.levels import Levels
 from controller.agent.report.heartbeat import Heartbeat
 from controller.agent.report.writer import StatusWriter
 from controller.agent.store import Store
@@ -14,7 +15,7 @@ from controller.kube import definitions
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
-from controller.kube.resources import INSTANCES, NODES
+from controller.kube.resources import INSTANCES, NAMESPACES, NODES
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class AgentOperator:
         self,
         node: str,
         store: Store,
+        levels: Levels,
         writer: StatusWriter,
         heartbeat: Heartbeat,
         cleanup: Cleanup,
@@ -34,6 +36,7 @@ class AgentOperator:
         self._store, self._writer, self._heartbeat, self._cleanup = store, writer, heartbeat, cleanup
         self._definition_changed = definition_changed
         self._definition = definitions.watch(INSTANCES)
+        self._levels, self._labels = levels, Watch(NAMESPACES)
         self._instances = Watch(INSTANCES, field_selector=f"spec.nodeName={node}")
         self._node = Watch(NODES, field_selector=f"metadata.name={node}")
         self._from_disk: frozenset[str] = frozenset()
@@ -44,11 +47,17 @@ class AgentOperator:
 
     def informer(self, connection: Connection, client: Client) -> Informer:
         """The informer that feeds it."""
-        return Informer(connection, client, (self._instances, self._node, self._definition), self.deliver, self.synced)
+        watches = (self._labels, self._instances, self._node, self._definition)
+        return Informer(connection, client, watches, self.deliver, self.synced)
 
     def deliver(self, watch: Watch, kind: str, obj: dict[str, Any]) -> None:
         """Take in one change."""
-        if watch == self._node:
+        if watch == self._labels:
+            if kind == "DELETED":
+                self._levels.gone(obj["metadata"]["name"])
+            else:
+                self._levels.put(obj)
+        elif watch == self._node:
             if kind == "DELETED":
                 self._heartbeat.lost()
             else:

@@ -33,6 +33,7 @@ ANNOUNCED: Final = {
     Reason.CRASH_LOOP_BACK_OFF: Reason.BACK_OFF,
     Reason.INVALID_IMAGE_NAME: Reason.FAILED,
     Reason.ERR_IMAGE_NEVER_PULL: Reason.FAILED,
+    Reason.POD_SECURITY: Reason.FAILED,
 }
 """Verdicts that are told in an Event when they begin; failures of actions are told by the actor."""
 
@@ -105,7 +106,8 @@ class Supervisor:
 
     async def _look(self, desired: Desired) -> tuple[Observation, Plan]:
         """Observe, decide, and have told what is the case."""
-        seen = await observe(desired, self._hands.view, self._hands.images, self._hands.networks, self._notes)
+        hands = self._hands
+        seen = await observe(desired, hands.view, hands.images, hands.networks, hands.levels, self._notes)
         now = time.time()
         decided = plan(desired, seen, now)
         self._announce(desired, decided)
@@ -141,10 +143,13 @@ class Supervisor:
         if decided.waits:
             return
         before, self._reasons = self._reasons, {name: v.reason for name, v in decided.verdicts.items()}
-        for name, verdict in decided.verdicts.items():
-            event = ANNOUNCED.get(verdict.reason)
-            if event is not None and before.get(name) is not verdict.reason:
-                self._hands.events.record(desired.instance, event, f"container {name}: {verdict.message}", warning=True)
+        news = {
+            verdict.told(name, verdict.message): event
+            for name, verdict in decided.verdicts.items()
+            if (event := ANNOUNCED.get(verdict.reason)) is not None and before.get(name) is not verdict.reason
+        }
+        for message, event in news.items():
+            self._hands.events.record(desired.instance, event, message, warning=True)
 
     async def _torn_down(self, desired: Desired, decided: Plan) -> float | None:
         self._notes.forget()

@@ -60,6 +60,9 @@ class Reason(StrEnum):
     RUNTIME_UNAVAILABLE = "RuntimeUnavailable"
     """The node's container runtime does not answer."""
 
+    POD_SECURITY = "PodSecurity"
+    """The Pod Security level of the namespace forbids to start it; the message says what is against it."""
+
     # --- workloads
     AVAILABLE = "Available"
     """All instances asked for are up to date and ready."""

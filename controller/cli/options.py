@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from controller.api.podsecurity.levels import Level
+
 if TYPE_CHECKING:
     from controller.runtime.port import Runtime
 
@@ -67,6 +69,22 @@ NodeGraceSeconds = Annotated[
         max=3600,
         help="A node without a heartbeat for this long is not ready: four pauses of the agents.",
         metavar="SECONDS",
+    ),
+]
+PodSecurityEnforce = Annotated[
+    Level,
+    typer.Option(
+        envvar="MOORAGE_POD_SECURITY_ENFORCE",
+        help="Pod Security level that holds in namespaces without the label pod-security.kubernetes.io/enforce.",
+    ),
+]
+PodSecurityVersion = Annotated[
+    str,
+    typer.Option(
+        "--pod-security-enforce-version",
+        envvar="MOORAGE_POD_SECURITY_ENFORCE_VERSION",
+        help="Version of the Pod Security Standards that goes with it: latest, or v1.N.",
+        metavar="VERSION",
     ),
 ]
 MetricsPort = Annotated[

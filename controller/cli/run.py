@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controller.api import quantity
+from controller.api.podsecurity.levels import LATEST, VERSION, Level, LevelVersion
 from controller.cli.errors import CommandError
 from controller.cli.options import (
     DEFAULT_CONTAINERD,
@@ -30,6 +32,8 @@ from controller.cli.options import (
     NetnsDir,
     NodeGraceSeconds,
     NodeName,
+    PodSecurityEnforce,
+    PodSecurityVersion,
     StateDir,
     Verbose,
     default_node_name,
@@ -54,6 +58,8 @@ def agent(
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
+    pod_security_enforce: PodSecurityEnforce = Level.BASELINE,
+    pod_security_version: PodSecurityVersion = LATEST,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -61,7 +67,9 @@ def agent(
 
     Needs root and a containerd. Containers go on when it ends, and are adopted when it starts again.
     """
-    settings = _agent_settings(node_name, (state_dir, log_dir, netns_dir), log_max_size, log_max_files, heartbeat_seconds)
+    level = _level(pod_security_enforce, pod_security_version)
+    dirs = (state_dir, log_dir, netns_dir)
+    settings = _agent_settings(node_name, dirs, log_max_size, log_max_files, heartbeat_seconds, level)
     health = Health()
     _run([_agent_half(settings, containerd, kubeconfig, health)], health, metrics_port, verbose=verbose)
 
@@ -93,11 +101,15 @@ def up(
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
     node_grace_seconds: NodeGraceSeconds = 40,
+    pod_security_enforce: PodSecurityEnforce = Level.BASELINE,
+    pod_security_version: PodSecurityVersion = LATEST,
     metrics_port: MetricsPort = 0,
     verbose: Verbose = False,
 ) -> None:
     """Run both halves in one process: a one-node installation."""
-    settings = _agent_settings(node_name, (state_dir, log_dir, netns_dir), log_max_size, log_max_files, heartbeat_seconds)
+    level = _level(pod_security_enforce, pod_security_version)
+    dirs = (state_dir, log_dir, netns_dir)
+    settings = _agent_settings(node_name, dirs, log_max_size, log_max_files, heartbeat_seconds, level)
     health = Health()
     halves = [
         _agent_half(settings, containerd, kubeconfig, health),
@@ -106,8 +118,20 @@ def up(
     _run(halves, health, metrics_port, verbose=verbose)
 
 
+def _level(level: Level, version: str) -> LevelVersion:
+    """What holds in namespaces without labels."""
+    if version != LATEST and not re.fullmatch(VERSION, version):
+        raise typer.BadParameter("must be latest or v1.N", param_hint="--pod-security-enforce-version")
+    return LevelVersion(level, version)
+
+
 def _agent_settings(
-    node_name: str, dirs: tuple[Path, Path, Path], log_max_size: str, log_max_files: int, heartbeat_seconds: int
+    node_name: str,
+    dirs: tuple[Path, Path, Path],
+    log_max_size: str,
+    log_max_files: int,
+    heartbeat_seconds: int,
+    level: LevelVersion,
 ) -> "AgentSettings":
     from controller.agent.agent import AgentSettings
 
@@ -117,6 +141,7 @@ def _agent_settings(
         raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
     state_dir, log_dir, netns_dir = dirs
     return AgentSettings(
+        pod_security=level,
         node_name=node_name or default_node_name(),
         state_dir=state_dir,
         log_dir=log_dir,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.api import labels
 from controller.api.instance import ContainerInstance
+from controller.api.podsecurity.levels import PRIVILEGED, LevelVersion
 from controller.api.reasons import Reason
 from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, ImageState
@@ -128,6 +129,10 @@ class Observation:
     runtime_error: str = ""
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0
+    """When that began, in seconds since the epoch."""
+    pod_security: LevelVersion | None = PRIVILEGED
+    """What is enforced in its namespace; None while the namespace's labels were never seen."""
+    unlabelled_since: float = 0.0
     """When that began, in seconds since the epoch."""
 
     def of(self, name: str) -> tuple[ContainerState, ...]:

@@ -24,6 +24,8 @@ from controller.agent.decide.observation import Desired, ImageView, Observation,
 from controller.agent.decide.terminated import terminated
 from controller.api import labels
 from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
+from controller.api.podsecurity.check import refusal
+from controller.api.podsecurity.levels import Level
 from controller.api.reasons import Reason
 from controller.api.spec import Container
 from controller.network.port import NetworkState
@@ -37,6 +39,9 @@ RUNTIME_RETRY_SECONDS: Final = 1.0
 
 KILL_AGAIN_SECONDS: Final = 10.0
 """Pause before SIGKILL is sent again to a process that is still there."""
+
+LABELS_PATIENCE_SECONDS: Final = 10.0
+"""Labels of a namespace that are not seen for this long are told to be missing."""
 
 LOOK_AGAIN_SECONDS: Final = 2.0
 """Pause before a container is looked at again whose state the runtime could not tell."""
@@ -60,6 +65,10 @@ class Verdict:
     """Why its process could not even be started, when that is its end."""
     unproven: str = ""
     """It runs, but has crashed again and again and does not count as ready yet; what a person should know."""
+
+    def told(self, name: str, message: str) -> str:
+        """What to say of the instance: Pod Security's words are about it as a whole, all others about this container of it."""
+        return message if self.reason is Reason.POD_SECURITY else f"container {name!r}: {message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +105,20 @@ def plan(desired: Desired, seen: Observation, now: float) -> Plan:
     else:
         result = _reconciled(spec, seen, now)
     if not seen.runtime_error:
-        return result
+        return _labels_awaited(result, seen, now)
     if now < seen.runtime_down_since + RUNTIME_PATIENCE_SECONDS:
         return Plan(wake_at=now + RUNTIME_RETRY_SECONDS, verdicts=result.verdicts, waits=True)
     verdicts = {name: _blocked(verdict, seen.runtime_error) for name, verdict in result.verdicts.items()}
     return Plan(wake_at=now + RUNTIME_PATIENCE_SECONDS, verdicts=verdicts, waits=True, blocked=seen.runtime_error)
+
+
+def _labels_awaited(result: Plan, seen: Observation, now: float) -> Plan:
+    """At an agent's first start, instances may be seen a moment before their namespaces: that is not told."""
+    missed = any(v.reason is Reason.POD_SECURITY and not v.terminal for v in result.verdicts.values())
+    tell_at = seen.unlabelled_since + LABELS_PATIENCE_SECONDS
+    if not missed or now >= tell_at:
+        return result
+    return replace(result, waits=True, wake_at=_earliest([result.wake_at, tell_at]))
 
 
 def _blocked(verdict: Verdict, error: str) -> Verdict:
@@ -235,7 +253,7 @@ def _current(
             return _Step(Verdict(Reason.CONTAINER_STATUS_UNKNOWN, told, current), (), now + LOOK_AGAIN_SECONDS)
         case Phase.CREATED if up_to_date:
             start = StartContainer(container.name, wanted, current.id)
-            failed = _failed(container.name, wanted, current, spec, seen, now)
+            failed = _refused(current, spec, seen) or _failed(container.name, wanted, current, spec, seen, now)
             return failed or _Step(Verdict(Reason.CONTAINER_CREATING, container=current), (start,))
         case Phase.CREATED:
             return _Step(Verdict(Reason.CONTAINER_CREATING), (RemoveContainer(current.id),))
@@ -300,12 +318,30 @@ def _ended(
 def _brought_up(
     create: CreateContainer, current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation, now: float
 ) -> _Step:
-    """Image first, then the container, unless a try just failed."""
+    """Image first, then the container, unless it must not be, or a try just failed."""
     name, wanted = create.container.name, create.spec_hash
-    waiting = _failed(name, wanted, current, spec, seen, now) or _image(create, current, seen, now)
+    waiting = (
+        _refused(current, spec, seen) or _failed(name, wanted, current, spec, seen, now) or _image(create, current, seen, now)
+    )
     if waiting is not None:
         return waiting
     return _Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
+
+
+def _refused(current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation) -> _Step | None:
+    """What Pod Security has against starting anything of this instance; None when nothing.
+
+    The instance is judged as a whole, as a pod is: one container that violates keeps the others from being started, too.
+    """
+    if seen.pod_security is None:
+        message = (
+            "the labels of its namespace were never seen, so its Pod Security level is not known: waiting for the API server"
+        )
+        return _Step(Verdict(Reason.POD_SECURITY, message, current))
+    if seen.pod_security.level is Level.PRIVILEGED:
+        return None
+    message = refusal(spec.to_json(), seen.pod_security)
+    return _Step(Verdict(Reason.POD_SECURITY, message, current, terminal=True)) if message else None
 
 
 def _failed(

@@ -124,15 +124,14 @@ def _judged(desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...
     for name, verdict in verdicts.items():
         failed = verdict.ended and verdict.container is not None and verdict.container.exit_code != 0
         if verdict.terminal or failed:
-            how = verdict.message or _exit(verdict)
-            return False, True, verdict.reason, f"container {name!r}: {how}"
+            return False, True, verdict.reason, verdict.told(name, verdict.message or _exit(verdict))
     waiting = {c.name for c in containers if not (c.ready or c.state.terminated)}
     for name, verdict in verdicts.items():
         if verdict.unproven:
             return False, False, Reason.CRASH_LOOP_BACK_OFF, f"container {name!r}: {verdict.unproven}"
         if name in waiting or verdict.outdated:
-            said = f": {verdict.message}" if verdict.message else f" is being {'replaced' if verdict.outdated else 'made'}"
-            return False, False, verdict.reason, f"container {name!r}{said}"
+            made = f"container {name!r} is being {'replaced' if verdict.outdated else 'made'}"
+            return False, False, verdict.reason, verdict.told(name, verdict.message) if verdict.message else made
     if all(v.ended for v in verdicts.values()):
         return True, False, Reason.COMPLETED, "all containers ended with exit code 0"
     return True, False, Reason.RUNNING, ""

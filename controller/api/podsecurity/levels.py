@@ -71,6 +71,12 @@ class LevelVersion:
         return NEWEST if self.version == LATEST else int(self.version.removeprefix("v1."))
 
 
+PRIVILEGED: Final = LevelVersion(Level.PRIVILEGED)
+"""Nothing is refused."""
+BASELINE: Final = LevelVersion(Level.BASELINE)
+"""What holds, unless somebody says otherwise, in a namespace without labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What holds in a namespace, or in one without labels."""

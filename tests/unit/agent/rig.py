@@ -11,6 +11,7 @@ from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.images import Images
+from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.operator import AgentOperator
 from controller.agent.report.events import EventRecorder
@@ -23,8 +24,9 @@ from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
 from controller.api import labels
 from controller.api.node import NodeStatus
+from controller.api.podsecurity.levels import BASELINE, ENFORCE
 from controller.kube.informer import Watch
-from controller.kube.resources import INSTANCES, NODES, Resource
+from controller.kube.resources import INSTANCES, NAMESPACES, NODES, Resource
 from controller.network.port import NetworkFailure, NetworkState
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, Phase
@@ -133,6 +135,8 @@ class Rig:
     """One node."""
 
     folder: Path
+    level: str = "privileged"
+    """What the namespace `default` enforces; empty: its labels are not seen."""
     api: Api = field(default_factory=Api)
     node: MemoryNode = field(
         default_factory=lambda: MemoryNode([MemoryImage(IMAGE, ImageConfig(entrypoint=("app",)))], clock=now)
@@ -148,7 +152,8 @@ class Rig:
 
     def build(self) -> None:
         """Make the agent's parts, as `Agent` does."""
-        self.watches = Watch(INSTANCES, "spec.nodeName=node1"), Watch(NODES, "metadata.name=node1")
+        self.watches = Watch(INSTANCES, "spec.nodeName=node1"), Watch(NODES, "metadata.name=node1"), Watch(NAMESPACES)
+        self.levels = Levels(self.folder / "levels.json", BASELINE, lambda _: self.wake_all())
         self.store = Store(self.folder / "instances", self.desired_changed)
         self.images = Images(self.runtime)
         self.view = NodeView(self.runtime, self.wake, self.image_changed, self.availability_changed)
@@ -166,8 +171,10 @@ class Rig:
             runtime_name="memory",
             seccomp_dir=str(self.folder / "seccomp"),
         )
-        self.hands = Hands(self.runtime, self.view, self.images, self.networks, self.events, self.logs, facts, slots)
-        self.operator = AgentOperator("node1", self.store, self.writer, self.heartbeat, self.cleanup)
+        self.hands = Hands(
+            self.runtime, self.view, self.images, self.networks, self.levels, self.events, self.logs, facts, slots
+        )
+        self.operator = AgentOperator("node1", self.store, self.levels, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)
 
     # --- the agent's wiring
@@ -208,11 +215,18 @@ class Rig:
                 if watch.resource == resource:
                     self.operator.deliver(watch, kind, obj)
 
+    def label(self, level: str) -> None:
+        """The namespace `default` enforces this level now."""
+        labels = {ENFORCE: level}
+        self.watch(NAMESPACES, "MODIFIED", {"metadata": {"name": "default", "uid": "default", "labels": labels}})
+
     def relist(self) -> None:
         """The informer reconnects: everything that is there is delivered; what is not there, nobody tells but the sweep."""
         found = [o for (plural, _, _), o in self.api.objects.items() if plural == INSTANCES.plural]
         exists = frozenset(o["metadata"]["uid"] for o in found)
         self.operator.synced(self.watches[0], exists)
+        if self.level:
+            self.label(self.level)
         for obj in found:
             self.watch(INSTANCES, "ADDED", obj)
 
@@ -221,10 +235,12 @@ class Rig:
     async def start(self) -> None:
         """Start the agent."""
         self.store.load()
+        self.levels.load()
         self.operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self.desired_changed(desired.uid)
         running = (self.view.run(), self.store.flush_for_ever(), self.writer.run(), self.events.run(), self.cleanup.run())
+        running = (*running, self.levels.keep_for_ever())
         self.tasks = [asyncio.create_task(c) for c in running]
         if not self.api.down:
             self.relist()
