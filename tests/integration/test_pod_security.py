@@ -103,7 +103,7 @@ def test_a_spec_is_judged_as_the_same_pod_is(api: Api) -> None:
             "instance": api.create(space, instance(spec)).violation,
             "workload": api.create(space, workload(spec)).violation,
         }
-        compared = comparable(spec, standard.level, standard.minor)
+        compared = comparable(spec, standard.minor)
         if compared:
             said["pod"] = api.create(space, pod(spec)).violation
         wrong = {who: words for who, words in said.items() if words != ours}

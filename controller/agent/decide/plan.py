@@ -136,7 +136,8 @@ def _reconciled(spec: ContainerInstanceSpec, seen: Observation, now: float) -> P
     if spec.network is None:
         own = network.removed(seen, spec.backoff, now) if _unused(seen, steps.values()) else NetworkPlan()
     else:
-        own = network.made(seen, _pids(steps.values()), spec.backoff, now)
+        refused = all(s.verdict.reason is Reason.POD_SECURITY for s in steps.values())
+        own = NetworkPlan() if refused else network.made(seen, _pids(steps.values()), spec.backoff, now)
         steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
     return Plan(
         actions=own.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
