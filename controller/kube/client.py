@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from time import perf_counter
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from controller.kube.connection import Connection
 from controller.kube.errors import (
     ApiAlreadyExists,
     ApiConflict,
+    ApiDenied,
     ApiFailure,
     ApiForbidden,
     ApiInvalid,
@@ -27,6 +29,8 @@ DEADLINE_SECONDS: Final = 15.0
 
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE: Final = 500
+_DENIED: Final = re.compile(r"denied (the )?request")
+"""How ValidatingAdmissionPolicies and admission webhooks say no; nothing else tells them from quotas and missing rights."""
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -151,7 +155,7 @@ def _failure(verb: str, resource: Resource, status: int, data: bytes) -> ApiFail
         case 409:
             return ApiAlreadyExists(text) if verb == "create" and "already exists" in message else ApiConflict(text)
         case 403:
-            return ApiForbidden(text)
+            return ApiDenied(text) if _DENIED.search(message) else ApiForbidden(text)
         case 401 | 408 | 429:
             return ApiUnavailable(text)
         case _ if status >= 500:

@@ -6,7 +6,8 @@ ApiFailure
 |-- ApiAlreadyExists    409 on create
 |-- ApiConflict         409 elsewhere, or a failed precondition: somebody else wrote in between
 |-- ApiInvalid          400, 413, 415, 422: the body will not do, now or later
-`-- ApiForbidden        403: a rule or a missing right refuses it
+`-- ApiForbidden        403: a missing right, a quota or the like refuses it
+    `-- ApiDenied       an admission policy (or webhook) has judged the body, and will again
 """
 
 
@@ -36,3 +37,7 @@ class ApiInvalid(ApiFailure):
 
 class ApiForbidden(ApiFailure):
     """The caller may not do this."""
+
+
+class ApiDenied(ApiForbidden):
+    """An admission policy refuses what the body asks for."""

@@ -10,6 +10,7 @@ from controller.kube.client import Client
 from controller.kube.errors import (
     ApiAlreadyExists,
     ApiConflict,
+    ApiDenied,
     ApiFailure,
     ApiForbidden,
     ApiInvalid,
@@ -65,7 +66,7 @@ class Writer:
         async with self._slots:
             try:
                 await write
-            except ApiInvalid as exc:
+            except (ApiInvalid, ApiDenied) as exc:
                 return Refusal(str(exc), final=True)
             except (ApiForbidden, _Taken) as exc:
                 return Refusal(str(exc), final=False)

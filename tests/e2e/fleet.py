@@ -89,6 +89,7 @@ class Fleet:
             first = next(iter(self.members.values()))
             plane = ControlPlane(self._state / "plane", crds=[ROOT / "crds"], address=first.node.gateway)
             self.plane = stack.enter_context(plane)
+            plane.kubectl("label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged")
             self.api = Watcher(plane)
             options = ["--kubeconfig", str(plane.kubeconfig), "--node-grace-seconds", str(GRACE_SECONDS)]
             stack.enter_context(Process("manager", [MOORAGE, "manager", *options], plane.state))

@@ -338,6 +338,7 @@ async def test_what_the_api_server_refuses_is_told(site: Site) -> None:
         await site.apply(workload())
         found = await site.workloads(lambda found: ready(found["web"]).get("reason") == "FailedCreate")
         assert "no instances today" in ready(found["web"])["message"]
+        assert {c["type"]: c["status"] for c in found["web"]["status"]["conditions"]} == {"Ready": "False", "Stalled": "True"}
     finally:
         await site.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "no-instances")
     await site.workloads(all_settled())

@@ -1,6 +1,8 @@
 """The Pod Security Standards on a real API server. The oracle is its own Pod Security admission, asked about the same Pod."""
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,8 +12,10 @@ from controller.api.podsecurity import cel
 from controller.api.podsecurity.check import refusal
 from controller.api.podsecurity.levels import Level, LevelVersion, Mode, Policy
 from controller.api.podsecurity.table import CAPABILITIES
-from tests.harness import Objects, Watcher
+from tests.harness import Objects, Site, Watcher, condition, message, ready, reason
+from tests.harness import workload as site_workload
 from tests.integration.pod_security import (
+    GROUP_PATH,
     HARDENED,
     Answer,
     Api,
@@ -63,22 +67,46 @@ def place(standard: LevelVersion) -> str:
 
 @pytest.fixture(scope="module")
 def api(plane: ControlPlane) -> Iterator[Api]:
-    """The API server with our policies, and a namespace for each standard; all removed at the end."""
+    """The API server with our policies, and a namespace for each standard; at the end it is as before."""
     found = Api(plane)
     spaces = [namespace(place(s), enforced(s.level, s.version)) for s in STANDARDS]
     spaces += [namespace(name, labels) for name, labels in LABELS.items()]
-    policies = {"apiVersion": "v1", "kind": "List", "items": cel.policies(DEFAULT)}
+    before = _policies(plane)
     try:
         plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": spaces}))
         for space in spaces:
             plane.kubectl("create", "serviceaccount", "default", "-n", space["metadata"]["name"], check=False)
-        plane.kubectl("apply", "-f", "-", stdin=json.dumps(policies))
+        _apply(plane, cel.policies(DEFAULT))
         _until_in_force(found)
         yield found
     finally:
-        plane.kubectl("delete", "-f", "-", "--wait=false", stdin=json.dumps(policies))
+        plane.kubectl("delete", "-f", "-", "--wait=false", stdin=_listed(cel.policies(DEFAULT)))
+        if before:
+            _apply(plane, before)
         plane.kubectl("delete", "namespace", "--wait=false", *(s["metadata"]["name"] for s in spaces))
         found.close()
+
+
+def _policies(plane: ControlPlane) -> list[Object]:
+    """Those of the chart, where somebody has installed them; they have other levels for namespaces without labels."""
+    kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
+    found = json.loads(plane.kubectl("get", kinds, "-o", "json").stdout)["items"]
+    mine = {cel.name(mode) for mode in Mode}
+    keep = ("name", "labels", "annotations")
+    return [
+        {key: obj[key] for key in ("apiVersion", "kind", "spec")}
+        | {"metadata": {k: v for k, v in obj["metadata"].items() if k in keep}}
+        for obj in found
+        if obj["metadata"]["name"] in mine
+    ]
+
+
+def _apply(plane: ControlPlane, objects: list[Object]) -> None:
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_listed(objects))
+
+
+def _listed(objects: list[Object]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
 
 
 def _until_in_force(api: Api) -> None:
@@ -226,6 +254,61 @@ def test_only_what_changes_something_that_matters_is_judged(api: Api, plane: Con
     finally:
         plane.kubectl("patch", "ci/x", "-n", space, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
         plane.kubectl("delete", "namespace", space, "--wait=false")
+
+
+@pytest.mark.timeout(180)
+def test_the_node_looks_again(api: Api, site: Site) -> None:
+    """Past the API server's check, the agent refuses; new labels are looked at; what runs is left, and not started again."""
+    space, name = "ps-node", "pod-security.kubernetes.io/enforce"
+    path = f"{GROUP_PATH}/namespaces/{space}/containerinstances"
+    kubectl = site.plane.kubectl
+    spec = site_workload("x", site.registry)["spec"]["template"]["spec"]
+    kubectl("create", "-f", "-", stdin=json.dumps(namespace(space, enforced("privileged"))))
+    try:
+        site.agent.stop()
+        one = instance(spec) | {"spec": spec | {"nodeName": site.node}}
+        kubectl("create", "-n", space, "-f", "-", stdin=json.dumps(one))
+        kubectl("label", "namespace", space, "--overwrite", f"{name}=baseline")
+        site.agent.start()
+        found = site.api.until(path, lambda found: reason(found["x"]) == "PodSecurity")
+        assert message(found["x"]) == 'violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+        assert condition(found["x"], "Stalled")["status"] == "True"
+        assert site.containers() == {}
+        kubectl("label", "namespace", space, "--overwrite", f"{name}=privileged")
+        site.api.until(path, lambda found: ready(found["x"]))
+        kubectl("label", "namespace", space, "--overwrite", f"{name}=restricted")
+        (pid,) = site.containers().values()
+        _until_refused(api, space)
+        assert list(site.containers().values()) == [pid]
+        os.kill(pid, signal.SIGKILL)
+        found = site.api.until(path, lambda found: reason(found["x"]) == "PodSecurity")
+        assert message(found["x"]).startswith('violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true), ')
+        assert site.containers() == {}
+    finally:
+        site.agent.start()
+        kubectl("delete", "namespace", space, "--wait=false")
+
+
+def test_a_workload_whose_instances_are_refused_is_stalled(api: Api, site: Site) -> None:
+    """With the API server's words, in which Pod Security's are; and it goes on when the namespace allows it."""
+    space, name = "ps-workload", "pod-security.kubernetes.io/enforce"
+    path = f"{GROUP_PATH}/namespaces/{space}/containerworkloads"
+    kubectl = site.plane.kubectl
+    made = site_workload("x", site.registry, replicas=0)
+    made["metadata"]["namespace"] = space
+    kubectl("create", "-f", "-", stdin=json.dumps(namespace(space, enforced("privileged"))))
+    try:
+        site.apply(made)
+        kubectl("label", "namespace", space, "--overwrite", f"{name}=baseline")
+        _until_refused(api, space)
+        kubectl("scale", "cw/x", "-n", space, "--replicas=1")
+        found = site.api.until(path, lambda found: reason(found["x"]) == "FailedCreate")
+        assert condition(found["x"], "Stalled")["status"] == "True"
+        assert 'violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)' in message(found["x"])
+        kubectl("label", "namespace", space, "--overwrite", f"{name}=privileged")
+        site.api.until(path, lambda found: ready(found["x"]))
+    finally:
+        kubectl("delete", "namespace", space, "--wait=false")
 
 
 def _until_refused(api: Api, space: str) -> None:

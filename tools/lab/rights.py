@@ -23,6 +23,7 @@ NODES = "moorage:nodes"
 ENFORCED_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 
+ENFORCE = "pod-security.kubernetes.io/enforce"
 LEVELS = ("podSecurity.enforce=privileged", "podSecurity.warn=privileged", "podSecurity.audit=privileged")
 """Most tests run on the host's network; those of Pod Security label their namespaces."""
 
@@ -47,6 +48,7 @@ def install_rights(plane: ControlPlane, *values: str) -> None:
         values: values of the chart as `key=value`; by default no namespace is held to a Pod Security level.
     """
     plane.kubectl("create", "namespace", NAMESPACE)
+    plane.kubectl("label", "namespace", "default", f"{ENFORCE}=privileged")  # as agents see it, whose own default is stricter
     plane.kubectl("apply", "--server-side", "--filename", "-", stdin=render(*LEVELS, *values))
     headers = {"Impersonate-User": "moorage:node:probe", "Impersonate-Group": "system:masters"}
     agent = Caller(plane.url, plane.ca, {"token": plane.token}, headers)

@@ -16,6 +16,7 @@ from controller.kube.connection import Connection
 from controller.kube.errors import (
     ApiAlreadyExists,
     ApiConflict,
+    ApiDenied,
     ApiFailure,
     ApiForbidden,
     ApiInvalid,
@@ -36,6 +37,9 @@ def said(message: str) -> bytes:
         ("create", 400, said("bad"), ApiInvalid),
         ("get", 401, said("Unauthorized"), ApiUnavailable),
         ("patch", 403, said("forbidden"), ApiForbidden),
+        ("create", 403, said("exceeded quota: q"), ApiForbidden),
+        ("create", 403, said("ValidatingAdmissionPolicy 'p' with binding 'p' denied request: no"), ApiDenied),
+        ("create", 403, said('admission webhook "w" denied the request: no'), ApiDenied),
         ("get", 404, said("not found"), ApiNotFound),
         ("list", 408, b"", ApiUnavailable),
         ("create", 409, said('containerinstances "a" already exists'), ApiAlreadyExists),
