@@ -1,7 +1,10 @@
 """Moorage by Helm on a cluster with a real kubelet: installed, upgraded, and uninstalled in both ways."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,27 @@ FIRST_SECONDS = 60.0
 
 INSTANCES = f"{GROUP}/containerinstances"
 WORKLOADS = f"{GROUP}/containerworkloads"
+
+
+@dataclass(frozen=True)
+class State:
+    """What of workloads must not change while nobody asks for it."""
+
+    pids: dict[str, int]
+    """By container ID."""
+    restarts: dict[str, int]
+    """By container ID, as the status tells."""
+    ready_since: dict[str, str]
+    """By workload."""
+
+    def of(self, workload: str) -> "State":
+        """The part of one workload."""
+        own = f"{workload}-"
+        return State(
+            {key: value for key, value in self.pids.items() if key.startswith(own)},
+            {key: value for key, value in self.restarts.items() if key.startswith(own)},
+            {key: value for key, value in self.ready_since.items() if key == workload},
+        )
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +78,11 @@ def test_the_life_of_an_installation(
     levels = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "warn", "audit")}
     site.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps", "labels": levels}})
 
-    begun = time.monotonic()
-    site.helm("install", "moorage", previous_chart(tmp_path, PREVIOUS), "--create-namespace", "--wait", *site.values)
-    site.apply(workload("host", hostNetwork=True), workload("alone", network="None"))
-    site.api.until(WORKLOADS, lambda found: any(map(ready, found.values())), FIRST_SECONDS)
-    seconds = time.monotonic() - begun
+    seconds = seconds_to_first_ready(site, previous_chart(tmp_path, PREVIOUS))
     record_property("seconds_from_helm_install_to_first_ready", round(seconds, 1))
-    print(f"helm install to the first workload Ready: {seconds:.1f} s")
     assert seconds < FIRST_SECONDS
-
-    settled = site.api.until(WORKLOADS, lambda found: len(found) == 2 and all(map(ready, found.values())))
-    running = site.containers()
-    assert len(running) == 2
-    for pid in running.values():
+    before = state_of(site, "host", "alone")
+    for pid in before.pids.values():
         assert_outside_of_pods(site, pid)
     assert_confined(site)
     assert_one_leads(site)
@@ -75,25 +91,33 @@ def test_the_life_of_an_installation(
     site.helm("upgrade", "moorage", CHART, "--wait", *site.values)
     site.wait_for_halves()
     assert knows_suspend(site)
-    assert_undisturbed(site, settled, running)
+    assert state_of(site, "host", "alone") == before
     assert_one_leads(site)
-    told = site.metrics(site.node.address, 9441)
-    assert "process_cpu_seconds_total" in told
-    assert {value for name, value in told.items() if name.startswith("moorage_leftovers_total")} <= {0.0}
+    before = assert_restarts_in_its_network(site, before)
+    assert_found_nothing_left(site)
 
     site.helm("uninstall", "moorage", "--wait")
-    assert_gone_but_running(site, running)
+    assert_gone_but_running(site, before)
     site.kubectl("delete", "containerworkload/alone", "--namespace", "apps", "--timeout=20s")
     site.api.until(INSTANCES, lambda found: len(found) == 1, 20)
 
     site.helm("install", "moorage", CHART, "--create-namespace", "--wait", *site.values, "--set", "uninstall.containers=Stop")
     site.wait_for_halves()
-    assert_undisturbed(
-        site, {"host": settled["host"]}, {name: pid for name, pid in running.items() if name.startswith("host-")}
-    )
+    assert state_of(site, "host") == before.of("host")
 
     site.helm("uninstall", "moorage", "--wait")
-    assert_nothing_left(site, running)
+    assert_nothing_left(site, before)
+
+
+def seconds_to_first_ready(site: Cluster, chart: Path) -> float:
+    """Install, apply two workloads and wait for the first: the seconds from the start of `helm install` until it is Ready."""
+    begun = time.monotonic()
+    site.helm("install", "moorage", chart, "--create-namespace", "--wait", *site.values)
+    site.apply(workload("host", hostNetwork=True), workload("alone", network="None"))
+    site.api.until(WORKLOADS, lambda found: any(map(ready, found.values())), FIRST_SECONDS)
+    seconds = time.monotonic() - begun
+    print(f"helm install to the first workload Ready: {seconds:.1f} s")
+    return seconds
 
 
 def assert_outside_of_pods(site: Cluster, pid: int) -> None:
@@ -143,31 +167,57 @@ def knows_suspend(site: Cluster) -> bool:
     return "suspend" in workload_spec(found["containerworkloads.moorage.dev"])
 
 
-def assert_undisturbed(site: Cluster, before: Objects, running: dict[str, int]) -> None:
-    """The same containers with the same processes, never restarted; their workloads never stopped to be Ready."""
-    after = site.api.until(WORKLOADS, lambda found: found.keys() == before.keys() and all(map(ready, found.values())))
-    for name, obj in before.items():
-        assert condition(after[name], "Ready")["lastTransitionTime"] == condition(obj, "Ready")["lastTransitionTime"]
-    assert site.containers() == running
-    for instance in site.api.objects(INSTANCES).values():
-        assert [status["restartCount"] for status in instance["status"]["containers"]] == [0]
+def state_of(site: Cluster, *names: str) -> State:
+    """The state of these workloads, which are all that there are, once they are Ready and nothing else runs."""
+    found = site.api.until(WORKLOADS, lambda found: found.keys() == set(names) and all(map(ready, found.values())))
+    statuses = [status for obj in site.api.objects(INSTANCES).values() for status in obj["status"]["containers"]]
+    return State(
+        site.containers(),
+        {status["containerID"].removeprefix("containerd://"): status["restartCount"] for status in statuses},
+        {name: condition(obj, "Ready")["lastTransitionTime"] for name, obj in found.items()},
+    )
 
 
-def assert_gone_but_running(site: Cluster, running: dict[str, int]) -> None:
+def assert_restarts_in_its_network(site: Cluster, before: State) -> State:
+    """An agent takes over the network that the agent before it made: a container that crashes comes back in it."""
+    (pid,) = before.of("alone").pids.values()
+    network = Path(f"/proc/{pid}/ns/net").readlink()
+    os.kill(pid, signal.SIGKILL)
+    site.api.until(INSTANCES, lambda found: any(restarts(obj) == 1 and ready(obj) for obj in found.values()))
+    after = state_of(site, "host", "alone")
+    assert after.of("host") == before.of("host")
+    (pid,) = after.of("alone").pids.values()
+    assert Path(f"/proc/{pid}/ns/net").readlink() == network
+    return after
+
+
+def restarts(instance: Object) -> int:
+    """How often the containers of an instance were restarted."""
+    return sum(status["restartCount"] for status in instance.get("status", {}).get("containers", []))
+
+
+def assert_found_nothing_left(site: Cluster) -> None:
+    """The agent has come upon nothing that no instance wanted."""
+    told = site.metrics(site.node.address, 9441)
+    assert "process_cpu_seconds_total" in told
+    assert {value for name, value in told.items() if name.startswith("moorage_leftovers_total")} <= {0.0}
+
+
+def assert_gone_but_running(site: Cluster, before: State) -> None:
     """After the uninstallation that keeps containers: they run on; no pod, no finalizer, no namespace is left or stuck."""
-    assert site.containers() == running
-    assert all(ProcessId.of(pid) for pid in running.values())
+    assert site.containers() == before.pids
+    assert all(ProcessId.of(pid) for pid in before.pids.values())
     assert site.api.objects(f"/api/v1/namespaces/{RELEASE}/pods") == {}
     assert not any(obj["metadata"].get("finalizers") for obj in site.api.objects(INSTANCES).values())
     site.kubectl("delete", "namespace", RELEASE, "--timeout=30s")
     assert {"moorage-node-lease", RELEASE} & site.api.objects("/api/v1/namespaces").keys() == set()
 
 
-def assert_nothing_left(site: Cluster, running: dict[str, int]) -> None:
+def assert_nothing_left(site: Cluster, before: State) -> None:
     """After the uninstallation that stops containers: no object of ours but the definitions, and nothing on the node."""
     for kind in ("containerworkloads", "containerinstances", "runtimenodes"):
         assert site.api.objects(f"{GROUP}/{kind}") == {}
-    assert not any(ProcessId.of(pid) for pid in running.values())
+    assert not any(ProcessId.of(pid) for pid in before.pids.values())
     assert site.left_on_node() == []
     site.kubectl("delete", "namespace", RELEASE, "--timeout=30s")
     kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses"

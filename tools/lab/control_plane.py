@@ -179,6 +179,7 @@ class ControlPlane(Component):
             f"--client-ca-file={self._pki.ca}",
             f"--token-auth-file={self.state / 'tokens.csv'}",
             "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
             f"--service-account-issuer={self.url}",
             f"--service-account-key-file={self._pki.service_accounts}",
             f"--service-account-signing-key-file={self._pki.service_accounts}",

@@ -46,7 +46,7 @@ PAUSE = "docker.io/library/pause:1"
 
 
 class Kubelet(Component):
-    """A kubelet with a containerd of its own on a node, known to a control plane as that node."""
+    """A kubelet with a containerd of its own on a node, known to a control plane as that node and with its rights alone."""
 
     def __init__(self, state: Path, node: Node, plane: ControlPlane) -> None:
         """Prepare both.
@@ -72,6 +72,8 @@ class Kubelet(Component):
         network = self.node.path("/var/lib/cni/net.d")
         network.mkdir(parents=True, exist_ok=True)
         (network / "10-pods.conflist").write_text(json.dumps(NETWORK))
+        user = self._plane.certificate(f"system:node:{self.node.name}", ["system:nodes"])
+        self._plane.kubeconfig_of(f"kubelet-{self.node.name}", user)
         self._config_file.write_text(json.dumps(self._configuration(), indent=2))
         self.process.start()
         self.process.wait_ready(lambda: answers(f"https://{self.node.address}:{PORT}/healthz"), READY_SECONDS)
@@ -87,7 +89,7 @@ class Kubelet(Component):
         return [
             tool("kubelet"),
             f"--config={self._config_file}",
-            f"--kubeconfig={self._plane.kubeconfig}",
+            f"--kubeconfig={self._plane.kubeconfig_path(f'kubelet-{self.node.name}')}",
             f"--hostname-override={self.node.name}",
             f"--node-ip={self.node.address}",
         ]
