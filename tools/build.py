@@ -45,11 +45,13 @@ class Group:
     """Go string variables set by the linker; `{version}` stands for the version with its `v`, `{bare}` for it without."""
     tags: tuple[str, ...] = ()
     cgo: bool = False
+    makes: str = ""
+    """Instead of commands: a file that `make.py` beside the go.mod puts together from what the modules hold."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One command to build."""
+    """One command to build, or one file to make."""
 
     name: str
     package: str
@@ -57,7 +59,9 @@ class Tool:
     group: Group
 
     def command(self, target: Path) -> list[str]:
-        """The go command that builds the tool into `target`."""
+        """The command that builds the tool into `target`."""
+        if self.group.makes:
+            return ["python3", "make.py", str(target)]
         values = {"version": self.version, "bare": self.version.removeprefix("v")}
         linker = ["-s", "-w", *(f"-X {variable.format(**values)}" for variable in self.group.variables)]
         tags = ",".join(self.group.tags + EXTRA_TAGS.get(self.name, ()))
@@ -72,7 +76,7 @@ class Tool:
         """
         digest = hashlib.sha256()
         folder = HERE / self.group.folder
-        for part in ("go.mod", "go.sum", *sorted(path.name for path in folder.glob("*.go"))):
+        for part in ("go.mod", "go.sum", *sorted(path.name for end in ("go", "py") for path in folder.glob(f"*.{end}"))):
             text = (folder / part).read_text()
             digest.update(re.sub(rf"^tool (?!\(|{re.escape(self.package)}$)\S+\n", "", text, flags=re.MULTILINE).encode())
         digest.update("\0".join([*self.command(Path(self.name)), str(self.group.cgo)]).encode())
@@ -105,6 +109,8 @@ GROUPS = (
     Group("helm4", "helm.sh/helm/v4", variables=("helm.sh/helm/v4/internal/version.version={version}",)),
     # A program of our own; its version is that of the library that it asks.
     Group("kstatus", "sigs.k8s.io/cli-utils"),
+    # The definitions of Flux and Argo CD, which the examples for them are held against.
+    Group("gitops", "github.com/argoproj/argo-cd/v3", makes="gitops-definitions.yaml"),
     Group(
         "kubernetes",
         "k8s.io/kubernetes",
@@ -132,6 +138,8 @@ def read_tools(group: Group) -> list[Tool]:
     pin = re.search(rf"^\s*(?:require )?{re.escape(group.module)} (v\S+)", text, re.MULTILINE)
     if pin is None:
         raise ToolError(f"tools/{group.folder}/go.mod does not require {group.module}")
+    if group.makes:
+        return [Tool(group.makes, group.module, pin.group(1), group)]
     block = re.search(r"^tool \(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)
     packages = [*(block.group(1).split() if block else ()), *re.findall(r"^tool ([^(\s]\S*)$", text, re.MULTILINE)]
     return [Tool(NAMES.get(package, package.rsplit("/", 1)[-1]), package, pin.group(1), group) for package in packages]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,20 +19,8 @@ from tools.lab import Containerd, ControlPlane, Process, Registry
 SLOW_BYTES = 600_000
 SLOW_BYTES_PER_SECOND = 200_000
 
-SILENCE_SECONDS = 3.0
+GRACE_SECONDS = 4
 """The manager's patience with a node that does not report, for the one moment where a node falls silent."""
-
-IMPATIENT = """\
-import asyncio, signal, sys
-from controller.manager.manager import ManagerSettings, run
-
-async def main():
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run(ManagerSettings(kubeconfig=sys.argv[1], silence_seconds=float(sys.argv[2])), stop)
-
-asyncio.run(main())
-"""
 
 
 @dataclass
@@ -130,7 +117,7 @@ class Teller:
         self.story.marks["agent killed"] = time.time()
         self.site.agent.kill()
         self.site.manager.stop()
-        impatient = [sys.executable, "-c", IMPATIENT, str(self.site.plane.kubeconfig), str(SILENCE_SECONDS)]
+        impatient = [*self.site.manager.arguments, "--node-grace-seconds", str(GRACE_SECONDS)]
         with Process("impatient-manager", impatient, self.site.state):
             self.seen.until(lambda: reason(self.seen.last("ContainerWorkload", "lost") or {}) == "NodeLost")
             self.seen.until(lambda: reason(self.seen.last("RuntimeNode", self.site.node) or {}) == "AgentStopped")

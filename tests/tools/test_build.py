@@ -57,6 +57,20 @@ def test_a_changed_pin_makes_a_tool_stale(changed: str, tmp_path: Path, monkeypa
     assert not tool.is_current()
 
 
+@pytest.mark.parametrize(("folder", "source"), [("kstatus", "main.go"), ("gitops", "make.py")])
+def test_a_changed_source_of_our_own_makes_a_tool_stale(
+    folder: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a tool is made from sources beside its go.mod, they count like the pins."""
+    shutil.copytree(build.HERE / folder, tmp_path / folder)
+    monkeypatch.setattr(build, "HERE", tmp_path)
+    (tool,) = build.read_tools(next(group for group in build.GROUPS if group.folder == folder))
+    before = tool.fingerprint()
+    with (tmp_path / folder / source).open("a") as file:
+        file.write("\n")
+    assert tool.fingerprint() != before
+
+
 def test_no_module_says_where_it_is_fetched_from() -> None:
     """Proxies and checksum servers are a matter of the machine, so no address of one is written down."""
     for path in build.HERE.glob("*/go.*"):

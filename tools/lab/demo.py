@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tools.lab import demo_teardown
-from tools.lab.demo_session import Session
+from tools.lab.demo_session import NAMESPACE, Session
 from tools.lab.leftovers import sweep
 from tools.lab.process import ROOT
 from tools.progress import ToolError, step
@@ -60,14 +60,14 @@ def up(session: Session) -> None:
         kubectl("apply", "--filename", "-", stdin=session.example())
     try:
         with step("kubectl wait --for=condition=Ready cw/web"):
-            kubectl("wait", "--for=condition=Ready", "cw/web", "--timeout=60s", timeout=90)
+            kubectl("wait", "--namespace", NAMESPACE, "--for=condition=Ready", "cw/web", "--timeout=60s", timeout=90)
     except ToolError as error:
         raise ToolError(f"{error}\n{session.explain()}") from error
-    print(kubectl("get", "cw,ci,rn", "--output", "wide").stdout.rstrip())
+    print(kubectl("get", "cw,ci,rn", "--namespace", NAMESPACE, "--output", "wide").stdout.rstrip())
     with step(f"fetch http://127.0.0.1:{session.page_port}/"):
         page = session.fetch_page()
     print("\n".join(f"    {line}" for line in page.splitlines() if line.startswith(("<h1", "<p"))))
-    print("It keeps running; `make demo-down` removes it.")
+    print(f"It keeps running in namespace {NAMESPACE}; `make demo-down` removes it.")
     print(f"KUBECONFIG={session.kubeconfig}")
 
 

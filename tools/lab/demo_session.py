@@ -21,6 +21,8 @@ NODE = "demo"
 CGROUP = f"/moorage/{NODE}"
 CRDS = ROOT / "crds"
 EXAMPLE = ROOT / "manifests" / "examples" / "web.yaml"
+NAMESPACE = "example-web"
+"""The namespace that the example makes for itself."""
 PAGE_PORT = 8080
 FETCH_SECONDS = 5.0
 NODE_SECONDS = 30.0
@@ -157,8 +159,8 @@ class Session:
     def explain(self) -> str:
         """What may tell why the example does not become ready: objects, events and the ends of the logs."""
         parts = [
-            self.kubectl("get", "cw,ci,rn", "--output", "wide", check=False).stdout,
-            self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False).stdout,
+            self.kubectl("get", "cw,ci,rn", "--namespace", NAMESPACE, "--output", "wide", check=False).stdout,
+            self.kubectl("get", "events", "--namespace", NAMESPACE, "--sort-by=.lastTimestamp", check=False).stdout,
             *(f"{process.log} ends with:\n{process.tail()}" for process in self.moorage),
         ]
         return "\n".join(part.rstrip() for part in parts if part)

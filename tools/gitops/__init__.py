@@ -1,0 +1,1 @@
+"""The definitions of Flux and Argo CD."""
