@@ -219,7 +219,7 @@ def test_describe_tells_what_happened(site: Site) -> None:
     assert "Reason: CrashLoopBackOff Status: Unknown Type: Ready" in text
     assert "Last State: Terminated: Container ID: containerd://" in text
     assert "Exit Code: 3" in text
-    assert re.search(r"Warning BackOff \S+( \(x\d+ over \S+\))? moorage-agent container main: ended with exit code 3", text)
+    assert re.search(r"Warning BackOff \S+( \(x\d+ over \S+\))? moorage-agent container 'main': ended with exit code 3", text)
 
 
 def _backs_off(obj: Object) -> bool:
