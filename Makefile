@@ -93,7 +93,7 @@ bench: $(VENV)/.done tools ## Measure speed and cost beside the floor (options: 
 
 # --- image
 
-image: $(VENV)/.done ## Build the image of both halves into dist/, from Debian packages and wheels (30 s; again: 20 s)
+image: $(VENV)/.done ## Build the image of both halves into dist/, from Debian packages and wheels (30 s; 3 s when only code changed)
 	@$(BIN)/python -m tools.images.product
 
 # --- demo

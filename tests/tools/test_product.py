@@ -71,34 +71,13 @@ def test_the_lock_gives_the_runtime_requirements_alone() -> None:
 def test_the_image_is_made_the_same_from_another_copy(product_image: Path, tmp_path: Path) -> None:
     """Another checkout, at another time, with another umask and nothing cached, gives the same archive to the last bit."""
     copy, archive = tmp_path / "copy", tmp_path / "image.tar"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
-    repository = subprocess.run(
-        ["git", "rev-parse", "--absolute-git-dir"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "tools.images.product",
-        "--no-cache",
-        "--wheels",
-        str(ROOT / ".image" / "wheels"),
-        "--output",
-        str(archive),
-    ]
+    copy_sources(copy)
+    kept = str(ROOT / ".image" / "wheels")  # each is used by its hash alone
+    command = [sys.executable, "-m", "tools.images.product", "--no-cache", "--wheels", kept, "--output", str(archive)]
     built = subprocess.run(
         command,
         cwd=copy,
-        env=os.environ | {"GIT_DIR": repository.stdout.strip(), "PYTHONPATH": str(copy)},
+        env=os.environ | {"PYTHONPATH": str(copy)} | repository(),
         capture_output=True,
         text=True,
         umask=0o077,
@@ -152,11 +131,8 @@ def test_nothing_in_the_image_gives_more_rights(product_image: Path) -> None:
 def test_the_containerfile_copies_all_that_its_steps_need(tmp_path: Path) -> None:
     """The files that it copies, and that the ignore file lets through, suffice to tell the requirements and build the wheel."""
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
-    for name in " ".join(copies).split():
-        assert name in let_through
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
+    assert set(copied()) == let_through
+    copy_sources(tmp_path)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     for words in (["tools.images.product", "--requirements"], ["hatchling", "build", "--target", "wheel"]):
         done = subprocess.run(
@@ -164,6 +140,30 @@ def test_the_containerfile_copies_all_that_its_steps_need(tmp_path: Path) -> Non
         )
         assert done.returncode == 0, done.stderr
     assert list((tmp_path / "dist").glob("moorage-*.whl"))
+
+
+def copied() -> list[str]:
+    """What the Containerfile copies to build from."""
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
+    return " ".join(lines).split()
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy what an image is built from, with times of now."""
+    folder.mkdir(exist_ok=True)
+    for name in copied():
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, copy_function=shutil.copy, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+
+
+def repository() -> dict[str, str]:
+    """The environment in which git answers for this checkout, from any folder; empty where it is no checkout of git."""
+    asked = ["git", "-c", "safe.directory=*", "rev-parse", "--absolute-git-dir"]
+    found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    return {"GIT_DIR": found.stdout.strip()} if found.returncode == 0 else {}
 
 
 def content(archive: Path, digest: str) -> bytes:

@@ -65,7 +65,12 @@ class Source:
     def _git(self, *arguments: str) -> str:
         try:
             done = subprocess.run(
-                ["git", "-C", self.folder, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
+                # Nothing is run from the checkout, so it may belong to another user, as it does where root builds.
+                ["git", "-c", "safe.directory=*", "-C", self.folder, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
             )
         except FileNotFoundError:
             return ""
