@@ -45,6 +45,17 @@ async def test_a_violation_is_terminal_and_nothing_is_made(rig: Rig) -> None:
     await until(lambda: events(rig) == [message])
 
 
+async def test_no_network_is_made_for_what_is_refused(rig: Rig) -> None:
+    """An own network comes with the first container that may be started, and not before."""
+    rig.label("restricted")
+    rig.apply(hostNetwork=False, network="None")
+    await rig.settle("PodSecurity")
+    assert rig.networks.there == {}
+    rig.label("baseline")
+    await rig.settle()
+    assert list(rig.networks.there) == ["uid-of-web"]
+
+
 async def test_other_labels_are_another_chance(rig: Rig) -> None:
     """The instance is looked at again at once."""
     rig.label("baseline")

@@ -69,6 +69,20 @@ def test_a_half_without_a_cluster_says_so_and_ends(half: str, tmp_path: Path) ->
     assert result.stderr == f"moorage: kubeconfig {tmp_path / 'nothing'} does not exist\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--pod-security-enforce", "strict", "'strict' is not one of"),
+        ("--pod-security-enforce-version", "1.30", "must be latest or v1.N"),
+    ],
+)
+def test_a_level_that_does_not_exist_is_refused(option: str, value: str, told: str) -> None:
+    """An agent never starts with a level other than the one that was meant."""
+    result = run("agent", option, value)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_a_taken_metrics_port_is_told() -> None:
     """A port that somebody else has ends the start with one line and 1."""
     with socket.socket() as taken:
