@@ -9,6 +9,7 @@ from tests.attacks import agent, tenant
 from tests.attacks.agent import NODE, OTHER
 from tests.attacks.case import GROUP, MERGE, RBAC, SCHEMA, SERVER, Attack
 from tests.attacks.world import World, attacked
+from tests.harness import Site, condition, reason, workload
 from tools.lab import ControlPlane
 from tools.lab.caller import Answer, Caller
 
@@ -181,3 +182,15 @@ def test_scaling_changes_the_number_alone(world: World) -> None:
     before = world.admin("GET", path).body["spec"]["template"]
     world.tenant("PATCH", f"{path}/scale", {"spec": {"replicas": 1, "template": {"spec": {"hostPID": True}}}}, content=MERGE)
     assert world.admin("GET", path).body["spec"]["template"] == before
+
+
+def test_no_image_is_a_path_of_the_node(site: Site) -> None:
+    """Names that would be files, paths or another transport elsewhere: refused before anything is fetched, stalled for good."""
+    for number, image in enumerate(tenant.IMAGES.values()):
+        own = {"hostNetwork": False, "network": "None"}
+        site.apply(workload(f"image-{number}", site.registry, container={"image": image}, instance=own))
+    found = site.instances(
+        lambda all_: len(all_) == len(tenant.IMAGES) and {reason(i) for i in all_.values()} == {"InvalidImageName"}
+    )
+    assert all(condition(i, "Stalled").get("status") == "True" for i in found.values())
+    assert site.containers() == {}
