@@ -106,11 +106,10 @@ class Session:
         command = _console_script()
         common: list[str | Path] = ["--kubeconfig", self.kubeconfig]
         node = ["--containerd", self.containerd, "--node-name", NODE]
-        level = ["--pod-security-enforce", "privileged"]  # the example is on the node's network
         folders: list[str | Path] = ["--state-dir", self.state / "agent", "--log-dir", self.state / "agent-logs"]
         return [
             Process("manager", [command, "manager", *common], self.state),
-            Process("agent", [command, "agent", *common, *node, *folders, *level], self.state),
+            Process("agent", [command, "agent", *common, *node, *folders], self.state),
         ]
 
     def install_crds(self) -> None:
