@@ -55,7 +55,7 @@ def installable(tmp_path_factory: pytest.TempPathFactory, product_image: Path) -
 
 def workload(name: str, **instance: object) -> Object:
     """A ContainerWorkload with one container that sleeps, from an image that is on the node."""
-    container = {"name": "main", "image": "busybox:1", "command": ["sleep", "1000000"]}
+    container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", "echo made fast; exec sleep 1000000"]}
     spec = {"containers": [container], "terminationGracePeriodSeconds": 1, **instance}
     meta = {"name": name, "namespace": "apps"}
     return {
@@ -93,6 +93,10 @@ def test_the_life_of_an_installation(
     assert knows_suspend(site)
     assert state_of(site, "host", "alone") == before
     assert_one_leads(site)
+    assert_commands_answer(site)
+    site.kubelet.containerd.kill()
+    site.kubelet.containerd.start()
+    assert state_of(site, "host", "alone") == before
     before = assert_restarts_in_its_network(site, before)
     assert_found_nothing_left(site)
 
@@ -176,6 +180,15 @@ def state_of(site: Cluster, *names: str) -> State:
         {status["containerID"].removeprefix("containerd://"): status["restartCount"] for status in statuses},
         {name: condition(obj, "Ready")["lastTransitionTime"] for name, obj in found.items()},
     )
+
+
+def assert_commands_answer(site: Cluster) -> None:
+    """The commands for people work in the agent's pod: its folders and pipes are the node's, under the same paths."""
+    in_agent = ("exec", "--namespace", RELEASE, "daemonset/moorage-agent", "--", "moorage")
+    name = next(name for name in site.api.objects(INSTANCES) if name.startswith("alone-"))
+    assert name in site.kubectl(*in_agent, "ps")
+    assert site.kubectl(*in_agent, "logs", name) == "made fast\n"
+    assert site.kubectl(*in_agent, "exec", name, "--", "echo", "ahoy") == "ahoy\n"
 
 
 def assert_restarts_in_its_network(site: Cluster, before: State) -> State:
