@@ -29,6 +29,8 @@ class World:
     """By a client certificate."""
     pod: Caller
     """The same node's agent, by a token that is bound to a pod on it."""
+    node: Caller
+    """The same, by one that is bound to the node itself."""
     unbound: Caller
     """By a token of the agents' ServiceAccount that is bound to nothing."""
     mighty: Caller
@@ -80,14 +82,18 @@ def attacked(plane: ControlPlane) -> Iterator[World]:
             ),
         )
         unbound = plane.service_account("moorage-agent", "moorage-system")
-        bound = plane.service_account(
-            "moorage-agent", "moorage-system", "--bound-object-kind=Pod", f"--bound-object-name=agent-{NODE}"
-        )
+        bound = {
+            kind: plane.service_account(
+                "moorage-agent", "moorage-system", f"--bound-object-kind={kind}", f"--bound-object-name={name}"
+            )
+            for kind, name in (("Pod", f"agent-{NODE}"), ("Node", NODE))
+        }
         certificate = agent_user(plane, NODE)
         yield World(
             admin=admin,
             agent=Caller(plane.url, plane.ca, certificate),
-            pod=Caller(plane.url, plane.ca, bound),
+            pod=Caller(plane.url, plane.ca, bound["Pod"]),
+            node=Caller(plane.url, plane.ca, bound["Node"]),
             unbound=Caller(plane.url, plane.ca, unbound),
             mighty=Caller(
                 plane.url,

@@ -9,15 +9,14 @@ from tests.attacks import agent, tenant
 from tests.attacks.agent import NODE, OTHER
 from tests.attacks.case import GROUP, MERGE, RBAC, SCHEMA, SERVER, Attack
 from tests.attacks.world import World, attacked
-from tests.harness import Site, condition, reason, workload
 from tools.lab import ControlPlane
 from tools.lab.caller import Answer, Caller
 
 POLICY, QUOTE = "ValidatingAdmissionPolicy '", "'"
 """Around the name of a policy in what the API server says."""
 
-HOLDERS = ("agent", "pod")
-"""The two forms of an agent's identity: a client certificate, and a token that is bound to a pod."""
+HOLDERS = ("agent", "pod", "node")
+"""The forms of an agent's identity: a client certificate, and a token that is bound to a pod on the node or to the node."""
 
 TENANT = [pytest.param(level, a, id=f"{level}: {a.tries}") for level in tenant.LEVELS for a in tenant.attacks(level)]
 AUTHOR = [pytest.param(level, a, id=f"{level}: {a.tries}") for level in tenant.LEVELS for a in tenant.with_instances(level)]
@@ -59,7 +58,7 @@ def assert_refused(answer: Answer, by: str, says: str) -> None:
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("attack", agent.ATTACKS, ids=lambda a: a.tries)
 def test_a_stolen_agent_is_confined_to_its_node(world: World, holder: str, attack: Attack) -> None:
-    """In either form, it writes nothing but what is its node's, and reads no secrets."""
+    """In each form, it writes nothing but what is its node's, and reads no secrets."""
     assert_refused(tried(getattr(world, holder), attack), attack.by, attack.says)
 
 
@@ -182,15 +181,3 @@ def test_scaling_changes_the_number_alone(world: World) -> None:
     before = world.admin("GET", path).body["spec"]["template"]
     world.tenant("PATCH", f"{path}/scale", {"spec": {"replicas": 1, "template": {"spec": {"hostPID": True}}}}, content=MERGE)
     assert world.admin("GET", path).body["spec"]["template"] == before
-
-
-def test_no_image_is_a_path_of_the_node(site: Site) -> None:
-    """Names that would be files, paths or another transport elsewhere: refused before anything is fetched, stalled for good."""
-    for number, image in enumerate(tenant.IMAGES.values()):
-        own = {"hostNetwork": False, "network": "None"}
-        site.apply(workload(f"image-{number}", site.registry, container={"image": image}, instance=own))
-    found = site.instances(
-        lambda all_: len(all_) == len(tenant.IMAGES) and {reason(i) for i in all_.values()} == {"InvalidImageName"}
-    )
-    assert all(condition(i, "Stalled").get("status") == "True" for i in found.values())
-    assert site.containers() == {}

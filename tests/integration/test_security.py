@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.harness import Site, message, ready, reason, workload
+from tests.attacks import tenant
+from tests.harness import Site, condition, message, ready, reason, workload
 
 
 def shown(pid: int) -> dict[str, str]:
@@ -49,4 +50,16 @@ def test_root_where_it_may_not_be_is_refused_and_told(site: Site) -> None:
     assert "runAsNonRoot is true and the image will run as root" in message(found)
     told = site.workloads(lambda o: reason(o["rootless"]) == "CreateContainerConfigError")["rootless"]
     assert {c["type"] for c in told["status"]["conditions"]} == {"Ready", "Stalled"}
+    assert site.containers() == {}
+
+
+def test_no_image_is_a_path_of_the_node(site: Site) -> None:
+    """Names that would be files, paths or another transport elsewhere: refused before anything is fetched, stalled for good."""
+    for number, image in enumerate(tenant.IMAGES.values()):
+        own = {"hostNetwork": False, "network": "None"}
+        site.apply(workload(f"image-{number}", site.registry, container={"image": image}, instance=own))
+    found = site.instances(
+        lambda all_: len(all_) == len(tenant.IMAGES) and {reason(i) for i in all_.values()} == {"InvalidImageName"}
+    )
+    assert all(condition(i, "Stalled").get("status") == "True" for i in found.values())
     assert site.containers() == {}
