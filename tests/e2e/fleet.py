@@ -23,6 +23,7 @@ from tools.images import all_images
 from tools.images.store import write_archive
 from tools.lab import Containerd, ControlPlane, Node, Process, sweep
 from tools.lab.command import tool
+from tools.lab.rights import agent_user, install_rights, manager_user
 
 ROOT = Path(__file__).resolve().parents[2]
 HEARTBEAT_SECONDS = 1
@@ -39,16 +40,17 @@ OBEDIENT = "trap 'exit 0' TERM; sleep 1000000 & wait"
 class Member:
     """One node of the fleet, with everything at its usual paths there."""
 
-    def __init__(self, state: Path, name: str, kubeconfig: Callable[[], Path]) -> None:
+    def __init__(self, state: Path, name: str) -> None:
         self.name = name
         self.node = Node(state / "node", name=name)
-        self._state, self._kubeconfig = state, kubeconfig
+        self._state = state
 
-    def start(self, stack: ExitStack, images: Path) -> None:
-        """Start containerd with the images, then the agent; all that ends with the stack."""
+    def start(self, stack: ExitStack, plane: ControlPlane, images: Path) -> None:
+        """Start containerd with the images, then the agent, with the rights of its node; all that ends with the stack."""
         self.containerd = stack.enter_context(Containerd(self._state / "containerd", node=self.node))
         self.containerd.ctr("images", "import", str(images), namespace=NAMESPACE)
-        options = ["--kubeconfig", str(self._kubeconfig()), "--node-name", self.name]
+        kubeconfig = plane.kubeconfig_of(f"agent-{self.name}", agent_user(plane, self.name))
+        options = ["--kubeconfig", str(kubeconfig), "--node-name", self.name]
         command = [MOORAGE, "agent", *options, "--heartbeat-seconds", str(HEARTBEAT_SECONDS)]
         self.agent = stack.enter_context(Process("agent", self.node.inside(command), self.node.state))
 
@@ -79,7 +81,7 @@ class Fleet:
 
     def __init__(self, state: Path, names: tuple[str, ...]) -> None:
         self._state = state
-        self.members = {name: Member(state / name, name, lambda: self.plane.kubeconfig) for name in names}
+        self.members = {name: Member(state / name, name) for name in names}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -89,14 +91,16 @@ class Fleet:
             first = next(iter(self.members.values()))
             plane = ControlPlane(self._state / "plane", crds=[ROOT / "crds"], address=first.node.gateway)
             self.plane = stack.enter_context(plane)
+            install_rights(plane)
             plane.kubectl("label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged")
             self.api = Watcher(plane)
-            options = ["--kubeconfig", str(plane.kubeconfig), "--node-grace-seconds", str(GRACE_SECONDS)]
+            kubeconfig = plane.kubeconfig_of("manager", manager_user(plane))
+            options = ["--kubeconfig", str(kubeconfig), "--node-grace-seconds", str(GRACE_SECONDS)]
             stack.enter_context(Process("manager", [MOORAGE, "manager", *options], plane.state))
             images = self._state / "images.tar"
             write_archive(images, [image for image in all_images() if (image.name, image.tag) == ("busybox", "1")])
             for member in self.members.values():
-                member.start(stack, images)
+                member.start(stack, plane, images)
             self.api.until(NODES, lambda found: len(found) == len(self.members) and all(map(ready, found.values())))
             self._stack = stack.pop_all()
         return self
