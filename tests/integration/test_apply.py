@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness import GROUP, Object, Site, ready, workload
+from tests.conftest import ROOT
+from tests.harness import GROUP, Object, Objects, Site, ready, workload
 from tools.lab import Containerd, ControlPlane, Registry
 from tools.lab.command import tool
 
@@ -41,7 +42,7 @@ def _apply(site: Site, obj: Object, manager: str = "") -> str:
 def _ready(site: Site, name: str, generation: int, replicas: int = 1) -> Object:
     """The workload, once it is Ready in that generation with so many instances."""
 
-    def true(found: dict[str, Object]) -> bool:
+    def true(found: Objects) -> bool:
         obj = found.get(name)
         if obj is None or not ready(obj) or obj["metadata"]["generation"] != generation:
             return False
@@ -227,8 +228,21 @@ def _backs_off(obj: Object) -> bool:
     return "CrashLoopBackOff" in states
 
 
-def _events_of(events: dict[str, Object], name: str) -> set[str]:
+def _events_of(events: Objects, name: str) -> set[str]:
     return {e["reason"] for e in events.values() if e["involvedObject"]["name"] == name}
+
+
+def test_the_script_that_waits_for_success_and_failure_does(site: Site) -> None:
+    """The one in docs/gitops.md ends with 0 when the workload is ready and with 1 when it has failed, and does not wait on."""
+    page = (ROOT / "docs" / "gitops.md").read_text()
+    (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    site.apply(workload("well", site.registry), workload("ill", site.registry, container={"image": "registry.example/Upper:1"}))
+    path = f"{tool('kubectl').parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "KUBECONFIG": str(site.plane.kubeconfig)}
+    for name, code in (("well", 0), ("ill", 1)):
+        words = ["bash", "-c", script.replace("cw/web", f"cw/{name}")]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr
 
 
 def test_scale_works_where_it_means_something(site: Site) -> None:

@@ -21,7 +21,7 @@ from controller.agent.decide.actions import (
 from controller.agent.decide.hashing import spec_hash
 from controller.agent.decide.network import NetworkPlan
 from controller.agent.decide.observation import Desired, ImageView, Observation, crashes, restart_count
-from controller.agent.decide.terminated import terminated
+from controller.agent.decide.terminated import before, terminated
 from controller.api import labels
 from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
 from controller.api.podsecurity.check import refusal
@@ -271,7 +271,9 @@ def _running(current: ContainerState, spec: ContainerInstanceSpec, now: float) -
     began = min(current.started_at if current.started_at is not None else current.created_at, now)  # a clock may be set back
     if now >= began + pause:
         return _Step(Verdict(Reason.RUNNING, container=current))
-    told = f"crashed {crashes(current)} times in a row; runs again, and is ready when it has run for {pause:g} s"
+    last = before(current)
+    how = f" (the last: {_how(last)})" if last else ""
+    told = f"crashed {crashes(current)} times in a row{how}; runs again, and is ready when it has run for {pause:g} s"
     return _Step(Verdict(Reason.RUNNING, container=current, unproven=told), (), began + pause)
 
 

@@ -5,12 +5,9 @@ The message and the decision come from the same verdicts, so they cannot disagre
 
 from typing import Final
 
-from pydantic import ValidationError
-
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
 from controller.agent.decide.plan import Plan, Verdict
-from controller.agent.decide.terminated import EXIT_NOT_STARTED, terminated
-from controller.api import labels
+from controller.agent.decide.terminated import EXIT_NOT_STARTED, before, terminated
 from controller.api.conditions import contract, timestamp
 from controller.api.instance import (
     ContainerState,
@@ -55,14 +52,14 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
     running = current.phase in {port.Phase.RUNNING, port.Phase.PAUSED}
     exited = current.phase is port.Phase.EXITED
     scheme = node.runtime_name
-    before = _with_scheme(terminated(current), scheme) if exited and not verdict.ended else _before(current, scheme)
+    last = terminated(current) if exited and not verdict.ended else before(current)
     return ContainerStatus(
         name=container.name,
         image=container.image,
         image_id=f"{current.image.partition('@')[0]}@{current.image_digest}" if current.image_digest else "",
         container_id=f"{scheme}://{current.id}",
         state=_state(verdict, scheme),
-        last_state=ContainerState(terminated=before),
+        last_state=ContainerState(terminated=_with_scheme(last, scheme) if last else None),
         ready=running and not verdict.unproven,
         started=running,
         restart_count=restart_count(current),
@@ -83,16 +80,6 @@ def _state(verdict: Verdict | None, scheme: str = "") -> ContainerState:
     if current is not None and verdict.ended:
         return ContainerState(terminated=_with_scheme(terminated(current), scheme))
     return ContainerState(waiting=ContainerStateWaiting(reason=verdict.reason, message=verdict.message))
-
-
-def _before(current: port.ContainerState, scheme: str) -> ContainerStateTerminated | None:
-    """How the run before this container ended, as its label tells; nothing when somebody broke the label."""
-    try:
-        return _with_scheme(
-            ContainerStateTerminated.model_validate_json(current.labels.get(labels.LAST_TERMINATION, "")), scheme
-        )
-    except ValidationError:
-        return None
 
 
 def _with_scheme(end: ContainerStateTerminated, scheme: str) -> ContainerStateTerminated:

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from pydantic import ValidationError
+
+from controller.api import labels
 from controller.api.conditions import timestamp
 from controller.api.instance import ContainerStateTerminated
 from controller.api.reasons import Reason
@@ -29,6 +32,14 @@ def terminated(container: ContainerState) -> ContainerStateTerminated:
         finished_at=timestamp(container.exited_at) if container.exited_at else None,
         container_id=container.id,
     )
+
+
+def before(container: ContainerState) -> ContainerStateTerminated | None:
+    """How the run before this container ended, as its label tells; None for the first, or when somebody broke the label."""
+    try:
+        return ContainerStateTerminated.model_validate_json(container.labels.get(labels.LAST_TERMINATION, ""))
+    except ValidationError:
+        return None
 
 
 def _reason(container: ContainerState) -> Reason:

@@ -44,6 +44,7 @@ def conditions_of(status: InstanceStatus) -> str:
     return " ".join(f"{c.type}={c.status}" for c in status.conditions)
 
 
+PROVES_ITSELF = "runs again, and is ready when it has run for 2 s"
 SETTLED, PROGRESS, FAILED = "Ready=True", "Ready=Unknown Reconciling=True", "Ready=False Stalled=True"
 
 
@@ -55,11 +56,11 @@ SETTLED, PROGRESS, FAILED = "Ready=True", "Ready=Unknown Reconciling=True", "Rea
         (
             "runs after a back-off, and has to prove itself",
             WEB,
-            seen(state(WEB, crashes=3, started_at=NOW - 1)),
+            seen(state(WEB, crashes=3, started_at=NOW - 1, labels={LAST_TERMINATION: '{"exitCode": 7, "reason": "Error"}'})),
             PROGRESS,
             "CrashLoopBackOff",
             "Running",
-            "container 'main': crashed 3 times in a row; runs again, and is ready when it has run for 2 s",
+            f"container 'main': crashed 3 times in a row (the last: ended with exit code 7); {PROVES_ITSELF}",
         ),
         ("pulls", WEB, seen(images={IMAGE: ImageView()}), PROGRESS, "Pulling", "Pending", f"container 'main': pulling {IMAGE}"),
         (
