@@ -55,7 +55,7 @@ class Teller:
         registry = self.site.registry
         web = {"image": f"{registry.host}/web:1", "command": ["sleep", "1000000"]}
         short = {"progressDeadlineSeconds": 4}
-        crash, quick = {"command": ["sh", "-c", "sleep 0.6; exit 1"]}, {"initialSeconds": 1, "maxSeconds": 2}
+        crash, quick = {"command": ["sh", "-c", "sleep 0.6; exit 1"]}, {"initialSeconds": 2, "maxSeconds": 4}
         stubborn = {"command": ["sh", "-c", "trap '' TERM; sleep 1000000 & wait; wait"]}
         deadline = {"progressDeadlineSeconds": 6}
         asked = [
