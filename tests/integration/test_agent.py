@@ -70,7 +70,7 @@ def test_a_container_that_keeps_ending_is_started_with_growing_pauses(site: Site
     found = _one(site.instances(lambda o: _status(_one(o))["restartCount"] >= 3, 20))
     assert _status(found)["lastState"]["terminated"]["exitCode"] == 3
     assert _status(found)["lastState"]["terminated"]["reason"] == "Error"
-    assert _log(site, found, _status(found)["restartCount"]) == "bye\n"
+    assert _log(site, found, _status(found)["restartCount"] - 1) == "bye\n"  # this one may not have said it
     told = site.workloads(lambda o: reason(_one(o)) == "CrashLoopBackOff")
     assert _one(found_workloads := told)["status"]["conditions"], found_workloads
 
@@ -147,9 +147,9 @@ BAD = {
     "an image that the registry does not have": ({"image": "{registry}/nope:1"}, "ImagePullBackOff", "nope"),
     "a registry that does not answer": ({"image": "127.0.0.1:9/nope:1"}, "RegistryUnavailable", "127.0.0.1:9"),
     "an image that must not be pulled and is not there": (
-        {"image": "{registry}/web:2", "imagePullPolicy": "Never"},
+        {"image": "{registry}/unpulled:1", "imagePullPolicy": "Never"},
         "ErrImageNeverPull",
-        "web:2",
+        "unpulled:1",
     ),
     "a command that does not exist": ({"command": ["/no/such/thing"]}, "ContainerCannotRun", "/no/such/thing"),
     "a memory limit below what anything needs": (

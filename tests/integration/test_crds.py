@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -525,13 +524,6 @@ def test_people_see_columns(plane: ControlPlane, namespace: str) -> None:
         "containerinstance.moorage.dev/one",
         "containerworkload.moorage.dev/web",
     ]
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "manifests").rglob("*.yaml")), ids=lambda file: file.name)
-def test_manifests_are_taken(plane: ControlPlane, file: Path) -> None:
-    """Every file in the tree is valid as it is, with strict validation."""
-    plane.kubectl("create", "namespace", "moorage-system", check=False)  # a dry run makes none
-    plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(file))
 
 
 def test_kubectl_explains(plane: ControlPlane) -> None:
