@@ -234,3 +234,11 @@ def reason(obj: Object) -> str:
 def message(obj: Object) -> str:
     """The message of the Ready condition."""
     return str(condition(obj, "Ready").get("message", ""))
+
+
+def until_logged(path: Path, text: str, seconds: float = 15.0) -> None:
+    """Wait until a container has said something; a file tells nobody that it has grown, so it is looked at."""
+    deadline = time.monotonic() + seconds
+    while text not in (said := path.read_text()):
+        assert time.monotonic() < deadline, f"not in {path.name} within {seconds:g} s, but: {said!r}"
+        time.sleep(0.02)

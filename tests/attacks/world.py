@@ -67,6 +67,8 @@ def attacked(plane: ControlPlane) -> Iterator[World]:
     """Make it, and remove it again."""
     admin = Caller(plane.url, plane.ca, {"token": plane.token})
     try:
+        # What a manager of another test has left belongs to that manager.
+        plane.kubectl("delete", "lease", "moorage-manager", "-n", "moorage-system", "--ignore-not-found")
         plane.kubectl("apply", "--server-side", "--filename", "-", stdin=yaml.safe_dump_all(_objects()))
         for name in ("own", "foreign"):
             plane.kubectl(

@@ -1,7 +1,8 @@
 """A cluster of one node with a real kubelet, and Helm, as somebody has them who installs Moorage."""
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,13 @@ class Cluster:
         """Pid by id of every container of ours that runs."""
         lines = self.kubelet.containerd.ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
         return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[2] == "RUNNING"}
+
+    def until_only(self, ids: Iterable[str], seconds: float = 30.0) -> None:
+        """Wait until nothing of ours runs on the node but these containers: what nobody wants goes at a pass of the cleanup."""
+        deadline = time.monotonic() + seconds
+        while (running := self.containers().keys()) != set(ids) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert running == set(ids)
 
     def left_on_node(self) -> list[str]:
         """What there is of our containers on the node, in words; images may stay."""

@@ -107,6 +107,7 @@ def test_the_life_of_an_installation(
 
     site.helm("install", "moorage", CHART, "--create-namespace", "--wait", *site.values, "--set", "uninstall.containers=Stop")
     site.wait_for_halves()
+    site.until_only(before.of("host").pids)  # the other's workload was deleted while no agent was there
     assert state_of(site, "host") == before.of("host")
 
     site.helm("uninstall", "moorage", "--wait")

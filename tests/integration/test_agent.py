@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import NAMESPACE, Site, message, ready, reason, workload
+from tests.harness import NAMESPACE, Site, message, ready, reason, until_logged, workload
 
 
 def _status(obj: dict, name: str = "main") -> dict:
@@ -23,10 +23,13 @@ def _all_ready(count: int):
     return lambda found: len(found) == count and all(ready(o) for o in found.values())
 
 
-def _log(site: Site, obj: dict, attempt: int = 0) -> str:
+def _log_file(site: Site, obj: dict, attempt: int = 0) -> Path:
     meta = obj["metadata"]
-    path = site.state / "containers" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / "main" / f"{attempt}.log"
-    return path.read_text()
+    return site.state / "containers" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / "main" / f"{attempt}.log"
+
+
+def _log(site: Site, obj: dict, attempt: int = 0) -> str:
+    return _log_file(site, obj, attempt).read_text()
 
 
 def test_a_workload_runs_as_its_spec_says(site: Site) -> None:
@@ -40,7 +43,9 @@ def test_a_workload_runs_as_its_spec_says(site: Site) -> None:
     }
     site.apply(workload("spec", site.registry, container=container))
     found = _one(site.instances(_all_ready(1)))
-    assert _log(site, found) == "hello moorage $(NAME) from /tmp as moorage\n"
+    said = "hello moorage $(NAME) from /tmp as moorage\n"
+    until_logged(_log_file(site, found), said)
+    assert _log(site, found) == said
     status = _status(found)
     assert status["state"]["running"]["startedAt"]
     assert status["imageID"].startswith(f"{site.registry.host}/busybox:1@sha256:")

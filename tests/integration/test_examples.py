@@ -13,7 +13,7 @@ from controller import __version__
 from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import ImageFailure
 from tests.conftest import ROOT
-from tests.harness import GROUP, Object, Site, ready, reason
+from tests.harness import GROUP, Object, Site, ready, reason, until_logged
 from tools.chart.manifests import template
 from tools.lab import Containerd, ControlPlane, Process, Registry
 from tools.lab.command import tool
@@ -110,7 +110,7 @@ def test_the_examples_run(site: Site, namespaces: Callable[[Object], None]) -> N
             "pair": ("1/1", "Available"),
         }
         (client,) = (site.state / "containers").glob("example-two-containers_*/client/0.log")
-        _until_logged(client, "<h1>Moored.</h1>")
+        until_logged(client, "<h1>Moored.</h1>")
         (report,) = (site.state / "containers").glob("example-job_*/report/0.log")
         assert report.read_text().endswith("done\n")
     finally:
@@ -120,13 +120,6 @@ def test_the_examples_run(site: Site, namespaces: Callable[[Object], None]) -> N
 
 def _done(obj: Object) -> bool:
     return ready(obj) and (obj["metadata"]["name"] != "report" or reason(obj) == "Complete")
-
-
-def _until_logged(path: Path, text: str, seconds: float = 15.0) -> None:
-    """Wait until a container has said something; a file tells nobody that it has grown, so it is looked at."""
-    process = Process("tail", ["tail", "-n", "+1", "-f", path], path.parents[3] / "tail")
-    with process:
-        process.wait_ready(lambda: text in path.read_text(), seconds)
 
 
 async def test_the_login_of_the_private_registry_example_works(
