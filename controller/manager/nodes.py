@@ -53,14 +53,19 @@ class NodeReconciler:
         if changed:
             log.info("node %s %s", name, "is heard" if node.alive else "is not heard")
         if not node.alive and node.lost_at is not None:
-            await self._tell_lost(node)
+            changed = await self._tell_lost(node) or changed
         at = self._cache.heartbeats.next_change(name, mono)
         return changed, None if at is None else at - mono + _ROUNDING_SECONDS
 
-    async def _tell_lost(self, node: Node) -> None:
-        """Ready=Unknown in the node's status, as nobody else can write it now; its agent corrects it when it is back."""
+    async def _tell_lost(self, node: Node) -> bool:
+        """Ready=Unknown in the node's status, as nobody else can write it now; its agent corrects it when it is back.
+
+        Returns:
+            Whether it was written. The answer may have brought something else that has changed of the node, taints for
+            instance, and when the watch does, it is no news any more.
+        """
         if node.reported is not None and node.reported.reason == Reason.AGENT_STOPPED:
-            return
+            return False
         ready = Condition(
             type=READY,
             status="Unknown",
@@ -79,9 +84,10 @@ class NodeReconciler:
             answer = await self._client.patch(NODES, node.name, body, subresource="status")
         except (ApiNotFound, ApiConflict) as exc:  # gone, or its agent is back: an event is under way
             log.debug("node %s: %s", node.name, exc)
-            return
+            return False
         metrics.WRITES.labels("node").inc()
         self._cache.put_node(answer, time.monotonic())
+        return True
 
     async def _let_go(self, name: str, absent: float) -> float | None:
         """Take the agent's finalizer off what is being deleted there; seconds until that may be done."""

@@ -97,8 +97,15 @@ class Reconciler:
             stale=self._stale(),
         )
         told_in = await self._report(facts, memory)
+        if self._changed(workload):  # the answer to that write has brought it: when the watch does, it is no news any more
+            return 0.0
         again = None if decision.idle else 0.0
         return _soonest(again if memory.refusal is None else None, told_in, self._next(facts, memory))
+
+    def _changed(self, workload: Workload) -> bool:
+        """Whether somebody has asked for something else meanwhile."""
+        known = self._cache.workloads.get(workload.key)
+        return known is not None and (known.uid, known.generation) != (workload.uid, workload.generation)
 
     def _remember(self, workload: Workload) -> _Memory:
         memory = self._memories.get(workload.key)
