@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +103,23 @@ class Site:
     The control plane must have the chart's roles and policies (`install_rights`).
     """
 
-    def __init__(self, plane: ControlPlane, containerd: Containerd, registry: Registry, state: Path, node: str) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        containerd: Containerd,
+        registry: Registry,
+        state: Path,
+        node: str,
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options` are further ones of the agent. Without, its node has no CNI configuration."""
         self.plane, self.containerd, self.registry, self.node = plane, containerd, registry, node
         self.state = state
         self.api = Watcher(plane)
         as_manager = plane.kubeconfig_of("manager", manager_user(plane))
         as_agent = plane.kubeconfig_of(f"agent-{node}", agent_user(plane, node))
         own = ["--containerd", containerd.address, "--node-name", node, *self.dirs]
+        own += ["--cni-conf-dir", str(state / "cni-conf"), "--cni-bin-dir", str(state / "cni-bin"), *options]
         self.manager = Process("manager", [MOORAGE, "manager", "--kubeconfig", as_manager], state)
         self.agent = Process("agent", [MOORAGE, "agent", "--kubeconfig", as_agent, *own], state)
 
@@ -191,6 +201,7 @@ class Site:
             f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {self.netns}/" in line
         ]
         left += [f"cgroup: {path}" for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.node}/*") if path.is_dir()]
+        left += [f"state: {path}" for name in ("files", "networks") for path in (self.state / "agent" / name).glob("*")]
         for what in ("containers", "tasks", "snapshots", "leases"):
             lines = self.containerd.ctr(what, "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
             left += [f"{what}: {line}" for line in lines if "Committed" not in line]  # those are layers of images

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,7 @@ from controller.agent.decide.observation import (
 )
 from controller.agent.decide.resolve import container_config
 from controller.agent.decide.security import localhost_profile
+from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
@@ -84,6 +85,7 @@ class Hands:
     levels: Levels
     events: EventRecorder
     logs: LogFiles
+    files: InstanceFiles
     node: NodeFacts
     slots: Slots
 
@@ -143,7 +145,7 @@ class Actor:
         networks, removing = self._hands.networks, isinstance(action, RemoveNetwork)
         try:
             if isinstance(action, CreateNetwork):
-                await networks.create(desired.uid, action.pids)
+                await self._make_network(desired, action)
             else:
                 await networks.remove(desired.uid)
         except NetworkFailure as exc:
@@ -158,6 +160,20 @@ class Actor:
         self._notes.network = None
         return True
 
+    async def _make_network(self, desired: Desired, action: CreateNetwork) -> None:
+        hands, instance = self._hands, desired.instance
+        asked = action.request
+        if asked.attached:
+            try:
+                asked = replace(asked, dns=hands.files.resolver(instance))
+            except OSError as exc:
+                raise NetworkFailure(f"the node's resolver cannot be read: {exc}") from exc
+        await hands.networks.create(desired.uid, asked, action.pids)
+        try:
+            hands.files.refresh(instance, hands.networks.addresses(desired.uid))
+        except (OSError, InvalidConfig) as exc:
+            log.warning("the running containers of %s are not told of their address: %s", action.request.owner, exc)
+
     async def _create(self, desired: Desired, action: CreateContainer, image: ImageState | None) -> str:
         """Make a container; its id, or nothing when that failed and is noted."""
         hands, name = self._hands, action.container.name
@@ -169,6 +185,7 @@ class Actor:
             config = container_config(desired.instance, action, image, hands.node, profile)
             config_id = config.id
             hands.logs.prepare(config.log_path)
+            hands.files.write(desired.instance, hands.networks.addresses(desired.uid))
             state = await hands.runtime.create(config)
         except Unavailable:
             self._notes.unsure.add(config_id)

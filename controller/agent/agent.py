@@ -5,17 +5,20 @@ import fcntl
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from controller.agent import metrics
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
+from controller.agent.files import FOLDER as FILES_FOLDER
+from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.measured import measured
+from controller.agent.networks import care_for_ever
 from controller.agent.node import NodeJudge, facts
 from controller.agent.operator import AgentOperator
 from controller.agent.report.events import EventRecorder
@@ -34,6 +37,7 @@ from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.definitions import DefinitionCheck
 from controller.kube.resources import INSTANCES, NODES
+from controller.network.attached import AttachedNetworks, CniSettings
 from controller.network.namespaces import Namespaces
 from controller.runtime.port import Runtime
 from controller.telemetry.health import Health
@@ -61,6 +65,14 @@ class AgentSettings:
     """Where the containers' output goes."""
     netns_dir: Path = Path("/run/moorage/netns")
     """Where the network namespaces of instances are mounted; the container runtime must see it at the same path."""
+    cni: CniSettings = field(default_factory=CniSettings)
+    """Where the node's networks are configured."""
+    cluster_dns: tuple[str, ...] = ()
+    """Addresses of the cluster's name servers, for dnsPolicy ClusterFirst; none: the node's own are used."""
+    cluster_domain: str = "cluster.local"
+    """Domain of the cluster's Services."""
+    resolv_conf: str = "/etc/resolv.conf"
+    """The node's resolver, for dnsPolicy Default."""
     parallel_work: int = 4
     """How many containers are made, started or removed at the same time."""
     parallel_pulls: int = 3
@@ -92,16 +104,25 @@ class Agent:
             log_dir=str(settings.log_dir),
             netns_dir=str(settings.netns_dir),
             seccomp_dir=str(settings.state_dir / SECCOMP_FOLDER),
+            files_dir=str(settings.state_dir / FILES_FOLDER),
+            cluster_dns=settings.cluster_dns,
+            cluster_domain=settings.cluster_domain,
         )
         self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)
-        self._networks = Namespaces(str(settings.netns_dir))
+        self._files = InstanceFiles(node, root=settings.cni.root, resolv_conf=settings.resolv_conf)
+        self._networks = AttachedNetworks(Namespaces(str(settings.netns_dir)), settings.state_dir / "networks", settings.cni)
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
         judge = NodeJudge(
-            settings.node_name, runtime, lambda: self.view.error, address=node.address, stale=lambda: self._definitions.message
+            settings.node_name,
+            runtime,
+            lambda: self.view.error,
+            address=node.address,
+            networks=self._networks,
+            stale=lambda: self._definitions.message,
         )
         self._heartbeat = Heartbeat(self._client, settings.node_name, judge, settings.heartbeat_seconds)
         self._definitions = DefinitionCheck(
@@ -112,9 +133,9 @@ class Agent:
             lambda _: self._node_reference(),
             settings.node_name,
         )
-        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks)
+        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._files)
         self._hands = Hands(
-            runtime, self.view, self._images, self._networks, self._levels, self._events, self._logs, node, slots
+            runtime, self.view, self._images, self._networks, self._levels, self._events, self._logs, self._files, node, slots
         )
         self._operator = AgentOperator(
             settings.node_name,
@@ -162,6 +183,7 @@ class Agent:
             self._heartbeat.run(),
             self._logs.rotate_for_ever(),
             self._cleanup.run(),
+            care_for_ever(self._networks, self.wake, self._heartbeat.wake),
             self._connection.keep_fresh(),
             self._check_definitions(),
         )

@@ -11,6 +11,7 @@ import shutil
 from typing import Final
 
 from controller.agent import metrics
+from controller.agent.files import InstanceFiles
 from controller.agent.logs import LogFiles
 from controller.agent.store import Store
 from controller.agent.view import NodeView
@@ -28,8 +29,11 @@ SETTLE_SECONDS: Final = 2.0
 class Cleanup:
     """Removes what belongs to no instance."""
 
-    def __init__(self, store: Store, view: NodeView, runtime: Runtime, logs: LogFiles, networks: Networks) -> None:
+    def __init__(
+        self, store: Store, view: NodeView, runtime: Runtime, logs: LogFiles, networks: Networks, files: InstanceFiles
+    ) -> None:
         self._store, self._view, self._runtime, self._logs, self._networks = store, view, runtime, logs, networks
+        self._files = files
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()
@@ -76,6 +80,7 @@ class Cleanup:
                 if str(folder) in self._suspects:
                     metrics.LEFTOVERS.labels("log").inc()
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        found |= self._files_pass()
         found |= await self._networks_pass()
         self._suspects = found
         await self._tidy()
@@ -92,6 +97,14 @@ class Cleanup:
 
     def _wanted(self, uid: str) -> bool:
         return uid in self._store or uid in self._exists
+
+    def _files_pass(self) -> set[str]:
+        """Folders of /etc/hosts and the like that no instance and no container needs; what was found before is removed."""
+        unwanted = {f"files {u}": u for u in self._files.uids() if not (self._wanted(u) or self._view.of(u))}
+        for name in unwanted.keys() & self._suspects:
+            metrics.LEFTOVERS.labels("files").inc()
+            self._files.remove(unwanted[name])
+        return set(unwanted)
 
     async def _networks_pass(self) -> set[str]:
         """Those that no instance and no container needs; what was found before is removed."""

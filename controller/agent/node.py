@@ -14,10 +14,13 @@ from controller.agent.decide.observation import NodeFacts
 from controller.api.conditions import READY, Condition, Status, stale_schema, timestamp
 from controller.api.node import Capacity, Disk, Images, NodeAddress, NodeStatus, Platform, RuntimeVersion
 from controller.api.reasons import Reason
+from controller.network.port import Networks
 from controller.runtime.port import Runtime, RuntimeFailure, RuntimeInfo
 
 RUNTIME_REACHABLE: Final = "RuntimeReachable"
 DISK_PRESSURE: Final = "DiskPressure"
+NETWORK_READY: Final = "NetworkReady"
+"""Whether instances can be attached. A node without stays Ready: those with hostNetwork, or with network: None, need none."""
 
 PRESSURE_PERCENT: Final = 90
 """Use of the image file system from which on it is under pressure."""
@@ -25,13 +28,22 @@ PRESSURE_PERCENT: Final = 90
 IMAGES_SECONDS: Final = 60.0
 """Pause between two counts of the images."""
 
-_HOST_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
 _OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
 """Where a system says what it is, in the order of os-release(5)."""
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
-def facts(name: str, runtime_name: str, *, log_dir: str, netns_dir: str, seccomp_dir: str) -> NodeFacts:
+def facts(
+    name: str,
+    runtime_name: str,
+    *,
+    log_dir: str,
+    netns_dir: str,
+    seccomp_dir: str,
+    files_dir: str,
+    cluster_dns: tuple[str, ...] = (),
+    cluster_domain: str = "cluster.local",
+) -> NodeFacts:
     """Read the facts of this node."""
     return NodeFacts(
         name=name,
@@ -42,7 +54,10 @@ def facts(name: str, runtime_name: str, *, log_dir: str, netns_dir: str, seccomp
         cgroup_parent=f"/moorage/{name}",
         netns_dir=netns_dir,
         address=address(),
-        host_files=tuple(f for f in _HOST_FILES if Path(f).is_file()),
+        host_name=socket.gethostname(),
+        files_dir=files_dir,
+        cluster_dns=cluster_dns,
+        cluster_domain=cluster_domain,
     )
 
 
@@ -66,6 +81,7 @@ class NodeJudge:
     """Why the runtime does not answer now; empty when it does."""
     max_instances: int = 500
     address: str = ""
+    networks: Networks | None = None
     stale: Callable[[], str] = lambda: ""
     """Which installed definitions differ from this agent's own; empty when none does."""
     _info: RuntimeInfo | None = None
@@ -85,6 +101,7 @@ class NodeJudge:
                 await self._ask()
             except RuntimeFailure as exc:
                 error = str(exc)
+        unattached = self.networks.trouble() if self.networks is not None else ""
         info, disk = self._info, self._disk()
         pressed = disk.percent_used >= PRESSURE_PERCENT
         return NodeStatus(
@@ -106,6 +123,14 @@ class NodeJudge:
                     RUNTIME_REACHABLE, not error, Reason.RUNTIME_REACHABLE, error and Reason.RUNTIME_UNAVAILABLE, error, now
                 ),
                 _condition(DISK_PRESSURE, pressed, Reason.HAS_DISK_PRESSURE, Reason.HAS_SUFFICIENT_DISK, "", now),
+                _condition(
+                    NETWORK_READY,
+                    not unattached,
+                    Reason.NETWORK_READY,
+                    Reason.NETWORK_PLUGIN_NOT_READY,
+                    unattached,
+                    now,
+                ),
                 *stale_schema(self.stale(), now),
             ),
         )

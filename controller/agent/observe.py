@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from controller.agent.decide.network import request
 from controller.agent.decide.observation import (
     Desired,
     ImageView,
@@ -91,7 +92,8 @@ async def observe(
         pulled=dict(notes.pulled),
         pulling=dict(notes.pulling),
         remembered=dict(notes.remembered),
-        network=networks.state(desired.uid),
+        network=networks.state(desired.uid, request(desired.instance)),
+        addresses=networks.addresses(desired.uid),
         network_trouble=notes.network,
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,

@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from controller.agent.act import Actor, Hands, turn
-from controller.agent.decide.actions import Action
+from controller.agent.decide.actions import Action, CreateNetwork, RemoveNetwork
 from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.status import instance_status
@@ -111,7 +111,7 @@ class Supervisor:
         now = time.time()
         decided = plan(desired, seen, now)
         self._announce(desired, decided)
-        case = (desired, decided.verdicts, decided.torn_down, decided.blocked)
+        case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses)
         if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
             self._told = case
             status = instance_status(desired, decided, self._hands.node, now)
@@ -122,9 +122,16 @@ class Supervisor:
         return seen, decided
 
     async def _act(self, desired: Desired, seen: Observation, decided: Plan) -> None:
-        """Do what is quick at once, and the rest when it is its turn; if the world moved meanwhile, what is right by then."""
+        """Do what is quick at once, and the rest when it is its turn; if the world moved meanwhile, what is right by then.
+
+        Networks have turns of their own, since a plugin that hangs must not keep those waiting that need none. What comes after
+        one is decided when it is there.
+        """
         quick = [a for a in decided.actions if turn([a]) is None]
-        await self._actor.carry_out(desired, quick, seen.images)
+        networks = [a for a in decided.actions if isinstance(a, CreateNetwork | RemoveNetwork)]
+        await self._actor.carry_out(desired, [*quick, *networks], seen.images)
+        if networks:
+            return
         heavy = [a for a in decided.actions if turn([a]) is not None]
         priority = turn(heavy)
         if priority is None:
@@ -157,6 +164,7 @@ class Supervisor:
             return decided.wake_at
         meta = desired.instance.metadata
         await self._hands.logs.remove(meta.namespace, meta.name, meta.uid)
+        self._hands.files.remove(meta.uid)
         if not await self._finalizer.remove(desired):
             return self._later()
         self._store.remove(self._uid)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from controller.api.base import AGE, STATUS_OF_READY, Column, Model, list_map, rule, rules
+from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import ObjectMeta
 from controller.api.spec import INSTANCE_SPEC_RULES, InstanceSpec
@@ -79,6 +79,7 @@ class InstanceStatus(Model):
     ready: str = Field(default="", description="Ready of all containers, for people: 1/2.")
     restarts: int = Field(default=0, description="Restarts over all containers.")
     ip: str = Field(default="", description="Address of the instance: the node's, on the host network; none without a network.")
+    ips: tuple[str, ...] = Field(default=(), description="All its addresses, that one first.", json_schema_extra=LIST_ATOMIC)
     started_at: str | None = Field(
         default=None,
         description="When the agent first acted on it, RFC 3339.",

@@ -25,6 +25,11 @@ TEMPLATE_KEYS: Final = f"{GROUP}/template-keys"
 """Annotation of a ContainerInstance: JSON `{"labels": [...], "annotations": [...]}`, the keys that came from the workload's
 template, so that a key that leaves the template also leaves the instance. Absent when there are none."""
 
+INGRESS_BANDWIDTH: Final = "kubernetes.io/ingress-bandwidth"
+EGRESS_BANDWIDTH: Final = "kubernetes.io/egress-bandwidth"
+"""Annotations of a ContainerInstance, as of a pod: most bits per second that it may receive and send, as quantities. They count
+when its network is made."""
+
 NODE_LEASE_NAMESPACE: Final = "moorage-node-lease"
 """Namespace of the heartbeat Leases, one per node, named like the node."""
 

@@ -91,7 +91,7 @@ class NodeStatus(Model):
     agent_version: str = Field(default="", description="Version of its agent.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
-        description="Ready, RuntimeReachable, DiskPressure; SchemaStale while it is.",
+        description="Ready, RuntimeReachable, DiskPressure, NetworkReady; SchemaStale while it is.",
         json_schema_extra=list_map("type"),
     )
 

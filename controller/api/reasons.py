@@ -93,6 +93,11 @@ class Reason(StrEnum):
     HAS_DISK_PRESSURE = "AgentHasDiskPressure"
     """Too little room on the image file system."""
 
+    NETWORK_READY = "NetworkReady"
+    """The node has a CNI configuration, and its plugins do not say that they cannot attach anything."""
+    NETWORK_PLUGIN_NOT_READY = "NetworkPluginNotReady"
+    """No instance can be attached on the node: the message says what is missing, or what a plugin says."""
+
     # --- any
     SCHEMA_STALE = "SchemaStale"
     """An installed definition and this software are of different releases; the message says which of the two is older."""

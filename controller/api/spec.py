@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
+from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, DNSConfig, HostAlias
 from controller.api.quantity import Quantity
 from controller.api.security import PodSecurityContext, SecurityContext
 
@@ -27,9 +28,22 @@ class EnvVar(Model):
 
 
 class ContainerPort(Model):
-    """A port that the container listens on; information for people and tools, as in core/v1."""
+    """A port that the container listens on; information for people and tools, unless it has a hostPort (core/v1)."""
 
     container_port: int = Field(ge=1, le=65535, description="Port number.")
+    host_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of the node that leads to it; 0: none. On a node, each is to be had once.",
+    )
+    host_ip: str = Field(
+        default="",
+        max_length=45,
+        alias="hostIP",
+        description="Only this address of the node; all when empty.",
+        json_schema_extra=IS_AN_ADDRESS_OR_EMPTY,
+    )
     name: str | None = Field(
         default=None, min_length=1, max_length=15, pattern=PORT_NAME, description="Name, unique in the container."
     )
@@ -114,17 +128,29 @@ class Backoff(Model):
     reset_after_seconds: int = Field(default=120, ge=1, le=86400, description="A run of this many seconds clears the history.")
 
 
+_PORTS = "self.containers.all(c, !has(c.ports) || c.ports.all(p, {}))"
+
 INSTANCE_SPEC_RULES = (
-    rule(
-        "self.hostNetwork || has(self.network)",
-        "this version attaches instances to no network by itself: set hostNetwork: true for the node's network, "
-        "or network: None for loopback only",
-        path=".hostNetwork",
-    ),
     rule(
         "!(self.hostNetwork && has(self.network))",
         "hostNetwork: true and network: None exclude each other: remove one of them",
         path=".network",
+    ),
+    rule(
+        "!has(self.network) || " + _PORTS.format("!has(p.hostPort) || p.hostPort == 0"),
+        "a hostPort leads to the instance's network, and network: None leads nowhere: remove one of them",
+        path=".network",
+    ),
+    rule(
+        "!self.hostNetwork || " + _PORTS.format("!has(p.hostPort) || p.hostPort in [0, p.containerPort]"),
+        "with hostNetwork: true a hostPort is the containerPort itself: make both the same, or remove hostPort",
+        path=".hostNetwork",
+    ),
+    rule(
+        "self.dnsPolicy != 'None' || (has(self.dnsConfig) && has(self.dnsConfig.nameservers) "
+        "&& self.dnsConfig.nameservers.size() > 0)",
+        "dnsPolicy: None takes no name server from anywhere: give at least one in dnsConfig.nameservers",
+        path=".dnsPolicy",
     ),
     rule(
         "self.backoff.initialSeconds <= self.backoff.maxSeconds",
@@ -153,12 +179,40 @@ class InstanceSpec(Model):
         default=30, ge=0, le=86400, description="Seconds between the stop signal and SIGKILL."
     )
     host_network: bool = Field(
-        default=False, description="Use the node's network. In this version either this is true, or network is None."
+        default=False,
+        description="Use the node's network, instead of one of the instance's own that the node's CNI configuration attaches.",
     )
     network: Literal["None"] | None = Field(
         default=None,
         description="None: a network of the instance's own, shared by its containers, with nothing in it but loopback.",
     )
+    hostname: str = Field(
+        default="",
+        max_length=63,
+        pattern=rf"^$|{DNS_LABEL}",
+        description="Host name, where the network is the instance's own; the instance's name when empty.",
+    )
+    subdomain: str = Field(
+        default="",
+        max_length=63,
+        pattern=rf"^$|{DNS_LABEL}",
+        description="Makes the full host name <hostname>.<subdomain>.<namespace>.svc.<cluster domain>.",
+    )
+    set_hostname_as_fqdn: bool = Field(
+        default=False,
+        alias="setHostnameAsFQDN",
+        description="true: the kernel's host name is the full one, which then may have 64 characters at most.",
+    )
+    host_aliases: tuple[HostAlias, ...] = Field(
+        default=(), max_length=256, description="Further lines of /etc/hosts.", json_schema_extra=list_map("ip")
+    )
+    dns_policy: Literal["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"] = Field(
+        default="ClusterFirst",
+        description="Where /etc/resolv.conf comes from. ClusterFirst: the cluster's DNS, or the node's where hostNetwork is "
+        "true or the agent knows of no cluster DNS. ClusterFirstWithHostNet: the cluster's in any case. Default: the node's. "
+        "None: dnsConfig alone.",
+    )
+    dns_config: DNSConfig | None = Field(default=None, description="Added to what dnsPolicy gives.")
     host_pid: bool = Field(
         default=False,
         alias="hostPID",

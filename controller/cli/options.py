@@ -17,6 +17,10 @@ DEFAULT_STATE_DIR: Final = Path("/var/lib/moorage")
 DEFAULT_LOG_DIR: Final = Path("/var/log/moorage")
 DEFAULT_NAMESPACE: Final = "moorage-system"
 DEFAULT_NETNS_DIR: Final = Path("/run/moorage/netns")
+DEFAULT_CNI_CONF_DIR: Final = Path("/etc/cni/net.d")
+DEFAULT_CNI_BIN_DIR: Final = Path("/opt/cni/bin")
+DEFAULT_CLUSTER_DOMAIN: Final = "cluster.local"
+DEFAULT_RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 Kubeconfig = Annotated[
     str | None,
@@ -49,6 +53,40 @@ NetnsDir = Annotated[
         help="Where network namespaces are mounted; containerd must see it at the same path.",
         metavar="DIR",
     ),
+]
+CniConfDir = Annotated[
+    Path,
+    typer.Option(envvar="MOORAGE_CNI_CONF_DIR", help="Where the node's CNI configuration is.", metavar="DIR"),
+]
+CniBinDir = Annotated[
+    Path,
+    typer.Option(envvar="MOORAGE_CNI_BIN_DIR", help="Where the node's CNI plugins are.", metavar="DIR"),
+]
+CniTimeoutSeconds = Annotated[
+    int,
+    typer.Option(min=1, max=600, help="A CNI plugin that has not ended after this is killed.", metavar="SECONDS"),
+]
+CniGc = Annotated[
+    bool,
+    typer.Option(
+        "--cni-gc",
+        help="Let CNI plugins remove what is of no instance. Not where others, such as a kubelet's pods, are on that network.",
+    ),
+]
+ClusterDns = Annotated[
+    list[str],
+    typer.Option(
+        help="Address of the cluster's DNS, for dnsPolicy ClusterFirst; may be repeated. Without: the node's resolver is used.",
+        metavar="IP",
+    ),
+]
+ClusterDomain = Annotated[
+    str,
+    typer.Option(envvar="MOORAGE_CLUSTER_DOMAIN", help="Domain of the cluster's Services.", metavar="DOMAIN"),
+]
+ResolvConf = Annotated[
+    Path,
+    typer.Option(envvar="MOORAGE_RESOLV_CONF", help="The node's resolver, for dnsPolicy Default.", metavar="FILE"),
 ]
 LogMaxSize = Annotated[
     str,

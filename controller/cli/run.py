@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
+import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +19,21 @@ from controller.api import quantity
 from controller.api.podsecurity.levels import LATEST, VERSION, Level, LevelVersion
 from controller.cli.errors import CommandError
 from controller.cli.options import (
+    DEFAULT_CLUSTER_DOMAIN,
+    DEFAULT_CNI_BIN_DIR,
+    DEFAULT_CNI_CONF_DIR,
     DEFAULT_CONTAINERD,
     DEFAULT_LOG_DIR,
     DEFAULT_NAMESPACE,
     DEFAULT_NETNS_DIR,
+    DEFAULT_RESOLV_CONF,
     DEFAULT_STATE_DIR,
+    ClusterDns,
+    ClusterDomain,
+    CniBinDir,
+    CniConfDir,
+    CniGc,
+    CniTimeoutSeconds,
     Containerd,
     HeartbeatSeconds,
     Kubeconfig,
@@ -34,6 +47,7 @@ from controller.cli.options import (
     NodeName,
     PodSecurityEnforce,
     PodSecurityVersion,
+    ResolvConf,
     StateDir,
     Verbose,
     default_node_name,
@@ -43,6 +57,7 @@ from controller.telemetry.health import Health
 
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
+    from controller.network.attached import CniSettings
 
 Half = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """One half of Moorage: runs until the event is set."""
@@ -55,6 +70,13 @@ def agent(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     log_dir: LogDir = DEFAULT_LOG_DIR,
     netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
+    cni_conf_dir: CniConfDir = DEFAULT_CNI_CONF_DIR,
+    cni_bin_dir: CniBinDir = DEFAULT_CNI_BIN_DIR,
+    cni_timeout_seconds: CniTimeoutSeconds = 60,
+    cni_gc: CniGc = False,
+    cluster_dns: ClusterDns = [],  # noqa: B006 - as typer takes options that may be repeated
+    cluster_domain: ClusterDomain = DEFAULT_CLUSTER_DOMAIN,
+    resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -69,7 +91,9 @@ def agent(
     """
     level = _level(pod_security_enforce, pod_security_version)
     dirs = (state_dir, log_dir, netns_dir)
-    settings = _agent_settings(node_name, dirs, log_max_size, log_max_files, heartbeat_seconds, level)
+    cni = _cni(cni_conf_dir, cni_bin_dir, cni_timeout_seconds, containerd, collect=cni_gc)
+    names = _names(cluster_dns, cluster_domain, resolv_conf)
+    settings = _agent_settings(node_name, dirs, log_max_size, log_max_files, heartbeat_seconds, level, cni, names)
     health = Health()
     _run([_agent_half(settings, containerd, kubeconfig, health)], health, metrics_port, verbose=verbose)
 
@@ -97,6 +121,13 @@ def up(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     log_dir: LogDir = DEFAULT_LOG_DIR,
     netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
+    cni_conf_dir: CniConfDir = DEFAULT_CNI_CONF_DIR,
+    cni_bin_dir: CniBinDir = DEFAULT_CNI_BIN_DIR,
+    cni_timeout_seconds: CniTimeoutSeconds = 60,
+    cni_gc: CniGc = False,
+    cluster_dns: ClusterDns = [],  # noqa: B006 - as typer takes options that may be repeated
+    cluster_domain: ClusterDomain = DEFAULT_CLUSTER_DOMAIN,
+    resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -109,7 +140,9 @@ def up(
     """Run both halves in one process: a one-node installation."""
     level = _level(pod_security_enforce, pod_security_version)
     dirs = (state_dir, log_dir, netns_dir)
-    settings = _agent_settings(node_name, dirs, log_max_size, log_max_files, heartbeat_seconds, level)
+    cni = _cni(cni_conf_dir, cni_bin_dir, cni_timeout_seconds, containerd, collect=cni_gc)
+    names = _names(cluster_dns, cluster_domain, resolv_conf)
+    settings = _agent_settings(node_name, dirs, log_max_size, log_max_files, heartbeat_seconds, level, cni, names)
     health = Health()
     halves = [
         _agent_half(settings, containerd, kubeconfig, health),
@@ -125,6 +158,33 @@ def _level(level: Level, version: str) -> LevelVersion:
     return LevelVersion(level, version)
 
 
+def _cni(conf_dir: Path, bin_dir: Path, seconds: int, containerd: str, *, collect: bool) -> "CniSettings":
+    from controller.network.attached import CniSettings
+    from controller.network.node import behind
+
+    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    process = (lambda: behind(containerd)) if in_a_pod else (lambda: "")
+    return CniSettings(conf_dir.absolute(), bin_dir.absolute(), float(seconds), collect, process)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Whom instances ask for names."""
+
+    servers: tuple[str, ...]
+    domain: str
+    resolv_conf: Path
+
+
+def _names(servers: list[str], domain: str, resolv_conf: Path) -> _Names:
+    for server in servers:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError as exc:
+            raise typer.BadParameter(f"{server!r} is no address", param_hint="--cluster-dns") from exc
+    return _Names(tuple(servers), domain.strip("."), resolv_conf)
+
+
 def _agent_settings(
     node_name: str,
     dirs: tuple[Path, Path, Path],
@@ -132,6 +192,8 @@ def _agent_settings(
     log_max_files: int,
     heartbeat_seconds: int,
     level: LevelVersion,
+    cni: "CniSettings",
+    names: _Names,
 ) -> "AgentSettings":
     from controller.agent.agent import AgentSettings
 
@@ -143,9 +205,13 @@ def _agent_settings(
     return AgentSettings(
         pod_security=level,
         node_name=node_name or default_node_name(),
-        state_dir=state_dir,
+        state_dir=state_dir.absolute(),
         log_dir=log_dir,
         netns_dir=netns_dir.absolute(),
+        cni=cni,
+        cluster_dns=names.servers,
+        cluster_domain=names.domain,
+        resolv_conf=str(names.resolv_conf),
         log_max_bytes=log_max_bytes,
         log_max_files=log_max_files,
         heartbeat_seconds=heartbeat_seconds,

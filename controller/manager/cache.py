@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from controller.api.hostports import HostPort
 from controller.manager import metrics
 from controller.manager.decide.heartbeats import SILENCE_SECONDS, Heartbeats
 from controller.manager.decide.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
@@ -60,6 +61,8 @@ class Cache:
         self._versions = _Versions()
         self._owned: dict[str, dict[Key, Instance]] = {}
         self._by_node: dict[str, dict[Key, Instance]] = {}
+        self._ports: dict[str, dict[Key, tuple[HostPort, ...]]] = {}
+        """By node, of the instances that have any."""
         self._reserved: Counter[str] = Counter()
         self._absent: dict[str, float] = {}
 
@@ -171,7 +174,8 @@ class Cache:
         nodes = {name: self._judged(node, mono, now) for name, node in self.nodes.items()}
         load = Counter({name: len(there) for name, there in self._by_node.items()})
         load.update({name: count for name, count in self._reserved.items() if count > 0})
-        return Fleet(nodes, load, self._absences(mono, now))
+        ports = {name: [port for held in there.values() for port in held] for name, there in self._ports.items()}
+        return Fleet(nodes, load, self._absences(mono, now), ports)
 
     def _judged(self, node: Node, mono: float, now: float) -> Node:
         silent = self.heartbeats.silent_for(node.name, mono)
@@ -191,10 +195,17 @@ class Cache:
         self._by_node.setdefault(instance.node, {})[instance.key] = instance
         if instance.owner:
             self._owned.setdefault(instance.owner, {})[instance.key] = instance
+        if instance.host_ports:
+            self._ports.setdefault(instance.node, {})[instance.key] = instance.host_ports
 
     def _unindex(self, instance: Instance) -> None:
         del self.instances[instance.key]
-        for index, name in ((self._by_node, instance.node), (self._owned, instance.owner or "")):
+        indexes: tuple[tuple[dict[str, dict[Key, Any]], str], ...] = (
+            (self._by_node, instance.node),
+            (self._owned, instance.owner or ""),
+            (self._ports, instance.node),
+        )
+        for index, name in indexes:
             there = index.get(name)
             if there is not None:
                 there.pop(instance.key, None)

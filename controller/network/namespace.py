@@ -37,10 +37,13 @@ def is_namespace(path: str) -> bool:
     return os.stat(path).st_dev == os.stat(_OWN).st_dev  # noqa: PTH116 - at each look at an instance
 
 
-def create(path: str, pids: Sequence[int] = ()) -> None:
+def create(path: str, pids: Sequence[int] = ()) -> bool:
     """Mount a network namespace on a file: that of the first process that is not in ours, else a new one with loopback up.
 
     A file that is there without a namespace is used; one with a namespace is left as it is.
+
+    Returns:
+        Whether it is a new one.
 
     Raises:
         OSError: with the step that failed as its text.
@@ -49,16 +52,17 @@ def create(path: str, pids: Sequence[int] = ()) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
     os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400))
     if is_namespace(path):
-        return
+        return False
     for pid in pids:
         source = f"/proc/{pid}/ns/net"
         try:
             if os.stat(source).st_ino != os.stat(_OWN).st_ino:  # noqa: PTH116
                 _mount(source, path)
-                return
+                return False
         except FileNotFoundError:  # it has ended meanwhile
             continue
     _in_a_thread(lambda: _make(path))
+    return True
 
 
 def remove(path: str) -> None:

@@ -5,34 +5,36 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from controller.network import namespace
 from controller.network.port import NetworkFailure, NetworkState
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 DEADLINE_SECONDS: Final = 10.0
 """Most that making or removing one may take; it takes milliseconds, but the kernel lets only one at a time change networks."""
 
-_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Uids are UUIDs (kubernetes.io, "Object Names and IDs")."""
 
 
 class Namespaces:
-    """See `controller.network.port.Networks`. Loopback is all that is in them."""
+    """Of each instance that has a network of its own, the namespace. Loopback is all that is made in them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._known: set[str] = set()
         """Uids of which there may be a file: nobody but this agent makes any."""
-        self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._under_way: dict[str, asyncio.Future[Any]] = {}
 
     def load(self) -> None:
         """List the folder. What is not named by a uid was made by somebody else, and is left alone."""
         try:
             names = os.listdir(self._folder)  # noqa: PTH208 - names are all that is needed
-            self._known = {name for name in names if _UID.fullmatch(name)}
+            self._known = {name for name in names if UID.fullmatch(name)}
         except FileNotFoundError:
             self._known = set()
         except OSError as exc:
@@ -43,7 +45,7 @@ class Namespaces:
         if uid not in self._known:
             return NetworkState.ABSENT
         try:
-            return NetworkState.READY if namespace.is_namespace(self._path(uid)) else NetworkState.BROKEN
+            return NetworkState.READY if namespace.is_namespace(self.path(uid)) else NetworkState.BROKEN
         except (FileNotFoundError, NotADirectoryError):
             self._known.discard(uid)
             return NetworkState.ABSENT
@@ -54,20 +56,32 @@ class Namespaces:
         """Those that may have a file."""
         return frozenset(self._known)
 
-    async def create(self, uid: str, pids: Sequence[int] = ()) -> None:
-        """Make a namespace with loopback up."""
+    async def create(self, uid: str, pids: Sequence[int] = ()) -> bool:
+        """See to it that there is one: what is there, that of one of the processes, or a new one with loopback up.
+
+        Returns:
+            Whether it is a new one.
+
+        Raises:
+            NetworkFailure: with the step that failed.
+        """
         self._known.add(uid)
-        await self._do(uid, lambda: namespace.create(self._path(uid), pids))
+        return await self._do(uid, lambda: namespace.create(self.path(uid), pids))
 
     async def remove(self, uid: str) -> None:
-        """Unmount it, and remove its file."""
-        await self._do(uid, lambda: namespace.remove(self._path(uid)))
+        """Unmount it, and remove its file; that there is none is success.
+
+        Raises:
+            NetworkFailure: with the step that failed.
+        """
+        await self._do(uid, lambda: namespace.remove(self.path(uid)))
         self._known.discard(uid)
 
-    def _path(self, uid: str) -> str:
+    def path(self, uid: str) -> str:
+        """The file that an instance's namespace is mounted on."""
         return f"{self._folder}/{uid}"
 
-    async def _do(self, uid: str, work: Callable[[], None]) -> None:
+    async def _do(self, uid: str, work: Callable[[], T]) -> T:
         """Work in a thread. What outlives its deadline goes on, and nothing else is done to the same one until it has ended."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
@@ -76,14 +90,14 @@ class Namespaces:
                     await asyncio.wait([before])
                 future = self._under_way[uid] = asyncio.ensure_future(asyncio.to_thread(work))
                 future.add_done_callback(lambda done: self._ended(uid, done))
-                await asyncio.shield(future)
+                return await asyncio.shield(future)
         except TimeoutError as exc:
-            raise NetworkFailure(f"the kernel has not answered for {DEADLINE_SECONDS:g} s at {self._path(uid)}") from exc
+            raise NetworkFailure(f"the kernel has not answered for {DEADLINE_SECONDS:g} s at {self.path(uid)}") from exc
         except OSError as exc:
             where = f"{exc.filename}: " if exc.filename else ""
             raise NetworkFailure(f"{where}{exc.strerror}") from exc
 
-    def _ended(self, uid: str, future: asyncio.Future[None]) -> None:
+    def _ended(self, uid: str, future: asyncio.Future[Any]) -> None:
         if self._under_way.get(uid) is future:
             del self._under_way[uid]
         if not future.cancelled():

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from controller.network.attached import AttachedNetworks
 from controller.network.namespaces import Namespaces
-from controller.network.port import NetworkFailure, Networks, NetworkState
+from controller.network.port import NetworkFailure, NetworkRequest, Networks, NetworkState
 from tests.unit.agent.rig import SimulatedNetworks
 
 ABSENT, BROKEN, READY = NetworkState.ABSENT, NetworkState.BROKEN, NetworkState.READY
+ALONE = NetworkRequest()
 A, B = "6f1c1f0e-0000-4000-8000-00000000000a", "6f1c1f0e-0000-4000-8000-00000000000b"
 Make = Callable[[], Networks]
 """Gives the networks of one node to an agent that has just started."""
@@ -44,9 +46,9 @@ def _node(request: pytest.FixtureRequest, folder: Path) -> Make:
     return lambda: loaded(folder)
 
 
-def loaded(folder: Path) -> Namespaces:
-    """The namespaces of a folder, as an agent has them that has just started."""
-    found = Namespaces(str(folder))
+def loaded(folder: Path) -> AttachedNetworks:
+    """The namespaces of a folder, as an agent has them that has just started; nothing is attached."""
+    found = AttachedNetworks(Namespaces(str(folder)), folder.parent / "records")
     found.load()
     return found
 
@@ -55,7 +57,7 @@ async def test_a_network_is_there_until_it_is_removed(node: Make) -> None:
     """Made, found by the next agent, removed; of another instance there is nothing."""
     networks = node()
     assert networks.state(A) is ABSENT
-    await networks.create(A)
+    await networks.create(A, ALONE)
     assert (networks.state(A), networks.state(B), networks.uids()) == (READY, ABSENT, {A})
     again = node()
     assert (again.state(A), again.uids()) == (READY, {A})
@@ -67,8 +69,8 @@ async def test_doing_it_again_is_success(node: Make) -> None:
     """What is there is not made twice, and what is not there is gone already."""
     networks = node()
     await networks.remove(A)
-    await networks.create(A)
-    await networks.create(A)
+    await networks.create(A, ALONE)
+    await networks.create(A, ALONE)
     await networks.remove(A)
     await networks.remove(A)
     assert networks.state(A) is ABSENT
@@ -108,7 +110,7 @@ async def test_there_is_nothing_but_loopback_and_it_is_up(folder: Path) -> None:
     """One interface, with both of its addresses, and no route; the agent itself stays where it was."""
     before = Path("/proc/self/ns/net").readlink()
     networks = loaded(folder)
-    await networks.create(A)
+    await networks.create(A, ALONE)
     links = inside(folder / A, "ip", "-o", "link").splitlines()
     assert len(links) == 1
     assert ",UP," in links[0]
@@ -125,7 +127,7 @@ async def test_a_file_without_a_namespace_is_made_anew(folder: Path) -> None:
     (folder / A).touch()
     networks = loaded(folder)
     assert networks.state(A) is BROKEN
-    await networks.create(A)
+    await networks.create(A, ALONE)
     assert networks.state(A) is READY
     run("umount", folder / A)
     assert networks.state(A) is BROKEN
@@ -136,11 +138,11 @@ async def test_a_file_without_a_namespace_is_made_anew(folder: Path) -> None:
 async def test_a_namespace_that_got_out_of_reach_is_taken_again_from_its_processes(folder: Path) -> None:
     """A process that is in it holds it: what is started beside that one comes into the same; one of the node's network not."""
     networks = loaded(folder)
-    await networks.create(A)
+    await networks.create(A, ALONE)
     inode = (folder / A).stat().st_ino
     with process_in(folder / A) as pid:
         run("umount", folder / A)
-        await networks.create(A, [os.getpid(), 2**22 + 1, pid])
+        await networks.create(A, ALONE, [os.getpid(), 2**22 + 1, pid])
         assert (folder / A).stat().st_ino == inode
     await networks.remove(A)
 
@@ -148,7 +150,7 @@ async def test_a_namespace_that_got_out_of_reach_is_taken_again_from_its_process
 async def test_a_file_that_is_mounted_twice_is_removed_all_the_same(folder: Path) -> None:
     """Nothing is left, whatever somebody did to it."""
     networks = loaded(folder)
-    await networks.create(A)
+    await networks.create(A, ALONE)
     run("mount", "--bind", "/proc/self/ns/net", folder / A)
     await networks.remove(A)
     assert list(folder.iterdir()) == []
@@ -167,7 +169,7 @@ async def test_what_fails_says_which_step_and_why(folder: Path) -> None:
     """A folder that cannot be made, and one that cannot be removed."""
     folder.touch()
     with pytest.raises(NetworkFailure, match=r"/netns: File exists"):
-        await loaded(folder).create(A)
+        await loaded(folder).create(A, ALONE)
     blocked = loaded(folder)
     assert blocked.state(A) is ABSENT
     await blocked.remove(A)
@@ -175,7 +177,7 @@ async def test_what_fails_says_which_step_and_why(folder: Path) -> None:
     (folder / A).mkdir(parents=True)
     networks = loaded(folder)
     with pytest.raises(NetworkFailure, match=r"/netns/6f1c\S+: Is a directory"):
-        await networks.create(A)
+        await networks.create(A, ALONE)
     with pytest.raises(NetworkFailure, match=r"/netns/6f1c\S+: Is a directory"):
         await networks.remove(A)
 
@@ -184,7 +186,7 @@ async def test_many_at_once(folder: Path) -> None:
     """Twenty are made and removed side by side; no thread stays in one of them."""
     networks = loaded(folder)
     uids = [f"6f1c1f0e-0000-4000-8000-{n:012}" for n in range(20)]
-    await asyncio.gather(*map(networks.create, uids))
+    await asyncio.gather(*(networks.create(uid, ALONE) for uid in uids))
     assert len({(folder / uid).stat().st_ino for uid in uids}) == 20
     assert not [t for t in threading.enumerate() if t.name == "network namespace"]
     await asyncio.gather(*map(networks.remove, uids))

@@ -90,18 +90,13 @@ def pod(spec: Object) -> Object:
     }
 
 
-def ours(spec: Object) -> Object:
-    """The instance spec with the network that must be named: none, unless it is the node's."""
-    return spec if spec.get("hostNetwork") else spec | {"network": "None"}
-
-
 def instance(spec: Object, name: str = "x") -> Object:
     """A ContainerInstance of that spec."""
     return {
         "apiVersion": "moorage.dev/v1alpha1",
         "kind": "ContainerInstance",
         "metadata": {"name": name},
-        "spec": ours(spec) | {"nodeName": "nowhere"},
+        "spec": spec | {"nodeName": "nowhere"},
     }
 
 
@@ -111,7 +106,7 @@ def workload(spec: Object, name: str = "x") -> Object:
         "apiVersion": "moorage.dev/v1alpha1",
         "kind": "ContainerWorkload",
         "metadata": {"name": name},
-        "spec": {"replicas": 0, "template": {"spec": ours(spec)}},
+        "spec": {"replicas": 0, "template": {"spec": spec}},
     }
 
 
@@ -175,6 +170,14 @@ def _specs(random_ones: int) -> Iterator[Object]:
     for field, values in INSTANCE_FIELDS.items():
         for value in values:
             yield {"securityContext": {field: value}, "containers": [container("web"), container("b", **HARDENED)]}
+    port, other, none = ({"containerPort": 80, "hostPort": n} for n in (8080, 10080, 0))
+    for listed in (
+        [[port]],
+        [[other, port | {"containerPort": 81}], [port | {"protocol": "UDP"}]],
+        [[none], [{"containerPort": 1}, other]],
+        [[none]],
+    ):
+        yield {"containers": [container(n, **HARDENED) | {"ports": p} for n, p in zip(("web", "b"), listed, strict=False)]}
     chance = random.Random(11)
     for _ in range(random_ones):
         yield _any(chance)

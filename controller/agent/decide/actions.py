@@ -1,9 +1,10 @@
 """The planner's vocabulary: small frozen values, carried out by `agent/act.py`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.api.instance import ContainerStateTerminated
 from controller.api.spec import Container
+from controller.network.port import NetworkRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,11 @@ class PullImage:
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork:
-    """Make the instance's network."""
+    """Make the instance's network, or make it as it is asked for."""
 
     pids: tuple[int, ...] = ()
     """Processes that are in it already, if it only got out of reach."""
+    request: NetworkRequest = field(default_factory=NetworkRequest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from controller.agent.decide import backoff
 from controller.agent.decide.actions import Action, CreateNetwork, RemoveNetwork
 from controller.agent.decide.observation import Observation
+from controller.api import labels
+from controller.api.hostports import host_ports
+from controller.api.instance import ContainerInstance
 from controller.api.spec import Backoff
-from controller.network.port import NetworkState
+from controller.network.port import NetworkRequest, NetworkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,28 @@ class NetworkPlan:
     """Seconds since the epoch; set while a failed try keeps the next one waiting."""
 
 
-def made(seen: Observation, pids: tuple[int, ...], pauses: Backoff, now: float) -> NetworkPlan:
-    """It is to be there. One that got out of reach is taken again from `pids`, the processes in it."""
+def request(instance: ContainerInstance) -> NetworkRequest | None:
+    """The network that an instance asks for; None where that is the node's."""
+    spec, meta = instance.spec, instance.metadata
+    if spec.host_network:
+        return None
+    owner = f"{meta.namespace}/{meta.name}"
+    if spec.network == "None":
+        return NetworkRequest(owner=owner)
+    return NetworkRequest(
+        attached=True,
+        ports=host_ports(spec.containers),
+        ingress_bandwidth=meta.annotations.get(labels.INGRESS_BANDWIDTH, ""),
+        egress_bandwidth=meta.annotations.get(labels.EGRESS_BANDWIDTH, ""),
+        owner=owner,
+    )
+
+
+def made(asked: NetworkRequest, seen: Observation, pids: tuple[int, ...], pauses: Backoff, now: float) -> NetworkPlan:
+    """It is to be there as asked for. One that got out of reach is taken again from `pids`, the processes in it."""
     if seen.network is NetworkState.READY:
         return NetworkPlan()
-    return _tried(CreateNetwork(pids), seen, pauses, now)
+    return _tried(CreateNetwork(pids, asked), seen, pauses, now)
 
 
 def removed(seen: Observation, pauses: Backoff, now: float) -> NetworkPlan:

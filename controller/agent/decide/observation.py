@@ -43,8 +43,14 @@ class NodeFacts:
     cgroup_parent: str = "/moorage"
     netns_dir: str = "/run/moorage/netns"
     address: str = ""
-    host_files: tuple[str, ...] = ()
-    """Files of the node that containers on its network see: `/etc/hosts` and `/etc/resolv.conf`, if they are there."""
+    files_dir: str = "/var/lib/moorage/files"
+    """Where the instances' own `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` are, in a folder each."""
+    host_name: str = ""
+    """The node's own, as the kernel has it."""
+    cluster_dns: tuple[str, ...] = ()
+    """Addresses of the cluster's name servers; none when not known."""
+    cluster_domain: str = "cluster.local"
+    """Domain that Services are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +130,10 @@ class Observation:
     remembered: Mapping[str, Remembered] = field(default_factory=dict)
     """By container name."""
     network: NetworkState = NetworkState.ABSENT
-    """What there is of the instance's own network."""
+    """What there is of the instance's own network, compared with what it asks for."""
     network_trouble: NetworkTrouble | None = None
+    addresses: tuple[str, ...] = ()
+    """The instance's own, on that network."""
     runtime_error: str = ""
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0

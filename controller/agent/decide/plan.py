@@ -23,7 +23,7 @@ from controller.agent.decide.network import NetworkPlan
 from controller.agent.decide.observation import Desired, ImageView, Observation, crashes, restart_count
 from controller.agent.decide.terminated import before, terminated
 from controller.api import labels
-from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
+from controller.api.instance import ContainerInstance, ContainerInstanceSpec, ContainerStateTerminated
 from controller.api.podsecurity.check import refusal
 from controller.api.podsecurity.levels import Level
 from controller.api.reasons import Reason
@@ -85,6 +85,8 @@ class Plan:
     """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
     blocked: str = ""
     """Why nothing can be done now: the runtime has not answered for a while."""
+    addresses: tuple[str, ...] = ()
+    """Addresses of the instance on a network of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,14 @@ def plan(desired: Desired, seen: Observation, now: float) -> Plan:
         why = "the instance is being deleted" if desired.deleting else "the instance is suspended"
         result = _all_torn_down(spec, seen, now, why)
     else:
-        result = _reconciled(spec, seen, now)
+        result = _reconciled(desired.instance, seen, now)
     if not seen.runtime_error:
         return _labels_awaited(result, seen, now)
     if now < seen.runtime_down_since + RUNTIME_PATIENCE_SECONDS:
-        return Plan(wake_at=now + RUNTIME_RETRY_SECONDS, verdicts=result.verdicts, waits=True)
+        return Plan(wake_at=now + RUNTIME_RETRY_SECONDS, verdicts=result.verdicts, waits=True, addresses=result.addresses)
     verdicts = {name: _blocked(verdict, seen.runtime_error) for name, verdict in result.verdicts.items()}
-    return Plan(wake_at=now + RUNTIME_PATIENCE_SECONDS, verdicts=verdicts, waits=True, blocked=seen.runtime_error)
+    again = now + RUNTIME_PATIENCE_SECONDS
+    return Plan(wake_at=again, verdicts=verdicts, waits=True, blocked=seen.runtime_error, addresses=result.addresses)
 
 
 def _labels_awaited(result: Plan, seen: Observation, now: float) -> Plan:
@@ -128,21 +131,24 @@ def _blocked(verdict: Verdict, error: str) -> Verdict:
     return replace(verdict, reason=Reason.RUNTIME_UNAVAILABLE, message=error)
 
 
-def _reconciled(spec: ContainerInstanceSpec, seen: Observation, now: float) -> Plan:
+def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> Plan:
+    spec = instance.spec
     names = {c.name for c in spec.containers}
     strangers = [c for c in seen.containers if c.labels.get(labels.CONTAINER) not in names]
     cleared = _torn_down(strangers, spec, seen, now, "it is no longer in the spec")
     steps = {c.name: _container(c, spec, seen, now) for c in spec.containers}
-    if spec.network is None:
+    asked = network.request(instance)
+    if asked is None:
         own = network.removed(seen, spec.backoff, now) if _unused(seen, steps.values()) else NetworkPlan()
     else:
         refused = all(s.verdict.reason is Reason.POD_SECURITY for s in steps.values())
-        own = NetworkPlan() if refused else network.made(seen, _pids(steps.values()), spec.backoff, now)
+        own = NetworkPlan() if refused else network.made(asked, seen, _pids(steps.values()), spec.backoff, now)
         steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
     return Plan(
         actions=own.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
         wake_at=_earliest([own.wake_at, cleared.wake_at, *(s.wake_at for s in steps.values())]),
         verdicts={name: s.verdict for name, s in steps.items()},
+        addresses=seen.addresses,
     )
 
 

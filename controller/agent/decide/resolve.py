@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from controller.agent.decide import names
 from controller.agent.decide.actions import CreateContainer
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.security import security
 from controller.api import labels, quantity
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import Container
-from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount, Resources
+from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Resources
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a container whose image sets none, as Docker's and containerd's."""
@@ -23,7 +24,6 @@ DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
 
 _MOST_NAME, _MOST_CONTAINER = 30, 20
 _MOST_NAME_IN_PATH: Final = 120
-_MOST_HOST_NAME: Final = 63
 _MOST_MESSAGE: Final = 512
 """Characters kept of how the last run ended: containerd takes 4096 bytes for a label, its key included."""
 _REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
@@ -45,9 +45,8 @@ def container_config(
         InvalidConfig: when the spec and the image together give nothing that can run.
     """
     spec, container = instance.spec, action.container
-    if spec.host_network == (spec.network is not None):
-        raise InvalidConfig("an instance needs either hostNetwork: true or network: None; this agent knows no other network")
-    hostname = "" if spec.host_network else host_name(instance.metadata.name)
+    hostname = names.kernel_name(instance, node)
+    confined = security(container, spec, seccomp_profile)
     own = own_environment(container)
     limits = container.resources.limits
     return ContainerConfig(
@@ -60,26 +59,18 @@ def container_config(
         cwd=container.working_dir or image.config.working_dir or "/",
         user=image.config.user,
         hostname=hostname,
-        mounts=tuple(Mount(f, f, "bind", ("rbind", "rprivate", "ro")) for f in node.host_files) if spec.host_network else (),
+        mounts=names.mounts(instance, node, read_only_root=confined.read_only_root),
         resources=Resources(
             cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1
             memory_bytes=quantity.whole(limits.memory or 0) or None,
         ),
-        security=security(container, spec, seccomp_profile),
+        security=confined,
         host_pid=spec.host_pid,
         host_ipc=spec.host_ipc,
         network_namespace="" if spec.host_network else f"{node.netns_dir}/{instance.metadata.uid}",
         cgroup_parent=node.cgroup_parent,
         log_path=log_path(instance, container.name, action.restart_count, node),
     )
-
-
-def host_name(instance: str) -> str:
-    """Host name of an instance with a network of its own: its name, cut to what Linux and DNS take.
-
-    Source: kubernetes.io, "DNS for Services and Pods", on a pod's hostname; the kubelet cuts it in the same way.
-    """
-    return instance[:_MOST_HOST_NAME].rstrip("-.")
 
 
 def command_line(container: Container, image: ImageConfig, env: Mapping[str, str]) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
     spec, meta = desired.instance.spec, desired.instance.metadata
     containers = tuple(container_status(c, plan.verdicts.get(c.name), node) for c in spec.containers)
     ready, stalled, reason, message = _judged(desired, plan, containers)
+    addresses = tuple(filter(None, (node.address,))) if spec.host_network else plan.addresses
     return InstanceStatus(
         observed_generation=meta.generation if ready or stalled else UNSETTLED,
         phase=_phase(plan, containers, suspended=spec.suspend),
@@ -38,7 +39,8 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
         containers=containers,
         ready=f"{sum(c.ready for c in containers)}/{len(containers)}",
         restarts=sum(c.restart_count for c in containers),
-        ip=node.address if spec.host_network else "",
+        ip=next(iter(addresses), ""),
+        ips=addresses,
         started_at=timestamp(now),
     )
 

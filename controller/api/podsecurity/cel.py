@@ -20,6 +20,7 @@ from controller.api.podsecurity.table import (
     Clause,
     Control,
     Flags,
+    Ports,
     instance_fields,
     overriders,
 )
@@ -27,6 +28,9 @@ from controller.api.workload import ContainerWorkload
 
 MESSAGE_BYTES: Final = 5000
 """Longest message; the API server drops one of more than 5 KiB (`MaxEvaluatedMessageExpressionSizeBytes`)."""
+
+RANKS: Final = 64
+"""Most numbers of ports that are sorted and told in a message."""
 
 ACTIONS: Final = {Mode.ENFORCE: "Deny", Mode.WARN: "Warn", Mode.AUDIT: "Audit"}
 
@@ -204,7 +208,7 @@ def _control(control: Control) -> list[Variable]:
     details = []
     for number, clause in enumerate(control.clauses, 1):
         prefix = f"{control.id}_{number}"
-        made += _flags(prefix, active, clause) if isinstance(clause, Flags) else _clause(prefix, active, clause)
+        made += _detail(prefix, active, clause)
         details.append(f"variables.{prefix}")
     if control.first_only:
         told = " : ".join([*(f"{d}.size() > 0 ? {d}" for d in details[:-1]), details[-1]])
@@ -229,6 +233,16 @@ def _active(control: Control) -> str:
     return " && ".join(parts)
 
 
+def _detail(prefix: str, active: str, clause: Clause | Flags | Ports) -> list[Variable]:
+    match clause:
+        case Flags():
+            return _flags(prefix, active, clause)
+        case Ports():
+            return _ports(prefix, active, clause)
+        case Clause():
+            return _clause(prefix, active, clause)
+
+
 def _flags(prefix: str, active: str, clause: Flags) -> list[Variable]:
     """The detail as `[]` or `[text]`."""
     fields = literal(tuple(field.path for field in clause.fields))
@@ -236,6 +250,31 @@ def _flags(prefix: str, active: str, clause: Flags) -> list[Variable]:
     return [
         Variable(f"{prefix}_who", f"({active}) ? {true} : []"),
         Variable(prefix, f"variables.{prefix}_who.size() == 0 ? [] : [variables.{prefix}_who.join(', ')]"),
+    ]
+
+
+def _ports(prefix: str, active: str, clause: Ports) -> list[Variable]:
+    """The names, the numbers as they come, each with how many are before it, those sorted, and the detail.
+
+    CEL can neither sort nor flatten lists before Kubernetes 1.34. Numbers that are beyond the ranks are not told.
+    """
+    ports, name = clause.path
+    own = f"c.?{ports}.orValue([]).filter(p, p.?{name}.orValue(0) != 0)"
+    names, numbers = f"variables.{prefix}_names", f"variables.{prefix}_numbers"
+    ranked, told = f"variables.{prefix}_ranked", f"variables.{prefix}_sorted"
+    ranks = literal(tuple(str(n) for n in range(RANKS)))
+    text = (
+        f"({names}.size() == 1 ? 'container ' : 'containers ') + {names}.join(', ')\n"
+        f"    + ({names}.size() == 1 ? ' uses ' : ' use ') + ({told}.size() == 1 ? '{name} ' : '{name}s ') + {told}.join(', ')"
+    )
+    listed = f"variables.containers.filter(c, {own}.size() > 0)"
+    joined = f"{listed}.map(c, {own}.map(p, string(p.{name})).join(',')).join(',')"
+    return [
+        Variable(f"{prefix}_names", f"({active}) ? {listed}.map(c, '\"' + c.name + '\"') : []"),
+        Variable(f"{prefix}_numbers", f"{joined}.split(',')"),
+        Variable(f"{prefix}_ranked", f"{numbers}.map(v, [v, string({numbers}.filter(w, w < v).size())])"),
+        Variable(f"{prefix}_sorted", f"{ranks}.map(k, {ranked}.filter(r, r[1] == k)).filter(l, l.size() > 0).map(l, l[0][0])"),
+        Variable(prefix, f"{names}.size() == 0 ? [] : [{text}]"),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from controller.api.podsecurity.levels import Level, LevelVersion
 from controller.api.podsecurity.predicates import Outside, Subject
-from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, Clause, Control, Flags, overriders
+from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, Clause, Control, Flags, Ports, overriders
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,11 @@ def _holds(control: Control, level: Level, minor: int) -> bool:
     return level.rank >= control.level.rank and minor >= control.since
 
 
-def _detail(clause: Clause | Flags, spec: Subject, containers: list[Subject]) -> str:
+def _detail(clause: Clause | Flags | Ports, spec: Subject, containers: list[Subject]) -> str:
     if isinstance(clause, Flags):
         return ", ".join(f"{field.path}=true" for field in clause.fields if field.of(spec))
+    if isinstance(clause, Ports):
+        return _ports(clause, containers)
     spared = clause.unless is not None and clause.unless.holds(spec)
     bad = [] if spared else [c for c in containers if clause.container.holds(c)]
     itself = clause.instance is not None and clause.instance.holds(spec)
@@ -64,6 +66,15 @@ def _detail(clause: Clause | Flags, spec: Subject, containers: list[Subject]) ->
     subjects = (spec, *containers) if clause.instance is not None else containers
     values = {v for s in subjects for v in asked.found(s)} if isinstance(asked, Outside) else set()
     return clause.text.format(who=" and ".join(who), values=_quoted(sorted(values)))
+
+
+def _ports(clause: Ports, containers: list[Subject]) -> str:
+    bad = {str(c["name"]): ports for c in containers if (ports := clause.of(c))}
+    if not bad:
+        return ""
+    numbers = sorted({port for ports in bad.values() for port in ports})
+    who = f"container {_quoted(bad)} uses" if len(bad) == 1 else f"containers {_quoted(bad)} use"
+    return f"{who} {clause.path[1]}{'' if len(numbers) == 1 else 's'} {', '.join(numbers)}"
 
 
 def _quoted(items: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/, and k8s.io/pod-security-admission v0.36 for the
 first version of each control, its words and their order: baseline before restricted, each by id.
 
-Left out, since the schema has no field for it: hostPorts, hostPathVolumes, restrictedVolumes, hostProbesAndHostLifecycle,
+Left out, since the schema has no field for it: hostPathVolumes, restrictedVolumes, hostProbesAndHostLifecycle,
 seLinuxOptions, appArmorProfile, sysctls, windowsHostProcess; the annotations that seccomp profiles were written in before 1.19,
 and AppArmor's, which mean nothing here; what Windows (1.25) and user namespaces (1.35) relax. `COVERED` names the fields, so
 that none can enter the schema without its control.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.api.podsecurity.levels import Level
-from controller.api.podsecurity.predicates import Field, Is, IsNot, Lacks, Outside, Predicate, Unset, Within
+from controller.api.podsecurity.predicates import Field, Is, IsNot, Lacks, Outside, Predicate, Subject, Unset, Within
 
 CONTAINER_LISTS: Final = ("initContainers", "containers")
 """Fields of an instance spec that hold containers, in the order in which they are named."""
@@ -41,6 +41,25 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """Names the containers of whose ports one has the field set to another number than 0, and those numbers."""
+
+    field: Field
+    """`<list of ports>.<field of a port>`."""
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """The list below a container, and the field below each of its items."""
+        ports, _, name = self.field.path.partition(".")
+        return ports, name
+
+    def of(self, container: Subject) -> list[str]:
+        """The numbers of a container, as text."""
+        ports, name = self.path
+        return [str(port[name]) for port in container.get(ports) or () if port.get(name)]
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """One control."""
 
@@ -50,7 +69,7 @@ class Control:
     """First minor version that has it (as a check of these fields)."""
     reason: str
     """What it forbids, in short."""
-    clauses: tuple[Clause | Flags, ...]
+    clauses: tuple[Clause | Flags | Ports, ...]
     overrides: tuple[str, ...] = ()
     """Controls of baseline that it says better: they are left out where it holds."""
     first_only: bool = False
@@ -115,6 +134,7 @@ CONTROLS: Final = (
         "host namespaces",
         (Flags((Field("hostNetwork"), Field("hostPID"), Field("hostIPC"))),),
     ),
+    Control("hostPorts", Level.BASELINE, 0, "hostPort", (Ports(Field("ports.hostPort")),)),
     Control(
         "privileged",
         Level.BASELINE,
@@ -208,6 +228,8 @@ def fields(control: Control) -> frozenset[Field]:
     for clause in control.clauses:
         if isinstance(clause, Flags):
             found.update(clause.fields)
+        elif isinstance(clause, Ports):
+            found.add(clause.field)
         else:
             found.update(p.field for p in (clause.container, clause.instance, clause.unless) if p is not None)
     return frozenset(found)

@@ -1,9 +1,10 @@
 """Which nodes fit, and where the next replica goes. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from controller.api.hostports import HostPort, conflict
 from controller.api.node import Taint
 from controller.api.workload import Placement, Toleration
 from controller.manager.decide.values import Fleet, Node
@@ -55,8 +56,15 @@ def selects(node: Node, placement: Placement) -> Unfit | None:
     return mismatch(node, placement) or repels(node, placement, "NoSchedule", "NoExecute")
 
 
-def unfit(node: Node, placement: Placement, load: int) -> Unfit | None:
-    """Why the node gets no new instance now, or None when it fits. `load` counts the instances that it has."""
+def unfit(node: Node, placement: Placement, load: int, in_use: HostPort | None = None) -> Unfit | None:
+    """Why the node gets no new instance now, or None when it fits.
+
+    Args:
+        node: the node.
+        placement: where the instances may be.
+        load: how many instances it has.
+        in_use: one of the ports that the instance wants of it, and that it has given away.
+    """
     if reason := selects(node, placement):
         return reason
     if node.unschedulable and not _tolerates_cordon(placement):
@@ -65,7 +73,17 @@ def unfit(node: Node, placement: Placement, load: int) -> Unfit | None:
         return NOT_READY
     if node.capacity and load >= node.capacity:
         return FULL
-    return None
+    return port_in_use(in_use)
+
+
+def port_in_use(port: HostPort | None) -> Unfit | None:
+    """Why a node is unfit that has given away this port."""
+    return Unfit(f"has hostPort {port} in use", f"have hostPort {port} in use") if port is not None else None
+
+
+def in_use(fleet: Fleet, node: str, ports: Sequence[HostPort], extra: int = 0) -> HostPort | None:
+    """Which of the ports the node has given away, if any; `extra` of the same instances are about to come there."""
+    return (ports[0] if extra else conflict(ports, fleet.ports.get(node, ()))) if ports else None
 
 
 def _tolerates_cordon(placement: Placement) -> bool:
@@ -74,17 +92,19 @@ def _tolerates_cordon(placement: Placement) -> bool:
     return tolerated(cordon, (t for t in placement.tolerations if t.key))
 
 
-def choose(fleet: Fleet, placement: Placement, own: Mapping[str, int], extra: Mapping[str, int]) -> Node | None:
+def choose(
+    fleet: Fleet,
+    placement: Placement,
+    own: Mapping[str, int],
+    extra: Mapping[str, int],
+    ports: Sequence[HostPort] = (),
+) -> Node | None:
     """The node for one more instance, or None when none fits.
 
     Preferred, in this order: no untolerated PreferNoSchedule taint, fewest instances of this workload (`own`), fewest of
     all (`extra` counts those decided on but not yet in the fleet's load), then the name, so that the answer is stable.
     """
-    fitting = (
-        node
-        for node in fleet.nodes.values()
-        if unfit(node, placement, fleet.load.get(node.name, 0) + extra.get(node.name, 0)) is None
-    )
+    fitting = (node for node in fleet.nodes.values() if _unfit(fleet, node, placement, extra.get(node.name, 0), ports) is None)
     return min(
         fitting,
         default=None,
@@ -97,15 +117,17 @@ def choose(fleet: Fleet, placement: Placement, own: Mapping[str, int], extra: Ma
     )
 
 
-def explain(fleet: Fleet, placement: Placement, extra: Mapping[str, int]) -> str:
+def _unfit(fleet: Fleet, node: Node, placement: Placement, extra: int, ports: Sequence[HostPort]) -> Unfit | None:
+    return unfit(node, placement, fleet.load.get(node.name, 0) + extra, in_use(fleet, node.name, ports, extra))
+
+
+def explain(fleet: Fleet, placement: Placement, extra: Mapping[str, int], ports: Sequence[HostPort] = ()) -> str:
     """Why no further instance can be placed: `0 of 3 nodes fit: 1 is cordoned, 2 lack label zone=a`."""
     if not fleet.nodes:
         return "no node is registered: is an agent running?"
     if placement.node_name and placement.node_name not in fleet.nodes:
         return f"node {placement.node_name} is not registered"
-    reasons = Counter(
-        unfit(node, placement, fleet.load.get(name, 0) + extra.get(name, 0)) for name, node in fleet.nodes.items()
-    )
+    reasons = Counter(_unfit(fleet, node, placement, extra.get(name, 0), ports) for name, node in fleet.nodes.items())
     fitting = reasons.pop(None, 0)
     total = len(fleet.nodes)
     said = ", ".join(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Container
 from typing import Final
 
+from controller.api.hostports import host_ports
 from controller.manager.decide import placement, render
 from controller.manager.decide.availability import available, misplaced
 from controller.manager.decide.decision import Create, Decision, Delete
@@ -28,11 +29,13 @@ def one_each(workload: Workload, kept: list[Instance], fleet: Fleet, taken: Cont
         else:
             has[instance.node] = instance
     creates, full = [], 0
+    ports = host_ports(workload.spec.template.spec.containers)
     for node in sorted(fleet.nodes.values(), key=lambda n: n.name):
         if node.name in has:
             continue
-        reason = placement.unfit(node, workload.spec.placement, fleet.load.get(node.name, 0))
-        full += reason == placement.FULL
+        in_use = placement.in_use(fleet, node.name, ports)
+        reason = placement.unfit(node, workload.spec.placement, fleet.load.get(node.name, 0), in_use)
+        full += reason is not None and reason in {placement.FULL, placement.port_in_use(in_use)}
         if reason is None:
             creates.append(_create(workload, node, None, taken))
     return Decision(
@@ -41,7 +44,7 @@ def one_each(workload: Workload, kept: list[Instance], fleet: Fleet, taken: Cont
         deletes=tuple(twins),
         kept=tuple(has.values()),
         unplaced=full,
-        unplaced_why=placement.explain(fleet, workload.spec.placement, {}) if full else "",
+        unplaced_why=placement.explain(fleet, workload.spec.placement, {}, ports) if full else "",
     )
 
 
@@ -54,10 +57,11 @@ def replicated(workload: Workload, kept: list[Instance], fleet: Fleet, now: floa
     creates: list[Create] = []
     own = Counter(i.node for i in row.values())
     extra: Counter[str] = Counter()
+    ports = host_ports(workload.spec.template.spec.containers)
     free = (n for n in range(want + len(row)) if n not in row)
     missing = max(0, want - len(row))
     for ordinal, _ in zip(free, range(missing), strict=False):
-        node = placement.choose(fleet, workload.spec.placement, own, extra)
+        node = placement.choose(fleet, workload.spec.placement, own, extra, ports)
         if node is None:
             break
         creates.append(_create(workload, node, ordinal))
@@ -70,7 +74,7 @@ def replicated(workload: Workload, kept: list[Instance], fleet: Fleet, now: floa
         deletes=tuple(deletes),
         kept=tuple(row[n] for n in sorted(row)),
         unplaced=unplaced,
-        unplaced_why=placement.explain(fleet, workload.spec.placement, extra) if unplaced else "",
+        unplaced_why=placement.explain(fleet, workload.spec.placement, extra, ports) if unplaced else "",
     )
 
 

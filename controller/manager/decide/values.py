@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from controller.api.conditions import READY, STALLED, Condition, find
+from controller.api.hostports import HostPort, host_ports_of
 from controller.api.instance import InstanceStatus
 from controller.api.labels import ORDINAL
 from controller.api.meta import ObjectMeta
@@ -71,6 +72,8 @@ class Instance:
     """When the youngest of its running containers was started; 0 when none runs."""
     ready: Condition | None
     stalled: Condition | None
+    host_ports: tuple[HostPort, ...] = ()
+    """Ports of its node that lead to it."""
 
     @property
     def settled(self) -> bool:
@@ -133,6 +136,8 @@ class Fleet:
     load: Mapping[str, int]
     absent: Mapping[str, float] = field(default_factory=dict)
     """Names of nodes that have instances and no RuntimeNode, and since when that has been seen."""
+    ports: Mapping[str, Iterable[HostPort]] = field(default_factory=dict)
+    """Ports that lead to instances, by node."""
 
     def is_ready(self, name: str) -> bool:
         """Whether there is such a node and it is ready."""
@@ -212,6 +217,7 @@ def parse_instance(obj: Mapping[str, Any], before: Instance | None = None) -> In
         started=max((seconds(c.state.running.started_at) for c in status.containers if c.state.running), default=0.0),
         ready=find(status.conditions, READY),
         stalled=next((c for c in status.conditions if c.type == STALLED and c.status == "True"), None),
+        host_ports=before.host_ports if before is not None and unchanged else host_ports_of(spec),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.decide.observation import NodeFacts
+from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
@@ -27,7 +28,7 @@ from controller.api.node import NodeStatus
 from controller.api.podsecurity.levels import BASELINE, ENFORCE
 from controller.kube.informer import Watch
 from controller.kube.resources import INSTANCES, NAMESPACES, NODES, Resource
-from controller.network.port import NetworkFailure, NetworkState
+from controller.network.port import NetworkFailure, NetworkRequest, NetworkState
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, Phase
 from tests.unit.agent.api import Api, Object
@@ -97,24 +98,36 @@ class SimulatedNetworks:
     """Networks that are there, by uid; the node's own, so that they outlive an agent."""
 
     there: dict[str, NetworkState] = field(default_factory=dict)
+    made: dict[str, NetworkRequest] = field(default_factory=dict)
+    """What was asked for."""
     failures: list[str] = field(default_factory=list)
     """What the next calls fail with."""
 
     def load(self) -> None:
         """Nothing is held in between."""
 
-    def state(self, uid: str) -> NetworkState:
+    def state(self, uid: str, request: NetworkRequest | None = None) -> NetworkState:
         """What there is."""
-        return self.there.get(uid, NetworkState.ABSENT)
+        found = self.there.get(uid, NetworkState.ABSENT)
+        same = request is None or self.made.get(uid) == request
+        return found if found is not NetworkState.READY or same else NetworkState.BROKEN
+
+    def addresses(self, uid: str) -> tuple[str, ...]:
+        """The same for as long as it is there."""
+        return ("10.0.0.9",) if self.state(uid) is NetworkState.READY and self.made[uid].attached else ()
+
+    def trouble(self) -> str:
+        """Nothing is in the way."""
+        return ""
 
     def uids(self) -> frozenset[str]:
         """Of whom there is anything."""
         return frozenset(self.there)
 
-    async def create(self, uid: str, pids: Sequence[int] = ()) -> None:  # noqa: ARG002 - the port's signature
+    async def create(self, uid: str, request: NetworkRequest, pids: Sequence[int] = ()) -> None:  # noqa: ARG002 - the port's
         """Make one."""
         self._fail()
-        self.there[uid] = NetworkState.READY
+        self.there[uid], self.made[uid] = NetworkState.READY, request
 
     async def remove(self, uid: str) -> None:
         """Remove one."""
@@ -163,16 +176,18 @@ class Rig:
         self.events = EventRecorder(client, "node1", slots.quiet)
         self.writer = StatusWriter(client)
         self.heartbeat = Heartbeat(client, "node1", _judge)
-        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks)
         facts = NodeFacts(
             "node1",
             boot_id="boot",
             log_dir=str(self.folder / "logs"),
             runtime_name="memory",
             seccomp_dir=str(self.folder / "seccomp"),
+            files_dir=str(self.folder / "files"),
         )
+        self.files = InstanceFiles(facts)
+        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.files)
         self.hands = Hands(
-            self.runtime, self.view, self.images, self.networks, self.levels, self.events, self.logs, facts, slots
+            self.runtime, self.view, self.images, self.networks, self.levels, self.events, self.logs, self.files, facts, slots
         )
         self.operator = AgentOperator("node1", self.store, self.levels, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)

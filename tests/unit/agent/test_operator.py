@@ -218,3 +218,17 @@ async def test_a_deleted_node_object_is_registered_again(rig: Rig) -> None:
     rig.heartbeat._sent = {}
     rig.operator.deliver(rig.watches[1], "DELETED", {"metadata": {"generation": 3}})
     assert rig.heartbeat._sent is None
+
+
+async def test_files_of_nobody_are_removed_and_counted(rig: Rig) -> None:
+    """Found twice, a pass apart; those of an instance that is wanted stay."""
+    rig.apply()
+    await rig.settle()
+    lost = rig.folder / "files" / "nobody"
+    lost.mkdir()
+    before = metrics.LEFTOVERS.labels("files")._value.get()
+    await passes(rig, 1)
+    assert lost.exists()
+    await passes(rig, 1)
+    assert rig.files.uids() == {"uid-of-web"}
+    assert metrics.LEFTOVERS.labels("files")._value.get() == before + 1

@@ -3,11 +3,14 @@
 import pytest
 
 from controller.agent.decide.actions import CreateNetwork
+from controller.agent.decide.network import request
 from controller.agent.decide.observation import Desired, NetworkTrouble, Observation
 from controller.agent.decide.plan import plan
-from controller.network.port import NetworkState
+from controller.agent.decide.status import instance_status
+from controller.api.hostports import HostPort
+from controller.network.port import NetworkRequest, NetworkState
 from controller.runtime.port import Phase
-from tests.unit.agent.values import HERE, NOW, container, deleted, desired, kinds, seen, state
+from tests.unit.agent.values import HERE, NODE, NOW, container, deleted, desired, kinds, seen, state
 
 ABSENT, BROKEN, READY = NetworkState.ABSENT, NetworkState.BROKEN, NetworkState.READY
 CREATED, RUNNING, EXITED = Phase.CREATED, Phase.RUNNING, Phase.EXITED
@@ -145,4 +148,52 @@ def test_an_instance_is_not_gone_before_its_network_is(network: NetworkState) ->
 def test_a_network_out_of_reach_is_taken_from_what_runs_in_it() -> None:
     """Only from containers of the present spec: an older one may be in another network."""
     both = seen(state(TWO, pid=7), state(TWO, name="side", pid=8, spec_hash=OLD))
-    assert plan(TWO, both, NOW).actions == (CreateNetwork((7,)),)
+    assert plan(TWO, both, NOW).actions == (CreateNetwork((7,), NetworkRequest()),)
+
+
+# --- attached
+
+
+MAPPED = container(ports=[{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted", "asked"),
+    [
+        ("the node's network", HOST, None),
+        ("loopback only", OWN, NetworkRequest()),
+        ("attached", desired(hostNetwork=False), NetworkRequest(attached=True)),
+        (
+            "with a port of the node",
+            desired(MAPPED, hostNetwork=False),
+            NetworkRequest(attached=True, ports=(HostPort(8080, 80),)),
+        ),
+        ("a port of the node on the node's network is its own", desired(MAPPED), None),
+    ],
+)
+def test_what_is_asked_for(sentence: str, wanted: Desired, asked: NetworkRequest | None) -> None:
+    """From the spec alone; ports without a hostPort are information."""
+    assert request(wanted.instance) == asked, sentence
+
+
+def test_limits_of_bandwidth_come_from_annotations_and_change_nothing_later() -> None:
+    """As a pod's: they count when the network is made. A later change of the annotation does not take it apart."""
+    notes = {"annotations": {"kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "1M"}}
+    asked = request(desired(hostNetwork=False, meta=notes).instance)
+    assert asked is not None
+    assert (asked.ingress_bandwidth, asked.egress_bandwidth, asked.owner) == ("10M", "1M", "default/web")
+    assert asked == request(desired(hostNetwork=False).instance)
+
+
+def test_addresses_are_told_as_long_as_they_are_known() -> None:
+    """In the status, the first one as `ip`; the node's on its own network; also while the runtime does not answer."""
+    wanted = desired(hostNetwork=False)
+    found = seen(state(wanted), network=READY, addresses=("10.0.0.5", "fd00::5"))
+    told = instance_status(wanted, plan(wanted, found, NOW), NODE, NOW)
+    assert (told.ip, told.ips) == ("10.0.0.5", ("10.0.0.5", "fd00::5"))
+    told = instance_status(HOST, plan(HOST, seen(state(HOST)), NOW), NODE, NOW)
+    assert (told.ip, told.ips) == (NODE.address, (NODE.address,))
+    told = instance_status(OWN, plan(OWN, seen(state(OWN), network=READY), NOW), NODE, NOW)
+    assert (told.ip, told.ips) == ("", ())
+    away = seen(state(wanted), network=READY, addresses=("10.0.0.5",), runtime_error="away", runtime_down_since=NOW - 60)
+    assert instance_status(wanted, plan(wanted, away, NOW), NODE, NOW).ip == "10.0.0.5"

@@ -15,7 +15,6 @@ from controller.agent.decide.resolve import (
     container_id,
     environment,
     expand,
-    host_name,
     instance_log_dir,
     own_environment,
 )
@@ -176,12 +175,16 @@ def test_limits_are_told_in_the_ports_units(limits: dict[str, Any], cpu: int | N
     assert (resources.cpu_millis, resources.memory_bytes) == (cpu, memory)
 
 
-def test_the_host_files_are_for_the_host_network() -> None:
-    """A container on the node's network sees the node's name resolution, and cannot change it."""
-    (mount,) = resolved().mounts
-    assert (mount.source, mount.destination) == ("/etc/hosts", "/etc/hosts")
-    assert "ro" in mount.options
-    assert resolved(spec=OWN).mounts == ()
+def test_every_container_has_the_instances_files() -> None:
+    """On whatever network: hosts, hostname and resolv.conf, which all containers of the instance share."""
+    for spec in ({}, OWN, {"hostNetwork": False}):
+        made = resolved(spec=spec)
+        assert [(m.source, m.destination) for m in made.mounts] == [
+            (f"/files/{desired().uid}/{name}", f"/etc/{name}") for name in ("hosts", "hostname", "resolv.conf")
+        ]
+        assert all("rw" in m.options for m in made.mounts)
+    readonly = resolved(securityContext={"readOnlyRootFilesystem": True})
+    assert [m.options[-1] for m in readonly.mounts] == ["rw", "ro", "ro"]
 
 
 OWN = {"hostNetwork": False, "network": "None"}
@@ -200,14 +203,7 @@ def test_an_own_network_is_joined_by_path_and_has_the_instances_name() -> None:
 )
 def test_a_host_name_is_one_that_linux_takes(name: str, hostname: str) -> None:
     """At most 63 characters, and no dot or hyphen at the end."""
-    assert host_name(name) == hostname
-
-
-@pytest.mark.parametrize("spec", [{"hostNetwork": False}, {"hostNetwork": True, "network": "None"}])
-def test_a_network_that_is_not_known_is_refused(spec: dict[str, Any]) -> None:
-    """Written by a newer release, or before the rules of this one: said, and nothing is started in a wrong network."""
-    with pytest.raises(InvalidConfig, match="either hostNetwork: true or network: None"):
-        resolved(spec=spec)
+    assert resolved(spec=OWN | {"meta": {"name": name}}).hostname == hostname
 
 
 def test_the_labels_tell_all_that_an_agent_has_to_know_again() -> None:

@@ -16,7 +16,7 @@ from controller.runtime.port import ContainerState, ImageConfig, ImageState, Pha
 NOW = 1_800_000_000.0
 UID = "6f1c1f0e-0000-4000-8000-000000000001"
 IMAGE = "example.com/app:1"
-NODE = NodeFacts(name="node1", boot_id="boot", log_dir="/logs", address="192.0.2.7", host_files=("/etc/hosts",))
+NODE = NodeFacts(name="node1", boot_id="boot", log_dir="/logs", address="192.0.2.7", files_dir="/files", host_name="host1")
 PRESENT = ImageState(IMAGE, "sha256:" + "a" * 64, 100, ImageConfig(entrypoint=("/app",)))
 HERE: Mapping[str, ImageView] = {IMAGE: ImageView(PRESENT)}
 """The image is on the node."""

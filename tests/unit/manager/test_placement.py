@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controller.api.hostports import HostPort
 from controller.api.workload import Placement
 from controller.manager.decide import placement
 from controller.manager.decide.values import Fleet, Node
@@ -102,3 +103,21 @@ def test_explanation(text: str) -> None:
     nodes, spec = EXPLANATIONS[text]
     fleet = Fleet({n.name: n for n in nodes}, {})
     assert placement.explain(fleet, Placement.model_validate(spec), {}) == text
+
+
+WEB = (HostPort(8080, 80),)
+
+
+def test_a_node_that_has_given_the_port_away_gets_no_further_one() -> None:
+    """By port, protocol and address, whoever has it; one node takes one of the workload's own, since all want the same port."""
+    nodes = {name: node(name) for name in ("a", "b")}
+    fleet = Fleet(nodes, {}, ports={"a": (HostPort(8080, 9000),)})
+    assert placement.in_use(fleet, "a", WEB) == WEB[0]
+    assert placement.in_use(fleet, "b", WEB) is None
+    assert placement.in_use(fleet, "a", (HostPort(8080, 80, "UDP"),)) is None
+    chosen = placement.choose(fleet, Placement(), {}, {}, WEB)
+    assert chosen is not None
+    assert chosen.name == "b"
+    assert placement.choose(fleet, Placement(), {}, {"b": 1}, WEB) is None
+    assert placement.explain(fleet, Placement(), {"b": 1}, WEB) == "0 of 2 nodes fit: 2 have hostPort 8080/TCP in use"
+    assert placement.choose(fleet, Placement(), {}, {"b": 1}) is not None

@@ -1,0 +1,84 @@
+"""Working among the node's own files from inside a container: a thread in the mount namespace of another process."""
+
+import asyncio
+import ctypes
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+_CLONE_FS: Final = 0x200
+_CLONE_NEWNS: Final = 0x20000
+
+
+FIRST: Final = "/proc/1"
+"""The folder of the node's first process."""
+
+_PEER: Final = struct.Struct("3i")
+"""struct ucred, unix(7)."""
+
+
+def behind(address: str) -> str:
+    """The folder in /proc of the process that listens on a unix socket; the node's first one when it cannot be asked."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as link:
+            link.settimeout(1)
+            link.connect(address)
+            pid, _, _ = _PEER.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    except OSError:
+        return FIRST
+    return f"/proc/{pid}" if pid else FIRST
+
+
+async def among_the_files_of(process: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in a thread that sees the files which a process sees; what it starts sees them, too.
+
+    The thread leaves for the mount namespace and ends with its work, in an event loop of its own. Nothing else of this process
+    is affected, and no program is needed for it, which an image may not have. It goes on when the caller is cancelled.
+
+    Args:
+        process: its folder in /proc.
+        work: gives the coroutine; it must have a deadline.
+
+    Raises:
+        OSError: when the namespace cannot be entered.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def tell(value: T | None, error: BaseException | None) -> None:
+        if result.cancelled():
+            return
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(value)  # type: ignore[arg-type] # no error: it is a T, which may itself be None
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            _enter(f"{process}/ns/mnt")
+            value = asyncio.run(work())
+        except Exception as exc:  # noqa: BLE001 - raised again where it is awaited
+            error = exc
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, value, error)
+
+    threading.Thread(target=run, name="among the node's files", daemon=True).start()
+    return await result
+
+
+def _enter(path: str) -> None:
+    """Threads share root and working folder, and a mount namespace is only entered by one that shares neither."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(_CLONE_FS) != 0 or libc.setns(descriptor, _CLONE_NEWNS) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"entering the node's mount namespace {path}: {os.strerror(number)}")
+    finally:
+        os.close(descriptor)
