@@ -35,6 +35,8 @@ EVERYTHING: Object = {
         "netnsDir": "/run/netns-of-moorage",
         "maxUnavailable": 2,
         "heartbeatSeconds": 5,
+        "cni": {"confDir": "/etc/cni/other", "garbageCollect": True},
+        "clusterDNS": ["10.96.0.10"],
         "verbose": True,
         "affinity": {"nodeAffinity": {}},
         "podAnnotations": {"team": "platform"},

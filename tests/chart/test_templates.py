@@ -135,6 +135,7 @@ def test_an_agent_sees_of_its_node_what_it_needs() -> None:
         "/var/lib/moorage": ("None", False),
         "/var/log/moorage": ("None", False),
         "/run/moorage": ("Bidirectional", False),
+        "/etc/cni/net.d": ("None", True),
         "/sys/fs/cgroup": ("None", True),
         "/dev": ("None", False),
         "/tmp": ("None", False),

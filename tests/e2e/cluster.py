@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from tests.harness import NAMESPACE, Object, Objects, Watcher
+from tools.build import BIN
 from tools.images import all_images
 from tools.images.store import write_archive
 from tools.lab import ControlPlane, Kubelet, Node, claim, procfs
@@ -44,8 +45,18 @@ class Cluster:
 
     @property
     def values(self) -> list[str]:
-        """Options of Helm without which pods would not find the API server: nothing serves its Service address here."""
-        return ["--set", f"apiServer.host={self.node.gateway}", "--set", f"apiServer.port={self.plane.port('apiserver')}"]
+        """Options of Helm that a node of the lab needs.
+
+        Without the first, pods would not find the API server: nothing serves its Service address here. The others are where the
+        lab has its kubelet's CNI configuration and plugins.
+        """
+        given = {
+            "apiServer.host": self.node.gateway,
+            "apiServer.port": self.plane.port("apiserver"),
+            "agent.cni.confDir": "/var/lib/cni/net.d",
+            "agent.cni.binDir": BIN,
+        }
+        return [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl as the admin; what it prints."""

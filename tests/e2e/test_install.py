@@ -94,6 +94,7 @@ def test_the_life_of_an_installation(
     assert state_of(site, "host", "alone") == before
     assert_one_leads(site)
     assert_commands_answer(site)
+    assert_attaches(site)
     site.kubelet.containerd.kill()
     site.kubelet.containerd.start()
     assert state_of(site, "host", "alone") == before
@@ -123,6 +124,20 @@ def seconds_to_first_ready(site: Cluster, chart: Path) -> float:
     seconds = time.monotonic() - begun
     print(f"helm install to the first workload Ready: {seconds:.1f} s")
     return seconds
+
+
+def assert_attaches(site: Cluster) -> None:
+    """An agent in a pod attaches instances by the node's own plugins, on the network that pods are on; and detaches them."""
+    leases = site.node.path("/var/lib/cni/networks/pods")
+    before = {path.name for path in leases.iterdir()}
+    site.apply(workload("attached"))
+    site.api.until(WORKLOADS, lambda found: ready(found["attached"]))
+    (address,) = (o["status"]["ip"] for name, o in site.api.objects(INSTANCES).items() if name.startswith("attached-"))
+    assert address.startswith("10.244.0.")
+    assert address in {path.name for path in leases.iterdir()}
+    site.kubectl("delete", "containerworkload/attached", "--namespace", "apps", "--timeout=20s")
+    site.api.until(INSTANCES, lambda found: not any(name.startswith("attached-") for name in found), 20)
+    assert {path.name for path in leases.iterdir()} - {"last_reserved_ip.0"} <= before
 
 
 def assert_outside_of_pods(site: Cluster, pid: int) -> None:

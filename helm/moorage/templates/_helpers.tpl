@@ -137,6 +137,13 @@ told the same paths and look them up on the node itself.
   why: >-
     network namespaces, which the agent mounts and the OCI runtime on the node must find.
 {{- end }}
+- name: cni
+  path: {{ clean .cni.confDir }}
+  type: DirectoryOrCreate
+  readOnly: true
+  why: >-
+    the node's CNI configuration, by which instances are attached. The plugins need no mount: they are run in containerd's
+    mount namespace, which is the node's.
 - name: cgroups
   path: /sys/fs/cgroup
   type: Directory
