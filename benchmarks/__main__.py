@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks import apply, idle, kill, report
 from benchmarks.bed import HALVES, Bed
-from benchmarks.metrics import DELETE_SIZE, QUICK_SIZES, SIZES, Figures, selected
+from benchmarks.metrics import CNI_SIZE, DELETE_SIZE, QUICK_SIZES, SIZES, Figures, selected
 from benchmarks.progress import note
 from tools.lab.process import ROOT
 from tools.progress import ToolError
@@ -56,6 +56,9 @@ def sections(options: argparse.Namespace) -> list[Section]:
             names += [f"cpu_{size}_ratio_to_floor", f"cores_busy_{size}", f"cores_others_{size}"]
         rounds = _rounds(options, single=size == 1)
         found.append(Section(names, partial(apply.measure, count=size, rounds=rounds, details=details, deletion=deletion)))
+    cni = largest if options.quick else CNI_SIZE
+    names = [f"apply_ready_{cni}_cni_seconds", f"delete_{cni}_cni_seconds"]
+    found.append(Section(names, partial(apply.measure_attached, count=cni, rounds=_rounds(options, single=False))))
     kills = _rounds(options, single=True)
     found.append(Section(["kill_ready_seconds", "floor_kill_seconds"], partial(kill.measure, kills=kills)))
     seconds = QUICK_IDLE_SECONDS if options.quick else IDLE_SECONDS

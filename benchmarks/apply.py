@@ -43,7 +43,7 @@ class Applied:
     """All that the API server answered until then."""
 
 
-def apply(bed: Bed, prefix: str, count: int, *, sample: bool = False) -> Applied:
+def apply(bed: Bed, prefix: str, count: int, *, sample: bool = False, attached: bool = False) -> Applied:
     """Apply workloads and wait until they are Ready, then until nobody writes any more.
 
     Args:
@@ -51,9 +51,10 @@ def apply(bed: Bed, prefix: str, count: int, *, sample: bool = False) -> Applied
         prefix: beginning of the workloads' names.
         count: number of workloads.
         sample: let the processes that run under the sampler take samples meanwhile.
+        attached: on networks of their own, by CNI.
     """
     names = workloads.names(prefix, count)
-    manifest = workloads.write(bed.state / f"{prefix}.yaml", names, bed.image)
+    manifest = workloads.write(bed.state / f"{prefix}.yaml", names, bed.image, attached=attached)
     bed.settle()
     audit = bed.audit()
     with bed.workloads() as watch, bed.sampling() if sample else nullcontext():
@@ -140,6 +141,19 @@ def measure(bed: Bed, figures: Figures, count: int, rounds: int, *, details: boo
             figures.add(f"floor_{count}_product_spec_seconds", "s", like_ours.start_seconds)
             _add_writes(figures, applied, count)
             _add_cpu(figures, applied, bare, like_ours)
+
+
+def measure_attached(bed: Bed, figures: Figures, count: int, rounds: int) -> None:
+    """Apply and delete on networks of their own, by CNI."""
+    for number in range(rounds):
+        applied = apply(bed, f"cni-{count}-{number}", count, attached=True)
+        deleted = delete(bed, applied)
+        note(
+            f"{count} by CNI, round {number + 1} of {rounds}: ready in {applied.ready_seconds:.2f} s, "
+            f"deleted in {deleted:.2f} s"
+        )
+        figures.add(f"apply_ready_{count}_cni_seconds", "s", applied.ready_seconds)
+        figures.add(f"delete_{count}_cni_seconds", "s", deleted)
 
 
 def _add_cpu(figures: Figures, applied: Applied, bare: Floored, like_ours: Floored) -> None:

@@ -16,6 +16,7 @@ from typing import Self
 from benchmarks import floor, sampler
 from benchmarks.audit import AuditLog
 from benchmarks.floor import Floor
+from benchmarks.network import Network
 from benchmarks.progress import note
 from benchmarks.usage import Usage
 from benchmarks.watch import Watch
@@ -60,6 +61,7 @@ class Bed:
         self.containerd = Containerd(self.state / "containerd")
         self.plane = ControlPlane(self.state / "control-plane", audit=True, crds=[ROOT / "crds"])
         self.image = f"{self.registry.host}/{IMAGE}"
+        self.network = Network(self.state / "network")
         self.halves = {half: self._half(half, profile.get(half)) for half in HALVES}
         self.floor = Floor(self.containerd.address, _chain_id(), self.state / "floor-logs", f"{FLOOR_CGROUP}/{self.node}")
         self.usage = Usage(
@@ -157,6 +159,7 @@ class Bed:
         for namespace in (NAMESPACE, floor.NAMESPACE):
             self.containerd.ctr("images", "pull", "--plain-http", self.image, namespace=namespace, timeout=60)
         (self.state / "floor-logs").mkdir()
+        self.network.make()
         for cgroup in (f"/moorage/{self.node}", f"{FLOOR_CGROUP}/{self.node}"):
             claim(self.state, "cgroup", cgroup)
         note("start manager and agent")
@@ -180,6 +183,7 @@ class Bed:
     def _end(self) -> None:
         note("remove everything")
         left = down(self.state)
+        self.network.remove()
         reap()
         guardian.release(self.state)
         if left:
@@ -190,6 +194,7 @@ class Bed:
         if half == "agent":
             options += ["--containerd", self.containerd.address, "--node-name", self.node]
             options += ["--state-dir", self.state / "agent", "--log-dir", self.state / "agent-logs"]
+            options += ["--netns-dir", self.state / "netns", *self.network.options]
         start: Sequence[str | Path] = [Path(sys.executable).parent / "moorage"]
         if profile is not None:
             start = [sys.executable, "-m", "benchmarks.sampler", profile]

@@ -10,6 +10,7 @@ from statistics import median
 SIZES = (1, 50, 100)
 QUICK_SIZES = (1, 20)
 DELETE_SIZE = 50
+CNI_SIZE = 50
 """The size whose deletion is measured; in a quick run the largest one."""
 
 TARGETS = {
@@ -25,6 +26,8 @@ TARGETS = {
 
 EXPLANATIONS = {
     "apply_ready_{n}_seconds": "`kubectl apply` of one file with N workloads until all are Ready, seen by a watch",
+    "apply_ready_{n}_cni_seconds": "the same on networks of their own, by CNI: bridge, host-local, portmap and firewall",
+    "delete_{n}_cni_seconds": "deletion of those",
     "kubectl_apply_{n}_seconds": "kubectl's own part of it",
     "floor_{n}_seconds": "the same N containers by bare calls of containerd's API, 4 in parallel, plain OCI spec",
     "floor_{n}_product_spec_seconds": "the floor with the OCI spec that Moorage writes (seccomp, masked paths, log file)",
