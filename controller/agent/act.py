@@ -22,6 +22,7 @@ from controller.agent.decide.actions import (
     PullImage,
     RemoveContainer,
     RemoveNetwork,
+    RunPreStop,
     StartContainer,
     StopContainer,
 )
@@ -43,6 +44,7 @@ from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.observe import Notes
+from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
@@ -83,6 +85,7 @@ class Hands:
     images: Images
     networks: Networks
     levels: Levels
+    probes: Probes
     events: EventRecorder
     logs: LogFiles
     files: InstanceFiles
@@ -126,12 +129,16 @@ class Actor:
                     await self._start(desired, action, action.container_id or made, None if action.container_id else making)
                 case StartContainer():
                     pass
-                case PullImage() | StopContainer() | KillContainer() | RemoveContainer():
+                case PullImage() | RunPreStop() | StopContainer() | KillContainer() | RemoveContainer():
                     await self._simple(desired, action)
 
-    async def _simple(self, desired: Desired, action: PullImage | StopContainer | KillContainer | RemoveContainer) -> None:
+    async def _simple(
+        self, desired: Desired, action: PullImage | RunPreStop | StopContainer | KillContainer | RemoveContainer
+    ) -> None:
         """What no later action of the row depends on."""
         match action:
+            case RunPreStop():
+                self._pre_stop(desired, action)
             case PullImage():
                 self._pull(desired, action)
             case StopContainer() | KillContainer():
@@ -272,10 +279,33 @@ class Actor:
                 raise
             log.warning("container %s cannot be asked to stop, it is killed later: %s", action.container_id, exc)
         if isinstance(action, StopContainer):
-            self._notes.stopping[action.container_id] = time.time()
-            hands.events.record(desired.instance, Reason.KILLING, f"Stopping container {action.container}: {action.why}")
+            self._notes.signalled[action.container_id] = time.time()
+            self._stopping(desired, action)
         else:
             self._notes.killed[action.container_id] = time.time()
+
+    def _pre_stop(self, desired: Desired, action: RunPreStop) -> None:
+        """Begin the handler, and look again when it has ended."""
+        found = next((c for c in self._hands.view.of(desired.uid) if c.id == action.container_id), None)
+        if found is None:
+            return
+        hooks = self._notes.hooks
+
+        def done() -> None:
+            hooks[action.container_id] = True
+            self._wake()
+
+        self._stopping(desired, action)
+        hooks[action.container_id] = False
+        self._hands.probes.pre_stop(desired.instance, found, action.handler, action.grace, done)
+
+    def _stopping(self, desired: Desired, action: RunPreStop | StopContainer) -> None:
+        """The grace period begins, if it has not done so already."""
+        if action.container_id in self._notes.stopping:
+            return
+        self._notes.stopping[action.container_id] = time.time()
+        message = f"Stopping container {action.container}: {action.why}"
+        self._hands.events.record(desired.instance, Reason.KILLING, message)
 
     def _trouble(self, desired: Desired, name: str, spec_hash: str, exc: Exception, otherwise: Reason) -> None:
         reason = next((r for kind, r in _REASONS if isinstance(exc, kind)), otherwise)

@@ -21,6 +21,7 @@ from controller.agent.measured import measured
 from controller.agent.networks import care_for_ever
 from controller.agent.node import NodeJudge, facts
 from controller.agent.operator import AgentOperator
+from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import RENEW_SECONDS, Heartbeat
@@ -134,8 +135,19 @@ class Agent:
             settings.node_name,
         )
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._files)
+        self._probes = Probes(runtime, self.view, self._events, node, self.wake)
         self._hands = Hands(
-            runtime, self.view, self._images, self._networks, self._levels, self._events, self._logs, self._files, node, slots
+            runtime=runtime,
+            view=self.view,
+            images=self._images,
+            networks=self._networks,
+            levels=self._levels,
+            probes=self._probes,
+            events=self._events,
+            logs=self._logs,
+            files=self._files,
+            node=node,
+            slots=slots,
         )
         self._operator = AgentOperator(
             settings.node_name,
@@ -219,6 +231,7 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._probes.close()
         metrics.unfollow()
         await self._images.close()
         await self._client.close()

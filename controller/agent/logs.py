@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from controller.agent.decide.resolve import instance_log_dir
+from controller.agent.decide.resolve import instance_log_dir, words_path
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class LogFiles:
         """Held while one file is rotated or one folder removed: a copy that is made in between would keep the folder there."""
 
     def prepare(self, path: str) -> None:
-        """Make the folder of a new attempt's file, and remove those of attempts that nobody can ask for any more."""
+        """Make a new attempt's folder and the file for its last words; remove files of attempts nobody can ask for any more."""
         folder, name = os.path.split(path)
         os.makedirs(folder, mode=0o750, exist_ok=True)
         attempt = int(name.partition(".")[0])
@@ -43,6 +43,7 @@ class LogFiles:
             number = old.lstrip(".").partition(".")[0]
             if number.isdecimal() and not attempt - KEPT_ATTEMPTS < int(number) <= attempt:
                 _remove(f"{folder}/{old}")
+        _make(words_path(path), 0)
 
     def begin(self, path: str) -> None:
         """A container of this attempt has been made and not been started: files of that name are of an earlier life."""
@@ -50,6 +51,7 @@ class LogFiles:
         for old in os.listdir(folder):
             if old.lstrip(".").startswith(name):
                 _remove(f"{folder}/{old}")
+        _make(words_path(path), os.O_TRUNC)
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Remove the logs of an instance that is gone."""
@@ -99,6 +101,15 @@ class LogFiles:
                 with copy.open("wb") as target:
                     shutil.copyfileobj(source, target, 2**20)
             source.truncate(0)
+
+
+def _make(path: str, flags: int) -> None:
+    """A file that any user of the container may write."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o666)
+    try:
+        os.fchmod(descriptor, 0o666)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: str) -> None:

@@ -57,6 +57,17 @@ LEFTOVERS: Final = Counter("moorage_leftovers_total", "Things found on the node 
 for _kind in ("container", "files", "log", "network", "runtime"):
     LEFTOVERS.labels(_kind)  # there from the start, so that the first one is a rise
 
+PROBES: Final = Counter(
+    "moorage_agent_probes_total",
+    "Probes of containers that were made, by what came of it; unknown: it could not be made.",
+    ["probe", "result"],
+)
+PROBE_WAIT_SECONDS: Final = Histogram(
+    "moorage_agent_probe_wait_seconds",
+    "How long a probe that was due waited for its turn.",
+    buckets=(0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0),
+)
+
 # --- images
 
 PULL_SECONDS: Final = Histogram(

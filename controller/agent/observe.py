@@ -1,9 +1,12 @@
 """Every read of a supervisor, in one place: the node's view, the images, and what only the agent itself can know."""
 
+import asyncio
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
+from controller.agent import words
 from controller.agent.decide.network import request
 from controller.agent.decide.observation import (
     Desired,
@@ -17,7 +20,9 @@ from controller.agent.decide.observation import (
 )
 from controller.agent.images import Images
 from controller.agent.levels import Levels
+from controller.agent.probes.probes import Probes
 from controller.agent.view import NodeView
+from controller.agent.words import FALLBACK
 from controller.api import labels
 from controller.network.port import Networks
 from controller.runtime.port import ContainerState, Phase, RuntimeFailure
@@ -29,10 +34,16 @@ class Notes:
 
     troubles: dict[str, Trouble] = field(default_factory=dict)
     stopping: dict[str, float] = field(default_factory=dict)
+    hooks: dict[str, bool] = field(default_factory=dict)
+    signalled: dict[str, float] = field(default_factory=dict)
     killed: dict[str, float] = field(default_factory=dict)
     pulled: dict[str, str] = field(default_factory=dict)
     pulling: dict[str, str] = field(default_factory=dict)
     remembered: dict[str, Remembered] = field(default_factory=dict)
+    last_words: dict[str, str] = field(default_factory=dict)
+    """Termination messages that were read, by container id."""
+    words_before: dict[str, str] = field(default_factory=dict)
+    """Those of the runs before, by the id of the container that came after."""
     network: NetworkTrouble | None = None
     unsure: set[str] = field(default_factory=set)
     """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
@@ -41,18 +52,24 @@ class Notes:
     unanswered_since: float = 0.0
     """When questions about this instance began to fail; 0 while they are answered."""
 
+    @property
+    def _by_id(self) -> tuple[dict[str, Any], ...]:
+        """Notes on containers by id."""
+        return self.stopping, self.hooks, self.signalled, self.killed, self.last_words, self.words_before
+
     def forget(self) -> None:
         """The instance starts from nothing the next time."""
-        for notes in (self.troubles, self.stopping, self.killed, self.pulled, self.remembered):
+        by_name: tuple[dict[str, Any], ...] = (self.troubles, self.pulled, self.remembered)
+        for notes in (*by_name, *self._by_id):
             notes.clear()
         self.network = None
 
     def follow(self, containers: tuple[ContainerState, ...], wanted: Collection[str]) -> None:
         """Drop notes on containers that are gone or no longer wanted, and remember those that have run. `wanted` are names."""
         ids = {c.id for c in containers}
-        for times in (self.stopping, self.killed):
-            for gone in times.keys() - ids:
-                del times[gone]
+        for notes in self._by_id:
+            for gone in notes.keys() - ids:
+                del notes[gone]
         for container in sorted(containers, key=restart_count):
             if container.phase not in {Phase.CREATED, Phase.UNKNOWN}:
                 name = container.labels.get(labels.CONTAINER, "")
@@ -62,7 +79,13 @@ class Notes:
 
 
 async def observe(
-    desired: Desired, view: NodeView, images: Images, networks: Networks, levels: Levels, notes: Notes
+    desired: Desired,
+    view: NodeView,
+    images: Images,
+    networks: Networks,
+    levels: Levels,
+    probes: Probes,
+    notes: Notes,
 ) -> Observation:
     """One frozen moment of one instance."""
     error = view.error
@@ -74,6 +97,8 @@ async def observe(
         error = str(exc)
     containers = view.of(desired.uid)
     notes.follow(containers, {c.name for c in desired.instance.spec.containers})
+    if not desired.deleting:
+        await _listen(desired, containers, notes)
     seen: dict[str, ImageView] = {}
     if not (desired.deleting or desired.instance.spec.suspend or error):
         try:
@@ -88,7 +113,12 @@ async def observe(
         images=seen,
         troubles=dict(notes.troubles),
         stopping=dict(notes.stopping),
+        hooks=dict(notes.hooks),
+        signalled=dict(notes.signalled),
         killed=dict(notes.killed),
+        health={c.id: probes.of(desired.uid, c) for c in containers},
+        last_words=dict(notes.last_words),
+        words_before=dict(notes.words_before),
         pulled=dict(notes.pulled),
         pulling=dict(notes.pulling),
         remembered=dict(notes.remembered),
@@ -100,3 +130,25 @@ async def observe(
         pod_security=level,
         unlabelled_since=notes.unlabelled_since,
     )
+
+
+async def _listen(desired: Desired, containers: tuple[ContainerState, ...], notes: Notes) -> None:
+    """Read what containers said of their end, once for each that ended."""
+    spec = desired.instance.spec
+    by_name = {c.name: c for c in spec.containers}
+    most = words.most_bytes(len(spec.containers))
+    for state in containers:
+        wanted = by_name.get(state.labels.get(labels.CONTAINER, ""))
+        path = state.labels.get(labels.LOG_PATH, "")
+        if wanted is None or not path:
+            continue
+        policy = wanted.termination_message_policy
+        if state.phase is Phase.EXITED and state.id not in notes.last_words:
+            failed = state.exit_code != 0
+            found = words.read(path, most)
+            if not found and failed and policy == FALLBACK:
+                await asyncio.sleep(words.settled_in(state.exited_at, time.time()))
+                found = words.end_of_log(path)[-most:]
+            notes.last_words[state.id] = found
+        if labels.LAST_TERMINATION in state.labels and state.id not in notes.words_before:
+            notes.words_before[state.id] = words.before(state, path, policy, most)

@@ -107,7 +107,9 @@ class Supervisor:
     async def _look(self, desired: Desired) -> tuple[Observation, Plan]:
         """Observe, decide, and have told what is the case."""
         hands = self._hands
-        seen = await observe(desired, hands.view, hands.images, hands.networks, hands.levels, self._notes)
+        around = (hands.view, hands.images, hands.networks, hands.levels, hands.probes)
+        seen = await observe(desired, *around, self._notes)
+        hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
         decided = plan(desired, seen, now)
         self._announce(desired, decided)

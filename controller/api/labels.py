@@ -62,6 +62,22 @@ LAST_TERMINATION: Final = f"{GROUP}/last-termination"
 STOP_SIGNAL: Final = f"{GROUP}/stop-signal"
 """Name of the signal that asks the container to stop, from its image (`SIGTERM` when the image names none)."""
 
+HOOKS: Final = f"{GROUP}/hooks"
+"""JSON of the container's `lifecycle`, for when the spec has another one or none; `long` when it does not fit, absent when
+there is none."""
+
+POST_START: Final = f"{GROUP}/post-start"
+"""`pending`: the postStart handler is to be run, or runs. Absent when it has ended well, or there is none."""
+
+STARTUP: Final = f"{GROUP}/startup"
+"""`passed`: the startup probe has succeeded once."""
+
+READINESS: Final = f"{GROUP}/readiness"
+"""`passed`: the readiness probe said yes when it was last noted; it may have changed its mind a few seconds ago."""
+
+UNHEALTHY: Final = f"{GROUP}/unhealthy"
+"""Why the container is to be restarted though it runs: `startup`, `liveness` or `postStart`, a blank, and what that said."""
+
 LOG_PATH: Final = f"{GROUP}/log-path"
 """Absolute path of the file that stdout and stderr go to."""
 

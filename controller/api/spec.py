@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, DNSConfig, HostAlias
+from controller.api.probes import NO_GRACE, ONE_SUCCESS, Lifecycle, Probe
 from controller.api.quantity import Quantity
 from controller.api.security import PodSecurityContext, SecurityContext
 
@@ -18,6 +19,9 @@ PORT_NAME = r"^([0-9]+-?)*[a-z](-?[a-z0-9])*$"
 """An IANA service name (RFC 6335): letters, digits, single hyphens inside, at least one letter."""
 
 Text = Annotated[str, StringConstraints(max_length=32768)]
+
+TERMINATION_LOG = "/dev/termination-log"
+"""Where a container writes its last words, unless it says otherwise."""
 
 
 class EnvVar(Model):
@@ -110,6 +114,29 @@ class Container(Model):
         ),
     )
     resources: ResourceRequirements = Field(default_factory=ResourceRequirements, description="Limits of cpu and memory.")
+    startup_probe: Probe | None = Field(
+        default=None,
+        description="Whether it has started: until it succeeds once, the other probes wait. When it fails, it is restarted.",
+        json_schema_extra=rules(ONE_SUCCESS),
+    )
+    readiness_probe: Probe | None = Field(
+        default=None, description="Whether it is ready. Without one it is when it runs.", json_schema_extra=rules(NO_GRACE)
+    )
+    liveness_probe: Probe | None = Field(
+        default=None, description="Whether it is alive. When it fails, it is restarted.", json_schema_extra=rules(ONE_SUCCESS)
+    )
+    lifecycle: Lifecycle = Field(default_factory=Lifecycle, description="What is done as it comes and goes.")
+    termination_message_path: str = Field(
+        default=TERMINATION_LOG,
+        min_length=1,
+        max_length=4096,
+        pattern=r"^/[^\x00]*$",
+        description="File in the container; what it says of its end is read from there, at most 4096 bytes.",
+    )
+    termination_message_policy: Literal["File", "FallbackToLogsOnError"] = Field(
+        default="File",
+        description="FallbackToLogsOnError: the end of the log (2048 bytes or 80 lines), if the file is empty and it failed.",
+    )
     security_context: SecurityContext = Field(
         default_factory=SecurityContext, description="What its process may do, over the instance's securityContext."
     )
@@ -135,6 +162,15 @@ INSTANCE_SPEC_RULES = (
         "!(self.hostNetwork && has(self.network))",
         "hostNetwork: true and network: None exclude each other: remove one of them",
         path=".network",
+    ),
+    *(
+        rule(
+            f"self.containers.all(c, !has(c.lifecycle) || !has(c.lifecycle.{hook}) || !has(c.lifecycle.{hook}.sleep) || "
+            f"c.lifecycle.{hook}.sleep.seconds <= self.terminationGracePeriodSeconds)",
+            f"{hook}.sleep must not be longer than terminationGracePeriodSeconds",
+            path=".containers",
+        )
+        for hook in ("postStart", "preStop")
     ),
     rule(
         "!has(self.network) || " + _PORTS.format("!has(p.hostPort) || p.hostPort == 0"),

@@ -66,12 +66,14 @@ def _optional(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if len(choices) != 1:
         return node
     beside = {key: value for key, value in node.items() if key != "anyOf"}
-    return _inline(choices[0], definitions) | beside
+    return _inline(choices[0] | beside, definitions)
 
 
 def _default(node: Schema, converted: Schema) -> Any:
     """The API server's default, or None for none."""
     given = node.get("default")
+    if "default" in node and given is None:
+        return None  # absent says something else than empty
     if given not in (None, "", [], {}):
         return given
     properties = converted.get("properties")

@@ -91,6 +91,16 @@ def pod_security(level: str) -> list[Attack]:
         refused("run privileged", "privileged", context(privileged=True, **open_)),
         refused("see the node's processes", "hostPID=true", hostPID=True),
         refused("share the node's IPC", "hostIPC=true", hostIPC=True),
+        refused(
+            "have the agent connect to the node's own loopback by a probe",
+            'container "main" uses probe or lifecycle host "127.0.0.1"',
+            {"readinessProbe": {"tcpSocket": {"port": 6443, "host": "127.0.0.1"}}},
+        ),
+        refused(
+            "have the agent ask elsewhere by a lifecycle handler",
+            'container "main" uses probe or lifecycle host "169.254.169.254"',
+            {"lifecycle": {"preStop": {"httpGet": {"port": 80, "host": "169.254.169.254"}}}},
+        ),
         refused("use the node's network", "hostNetwork=true", hostNetwork=True, network=None),
         refused("add the capability SYS_ADMIN", "SYS_ADMIN", context(capabilities={"add": ["SYS_ADMIN"]}, **open_)),
         refused("add the capability SYS_PTRACE", "SYS_PTRACE", context(capabilities={"add": ["SYS_PTRACE"]})),
@@ -182,7 +192,6 @@ def schema(level: str) -> list[Attack]:
         refused("set a sysctl", "unknown field", securityContext={"sysctls": [{"name": "kernel.core_pattern", "value": "|x"}]}),
         refused("set an SELinux type", "unknown field", context(seLinuxOptions={"type": "spc_t"})),
         refused("turn AppArmor off", "unknown field", context(appArmorProfile={"type": "Unconfined"})),
-        refused("run a hook on the node", "unknown field", {"lifecycle": {"postStart": {"exec": {"command": ["id"]}}}}),
         refused(
             "leave its folder of logs by the container's name", "spec.template.spec.containers[0].name", {"name": "../../etc"}
         ),

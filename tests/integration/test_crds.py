@@ -136,11 +136,99 @@ INSECURE: dict[str, tuple[Object, str, str]] = {
     "an unknown procMount": ({"procMount": "None"}, ".procMount", "Unsupported value"),
 }
 
+EXEC = {"exec": {"command": ["true"]}}
+UNHEALTHY: dict[str, tuple[Object, str, str]] = {
+    "a probe that asks for nothing": (
+        {"livenessProbe": {}},
+        ".livenessProbe",
+        "exactly one of exec, httpGet, tcpSocket and grpc",
+    ),
+    "a probe that asks twice": (
+        {"readinessProbe": EXEC | {"tcpSocket": {"port": 80}}},
+        ".readinessProbe",
+        "exactly one of exec, httpGet, tcpSocket and grpc",
+    ),
+    "an empty command": ({"livenessProbe": {"exec": {"command": []}}}, ".livenessProbe.exec.command", "at least 1"),
+    "a liveness probe that has to succeed twice": (
+        {"livenessProbe": EXEC | {"successThreshold": 2}},
+        ".livenessProbe.successThreshold",
+        "must be 1",
+    ),
+    "a startup probe that has to succeed twice": (
+        {"startupProbe": EXEC | {"successThreshold": 2}},
+        ".startupProbe.successThreshold",
+        "must be 1",
+    ),
+    "a readiness probe with a grace period": (
+        {"readinessProbe": EXEC | {"terminationGracePeriodSeconds": 5}},
+        ".readinessProbe.terminationGracePeriodSeconds",
+        "must not be set",
+    ),
+    "a grace period of nothing": (
+        {"livenessProbe": EXEC | {"terminationGracePeriodSeconds": 0}},
+        ".livenessProbe.terminationGracePeriodSeconds",
+        "greater than or equal to 1",
+    ),
+    "no timeout": (
+        {"livenessProbe": EXEC | {"timeoutSeconds": 0}},
+        ".livenessProbe.timeoutSeconds",
+        "greater than or equal to 1",
+    ),
+    "a probe of port 0": (
+        {"livenessProbe": {"httpGet": {"port": 0}}},
+        ".livenessProbe.httpGet.port",
+        "greater than or equal to 1",
+    ),
+    "a number as a name": ({"livenessProbe": {"tcpSocket": {"port": "80"}}}, ".livenessProbe.tcpSocket.port", "should match"),
+    "a scheme that is none": (
+        {"livenessProbe": {"httpGet": {"port": 80, "scheme": "http"}}},
+        ".livenessProbe.httpGet.scheme",
+        "Unsupported value",
+    ),
+    "a header that breaks the line": (
+        {"livenessProbe": {"httpGet": {"port": 80, "httpHeaders": [{"name": "A", "value": "b\r\nC: d"}]}}},
+        ".livenessProbe.httpGet.httpHeaders[0].value",
+        "should match",
+    ),
+    "a path that breaks the line": (
+        {"livenessProbe": {"httpGet": {"port": 80, "path": "/ HTTP/1.1"}}},
+        ".livenessProbe.httpGet.path",
+        "should match",
+    ),
+    "a handler by tcpSocket": (
+        {"lifecycle": {"preStop": {"tcpSocket": {"port": 80}}}},
+        ".lifecycle.preStop.tcpSocket",
+        "unknown field",
+    ),
+    "a handler that does nothing": (
+        {"lifecycle": {"postStart": {}}},
+        ".lifecycle.postStart",
+        "exactly one of exec, httpGet and sleep",
+    ),
+    "a signal without SIG": ({"lifecycle": {"stopSignal": "TERM"}}, ".lifecycle.stopSignal", "should match"),
+    "a signal that is none": ({"lifecycle": {"stopSignal": "SIGRTMIN+16"}}, ".lifecycle.stopSignal", "should match"),
+    "a relative file for last words": ({"terminationMessagePath": "log"}, ".terminationMessagePath", "should match"),
+}
+"""Fields of a container."""
+
 BAD: dict[str, tuple[Object, str, str]] = {
+    **{
+        sentence: (
+            workload(**{f"{CONTAINER}.{k}": v for k, v in container.items()}),
+            f"spec.template.spec.containers[0]{path}",
+            told,
+        )
+        for sentence, (container, path, told) in UNHEALTHY.items()
+    },
+    "a sleep that is longer than the grace period": (
+        workload(**{f"{CONTAINER}.lifecycle": {"preStop": {"sleep": {"seconds": 31}}}}),
+        "spec.template.spec.containers",
+        "preStop.sleep must not be longer than terminationGracePeriodSeconds",
+    ),
     "an unknown field": (workload(**{"spec.replica": 2}), "spec.replica", "unknown field"),
     "an unknown field deep inside": (
-        workload(**{f"{CONTAINER}.livenessProbe": {}}),
-        "spec.template.spec.containers[0].livenessProbe",
+        workload(**{f"{CONTAINER}.livenessCheck": {}}),
+        "spec.template.spec.containers[0].livenessCheck",
         "unknown field",
     ),
     "a wrong type": (workload(**{"spec.replicas": "two"}), "spec.replicas", "must be of type integer"),
@@ -395,6 +483,31 @@ GOOD: dict[str, Object] = {
     "empty security contexts": workload(
         **{f"{CONTAINER}.securityContext": {"capabilities": {}}, "spec.template.spec.securityContext": {}}
     ),
+    "every field of probes and of a lifecycle": workload(
+        **{
+            f"{CONTAINER}.startupProbe": EXEC | {"failureThreshold": 30, "terminationGracePeriodSeconds": 5},
+            f"{CONTAINER}.readinessProbe": {
+                "httpGet": {
+                    "port": "web",
+                    "path": "/a?b=c",
+                    "scheme": "HTTPS",
+                    "httpHeaders": [{"name": "Host", "value": "x"}],
+                },
+                "initialDelaySeconds": 0,
+                "periodSeconds": 1,
+                "timeoutSeconds": 5,
+                "successThreshold": 3,
+            },
+            f"{CONTAINER}.livenessProbe": {"grpc": {"port": 65535, "service": "a"}},
+            f"{CONTAINER}.lifecycle": {
+                "postStart": {"httpGet": {"port": 80}},
+                "preStop": {"sleep": {"seconds": 30}},
+                "stopSignal": "SIGRTMAX-14",
+            },
+            f"{CONTAINER}.terminationMessagePath": "/tmp/end",
+            f"{CONTAINER}.terminationMessagePolicy": "FallbackToLogsOnError",
+        }
+    ),
     "a Global workload": workload(**{"spec.mode": "Global"}),
     "a whole number as a quantity": workload(**{f"{CONTAINER}.resources.limits": {"cpu": 1, "memory": 1073741824}}),
     "an image that cannot be parsed: its instance tells": workload(**{f"{CONTAINER}.image": "not an image"}),
@@ -427,7 +540,8 @@ def test_defaults_are_filled_in(plane: ControlPlane) -> None:
     template = spec["template"]["spec"]
     assert template["backoff"] == {"initialSeconds": 1, "maxSeconds": 60, "resetAfterSeconds": 120}
     assert (template["restartPolicy"], template["terminationGracePeriodSeconds"]) == ("Always", 30)
-    assert template["containers"] == [{"name": "web", "image": "web:1"}]
+    words = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
+    assert template["containers"] == [{"name": "web", "image": "web:1", **words}]
     assert made["status"] == {"observedGeneration": -1}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from controller.api.instance import ContainerStateTerminated
+from controller.api.probes import LifecycleHandler
 from controller.api.spec import Container
 from controller.network.port import NetworkRequest
 
@@ -52,6 +53,18 @@ class StartContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPreStop:
+    """Begin the preStop handler of a container that is to stop; does not wait for it."""
+
+    container: str
+    container_id: str
+    handler: LifecycleHandler
+    grace: int
+    """Seconds after which it is given up."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopContainer:
     """Ask a container to stop, by its stop signal."""
 
@@ -82,6 +95,7 @@ Action = (
     | RemoveNetwork
     | CreateContainer
     | StartContainer
+    | RunPreStop
     | StopContainer
     | KillContainer
     | RemoveContainer

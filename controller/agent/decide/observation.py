@@ -110,6 +110,22 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What hooks and probes have found of one container (`decide/health.py` says what it means)."""
+
+    hooking: bool = False
+    """Its postStart handler is to be run, or runs."""
+    started: bool = False
+    """Its startup probe has succeeded."""
+    ready: bool = False
+    """Its readiness probe says yes."""
+    failed: str = ""
+    """What says that it must be restarted: `startup`, `liveness` (probes) or `postStart`."""
+    said: str = ""
+    """What the probe or hook said that last failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One moment of one instance."""
 
@@ -120,9 +136,19 @@ class Observation:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """By container name."""
     stopping: Mapping[str, float] = field(default_factory=dict)
-    """When a container, by id, was asked to stop."""
+    """When a container, by id, was asked to stop: its preStop handler began, or its stop signal was sent."""
+    hooks: Mapping[str, bool] = field(default_factory=dict)
+    """Of the containers, by id, whose preStop handler was begun: whether it has ended."""
+    signalled: Mapping[str, float] = field(default_factory=dict)
+    """When a container, by id, was sent its stop signal."""
     killed: Mapping[str, float] = field(default_factory=dict)
     """When a container, by id, was last sent SIGKILL."""
+    health: Mapping[str, Health] = field(default_factory=dict)
+    """By container id."""
+    last_words: Mapping[str, str] = field(default_factory=dict)
+    """Termination messages, by the id of the container that ended."""
+    words_before: Mapping[str, str] = field(default_factory=dict)
+    """Termination messages of the runs before, by the id of the container that came after."""
     pulled: Mapping[str, str] = field(default_factory=dict)
     """Spec hash, by container name, that imagePullPolicy Always was fulfilled for."""
     pulling: Mapping[str, str] = field(default_factory=dict)

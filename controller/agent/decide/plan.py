@@ -8,19 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from controller.agent.decide import backoff, network
+from controller.agent.decide import backoff, health, network
 from controller.agent.decide.actions import (
     Action,
     CreateContainer,
-    KillContainer,
     PullImage,
     RemoveContainer,
+    RunPreStop,
     StartContainer,
     StopContainer,
 )
 from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.health import WELL, State
 from controller.agent.decide.network import NetworkPlan
 from controller.agent.decide.observation import Desired, ImageView, Observation, crashes, restart_count
+from controller.agent.decide.stop import stop
 from controller.agent.decide.terminated import before, terminated
 from controller.api import labels
 from controller.api.instance import ContainerInstance, ContainerInstanceSpec, ContainerStateTerminated
@@ -36,9 +38,6 @@ RUNTIME_PATIENCE_SECONDS: Final = 10.0
 
 RUNTIME_RETRY_SECONDS: Final = 1.0
 """Pause before a question that was not answered is asked again, where nobody tells that the runtime is back."""
-
-KILL_AGAIN_SECONDS: Final = 10.0
-"""Pause before SIGKILL is sent again to a process that is still there."""
 
 LABELS_PATIENCE_SECONDS: Final = 10.0
 """Labels of a namespace that are not seen for this long are told to be missing."""
@@ -65,6 +64,12 @@ class Verdict:
     """Why its process could not even be started, when that is its end."""
     unproven: str = ""
     """It runs, but has crashed again and again and does not count as ready yet; what a person should know."""
+    health: State = WELL
+    """What its hooks and probes say of it, while it runs."""
+    last_words: str = ""
+    """Its termination message, when it has ended."""
+    words_before: str = ""
+    """That of the run before."""
 
     def told(self, name: str, message: str) -> str:
         """What to say of the instance: Pod Security's words are about it as a whole, all others about this container of it."""
@@ -158,7 +163,7 @@ def _without_network(step: _Step, seen: Observation, own: NetworkPlan) -> _Step:
         return step
     held: tuple[type[Action], ...] = (CreateContainer, StartContainer) if own.wake_at is not None else ()
     if step.verdict.outdated:
-        held += (StopContainer,)
+        held += (RunPreStop, StopContainer)
     kept = tuple(a for a in step.actions if not isinstance(a, held))
     if kept == step.actions or seen.network_trouble is None:
         return replace(step, actions=kept)
@@ -168,7 +173,8 @@ def _without_network(step: _Step, seen: Observation, own: NetworkPlan) -> _Step:
 
 def _pids(steps: Iterable[_Step]) -> tuple[int, ...]:
     """The processes that run as the spec says."""
-    return tuple(s.verdict.container.pid for s in steps if s.verdict.reason is Reason.RUNNING and s.verdict.container)
+    found = (s.verdict.container for s in steps if not s.verdict.outdated)
+    return tuple(c.pid for c in found if c is not None and c.pid)
 
 
 def _unused(seen: Observation, steps: Iterable[_Step]) -> bool:
@@ -198,7 +204,7 @@ def _torn_down(
     grace = spec.termination_grace_period_seconds
     for container in containers:
         if container.phase in {Phase.RUNNING, Phase.UNKNOWN}:
-            action, wake = _stop(container, grace, seen, now, why)
+            action, wake = stop(container, spec, grace, seen, now, why)
             actions += [action] if action else []
             wakes.append(wake)
         else:
@@ -206,29 +212,23 @@ def _torn_down(
     return Plan(tuple(actions), _earliest(wakes))
 
 
-def _stop(container: ContainerState, grace: int, seen: Observation, now: float, why: str) -> tuple[Action | None, float | None]:
-    """The stop signal first, SIGKILL when the grace period has passed, and again if even that did not end it."""
-    name = container.labels.get(labels.CONTAINER, "")
-    asked_at = seen.stopping.get(container.id)
-    if asked_at is None and grace > 0:
-        signal = container.labels.get(labels.STOP_SIGNAL, "SIGTERM")
-        return StopContainer(name, container.id, signal, why), None
-    kill_at = (asked_at if asked_at is not None else now) + grace
-    if container.id in seen.killed:
-        kill_at = seen.killed[container.id] + KILL_AGAIN_SECONDS
-    return (KillContainer(name, container.id), None) if now >= kill_at else (None, kill_at)
-
-
 def _container(container: Container, spec: ContainerInstanceSpec, seen: Observation, now: float) -> _Step:
     """One container of the spec. At most its newest one in the runtime is of use; older ones are removed."""
     wanted = spec_hash(container, spec)
     mine = seen.of(container.name)
     older = _torn_down(mine[:-1], spec, seen, now, "a newer one has taken its place")
-    step = _current(container, wanted, mine[-1] if mine else None, spec, seen, now)
+    step = _with_words(_current(container, wanted, mine[-1] if mine else None, spec, seen, now), seen)
     if any(c.phase is not Phase.EXITED and c.phase is not Phase.CREATED for c in mine[:-1]):
         kept = tuple(a for a in step.actions if not isinstance(a, CreateContainer | StartContainer))
         return _Step(step.verdict, kept + older.actions, _earliest([step.wake_at, older.wake_at]))
     return _Step(step.verdict, step.actions + older.actions, _earliest([step.wake_at, older.wake_at]))
+
+
+def _with_words(step: _Step, seen: Observation) -> _Step:
+    """The step with what the container said of its end, and the one before it of its own."""
+    current = step.verdict.container
+    own, before = (seen.last_words.get(current.id, ""), seen.words_before.get(current.id, "")) if current else ("", "")
+    return replace(step, verdict=replace(step.verdict, last_words=own, words_before=before)) if own or before else step
 
 
 def _current(
@@ -249,10 +249,15 @@ def _current(
             last=terminated(lost.last) if lost else None,
         )
         return _brought_up(first, None, spec, seen, now)
-    up_to_date = current.labels.get(labels.SPEC_HASH) == wanted and current.id not in seen.stopping
+    found = seen.health.get(current.id) or health.noted(current)
+    same = current.labels.get(labels.SPEC_HASH) == wanted
+    up_to_date = same and (current.id not in seen.stopping or bool(found.failed))
+    judged = health.state(container, found)
     match current.phase:
+        case Phase.RUNNING | Phase.PAUSED if up_to_date and judged.unhealthy:
+            return _unhealthy(current, judged, spec, seen, now)
         case Phase.RUNNING | Phase.PAUSED if up_to_date:
-            return _running(current, spec, now)
+            return _running(container, current, judged, spec, now)
         case Phase.RUNNING | Phase.PAUSED:
             return _swapped(container, wanted, current, spec, seen, now)
         case Phase.UNKNOWN:
@@ -268,11 +273,23 @@ def _current(
             return _ended(container, wanted, current, spec, seen, now, changed=not up_to_date)
 
 
-def _running(current: ContainerState, spec: ContainerInstanceSpec, now: float) -> _Step:
+def _unhealthy(current: ContainerState, judged: State, spec: ContainerInstanceSpec, seen: Observation, now: float) -> _Step:
+    """A probe or hook says that it must go: it is stopped, and what comes then is as after any other end."""
+    grace = judged.grace if judged.grace is not None else spec.termination_grace_period_seconds
+    action, wake = stop(current, spec, grace, seen, now, judged.unhealthy)
+    return _Step(Verdict(Reason.RUNNING, container=current, health=judged), (action,) if action else (), wake)
+
+
+def _running(container: Container, current: ContainerState, judged: State, spec: ContainerInstanceSpec, now: float) -> _Step:
     """It runs. After a back-off it counts as ready only when it has run as long as that pause was.
 
-    Otherwise a container that crashes for ever would be reported as ready at each of its starts.
+    Otherwise a container that crashes for ever would be reported as ready at each of its starts. One that has a readiness probe
+    need not be doubted like that.
     """
+    if judged.hooking:
+        return _Step(Verdict(Reason.CONTAINER_CREATING, judged.unready, current, health=judged))
+    if container.readiness_probe is not None or judged.unready:
+        return _Step(Verdict(Reason.RUNNING, container=current, health=judged))
     pause = backoff.delay(crashes(current) - 1, spec.backoff)
     began = min(current.started_at if current.started_at is not None else current.created_at, now)  # a clock may be set back
     if now >= began + pause:
@@ -289,13 +306,15 @@ def _swapped(
     """A changed spec: the old container runs until the new one's image is there, then it is stopped."""
     nxt = CreateContainer(container, wanted, restart_count(current) + 1, 0, terminated(current))
     step = _brought_up(nxt, current, spec, seen, now)
+    judged = health.state(container, seen.health.get(current.id) or health.noted(current))
     ready_to_swap = any(isinstance(a, CreateContainer) for a in step.actions)
     if not ready_to_swap:
-        verdict = Verdict(step.verdict.reason, step.verdict.message, current, step.verdict.terminal, outdated=True)
+        told = step.verdict
+        verdict = Verdict(told.reason, told.message, current, told.terminal, outdated=True, health=judged)
         return _Step(verdict, step.actions, step.wake_at)
     grace = spec.termination_grace_period_seconds
-    action, wake = _stop(current, grace, seen, now, "its spec has changed")
-    return _Step(Verdict(Reason.UPDATING, "", current, outdated=True), (action,) if action else (), wake)
+    action, wake = stop(current, spec, grace, seen, now, "its spec has changed")
+    return _Step(Verdict(Reason.UPDATING, "", current, outdated=True, health=judged), (action,) if action else (), wake)
 
 
 def _ended(
@@ -309,10 +328,11 @@ def _ended(
     changed: bool,
 ) -> _Step:
     """Start it again, now or later, or leave it as its restartPolicy says."""
-    end = terminated(current)
+    end = terminated(current, seen.last_words.get(current.id, ""))
     if changed:
         return _brought_up(CreateContainer(container, wanted, restart_count(current) + 1, 0, end), current, spec, seen, now)
-    if not _restarts(spec.restart_policy, current):
+    failed = bool((seen.health.get(current.id) or health.noted(current)).failed)
+    if not _restarts(spec.restart_policy, current, failed=failed):
         return _Step(Verdict(Reason(end.reason), end.message, current, ended=True))
     row = backoff.ends_in_a_row(current, crashes(current), spec.backoff)
     pause = backoff.delay(row, spec.backoff)
@@ -405,8 +425,9 @@ def pull_policy(container: Container) -> str:
     return "Always" if not digest and tag in {"", "latest"} else "IfNotPresent"
 
 
-def _restarts(policy: str, container: ContainerState) -> bool:
-    return policy == "Always" or (policy == "OnFailure" and container.exit_code != 0)
+def _restarts(policy: str, container: ContainerState, *, failed: bool) -> bool:
+    """One that was stopped because a probe or hook failed has failed, whatever its exit code is."""
+    return policy == "Always" or (policy == "OnFailure" and (failed or container.exit_code != 0))
 
 
 def _how(end: ContainerStateTerminated) -> str:

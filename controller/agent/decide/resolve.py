@@ -10,12 +10,13 @@ from typing import Final
 
 from controller.agent.decide import names
 from controller.agent.decide.actions import CreateContainer
+from controller.agent.decide.health import PENDING, hooks_label
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.security import security
 from controller.api import labels, quantity
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import Container
-from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Resources
+from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount, Resources
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a container whose image sets none, as Docker's and containerd's."""
@@ -24,7 +25,7 @@ DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
 
 _MOST_NAME, _MOST_CONTAINER = 30, 20
 _MOST_NAME_IN_PATH: Final = 120
-_MOST_MESSAGE: Final = 512
+MOST_MESSAGE: Final = 512
 """Characters kept of how the last run ended: containerd takes 4096 bytes for a label, its key included."""
 _REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
 
@@ -49,6 +50,7 @@ def container_config(
     confined = security(container, spec, seccomp_profile)
     own = own_environment(container)
     limits = container.resources.limits
+    log = log_path(instance, container.name, action.restart_count, node)
     return ContainerConfig(
         id=container_id(instance, container.name, action.restart_count),
         image=image.name,
@@ -59,7 +61,10 @@ def container_config(
         cwd=container.working_dir or image.config.working_dir or "/",
         user=image.config.user,
         hostname=hostname,
-        mounts=names.mounts(instance, node, read_only_root=confined.read_only_root),
+        mounts=(
+            *names.mounts(instance, node, read_only_root=confined.read_only_root),
+            Mount(words_path(log), container.termination_message_path),
+        ),
         resources=Resources(
             cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1
             memory_bytes=quantity.whole(limits.memory or 0) or None,
@@ -69,8 +74,13 @@ def container_config(
         host_ipc=spec.host_ipc,
         network_namespace="" if spec.host_network else f"{node.netns_dir}/{instance.metadata.uid}",
         cgroup_parent=node.cgroup_parent,
-        log_path=log_path(instance, container.name, action.restart_count, node),
+        log_path=log,
     )
+
+
+def words_path(log_path: str) -> str:
+    """File for a container's last words, beside the log of that attempt."""
+    return f"{log_path.removesuffix('.log')}.termination"
 
 
 def command_line(container: Container, image: ImageConfig, env: Mapping[str, str]) -> tuple[str, ...]:
@@ -151,6 +161,8 @@ def _labels(instance: ContainerInstance, action: CreateContainer, image: ImageSt
         (labels.RESTART_COUNT, str(action.restart_count)),
         (labels.CRASHES, str(action.crashes)),
         (labels.STOP_SIGNAL, image.config.stop_signal or DEFAULT_STOP_SIGNAL),
+        (labels.HOOKS, hooks_label(action.container)),
+        (labels.POST_START, PENDING if action.container.lifecycle.post_start is not None else ""),
         (labels.LOG_PATH, log_path(instance, name, action.restart_count, node)),
         (labels.BOOT_ID, node.boot_id),
         (labels.LAST_TERMINATION, _last(action.last) if action.last else ""),
@@ -159,5 +171,5 @@ def _labels(instance: ContainerInstance, action: CreateContainer, image: ImageSt
 
 
 def _last(end: ContainerStateTerminated) -> str:
-    cut = end.model_copy(update={"message": end.message[:_MOST_MESSAGE]})
+    cut = end.model_copy(update={"message": end.message[:MOST_MESSAGE]})
     return cut.model_dump_json(by_alias=True, exclude_none=True)

@@ -3,6 +3,7 @@
 The message and the decision come from the same verdicts, so they cannot disagree.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
@@ -54,7 +55,10 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
     running = current.phase in {port.Phase.RUNNING, port.Phase.PAUSED}
     exited = current.phase is port.Phase.EXITED
     scheme = node.runtime_name
-    last = terminated(current) if exited and not verdict.ended else before(current)
+    if exited and not verdict.ended:
+        last: ContainerStateTerminated | None = terminated(current, verdict.last_words)
+    else:
+        last = before(current, verdict.words_before)
     return ContainerStatus(
         name=container.name,
         image=container.image,
@@ -62,8 +66,8 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
         container_id=f"{scheme}://{current.id}",
         state=_state(verdict, scheme),
         last_state=ContainerState(terminated=_with_scheme(last, scheme) if last else None),
-        ready=running and not verdict.unproven,
-        started=running,
+        ready=running and not (verdict.unproven or verdict.health.unready),
+        started=running and verdict.health.started,
         restart_count=restart_count(current),
     )
 
@@ -75,12 +79,12 @@ def _state(verdict: Verdict | None, scheme: str = "") -> ContainerState:
         failed = ContainerStateTerminated(exit_code=EXIT_NOT_STARTED, reason=verdict.reason, message=verdict.start_failure)
         return ContainerState(terminated=failed)
     current = verdict.container
-    if current is not None and current.phase in {port.Phase.RUNNING, port.Phase.PAUSED}:
+    if current is not None and current.phase in {port.Phase.RUNNING, port.Phase.PAUSED} and not verdict.health.hooking:
         return ContainerState(
             running=ContainerStateRunning(started_at=timestamp(current.started_at) if current.started_at else None)
         )
     if current is not None and verdict.ended:
-        return ContainerState(terminated=_with_scheme(terminated(current), scheme))
+        return ContainerState(terminated=_with_scheme(terminated(current, verdict.last_words), scheme))
     return ContainerState(waiting=ContainerStateWaiting(reason=verdict.reason, message=verdict.message))
 
 
@@ -114,16 +118,25 @@ def _judged(desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...
         failed = verdict.ended and verdict.container is not None and verdict.container.exit_code != 0
         if verdict.terminal or failed:
             return False, True, verdict.reason, verdict.told(name, verdict.message or _exit(verdict))
-    waiting = {c.name for c in containers if not (c.ready or c.state.terminated)}
-    for name, verdict in verdicts.items():
-        if verdict.unproven:
-            return False, False, Reason.CRASH_LOOP_BACK_OFF, f"container {name!r}: {verdict.unproven}"
-        if name in waiting or verdict.outdated:
-            made = f"container {name!r} is being {'replaced' if verdict.outdated else 'made'}"
-            return False, False, verdict.reason, verdict.told(name, verdict.message) if verdict.message else made
+    waits = _waiting(verdicts, {c.name for c in containers if not (c.ready or c.state.terminated)})
+    if waits is not None:
+        return False, False, *waits
     if all(v.ended for v in verdicts.values()):
         return True, False, Reason.COMPLETED, "all containers ended with exit code 0"
     return True, False, Reason.RUNNING, ""
+
+
+def _waiting(verdicts: Mapping[str, Verdict], waiting: Collection[str]) -> tuple[Reason, str] | None:
+    """(reason, message) of the first container that is not there yet; `waiting` are the names of those that are not ready."""
+    for name, verdict in verdicts.items():
+        if name in waiting and verdict.reason is Reason.RUNNING and verdict.health.unready:
+            return Reason.CONTAINERS_NOT_READY, f"container {name!r}: {verdict.health.unready}"
+        if verdict.unproven:
+            return Reason.CRASH_LOOP_BACK_OFF, f"container {name!r}: {verdict.unproven}"
+        if name in waiting or verdict.outdated:
+            made = f"container {name!r} is being {'replaced' if verdict.outdated else 'made'}"
+            return verdict.reason, verdict.told(name, verdict.message) if verdict.message else made
+    return None
 
 
 def _exit(verdict: Verdict) -> str:

@@ -20,26 +20,31 @@ _SIGNALED: Final = 128
 _LAST_SIGNAL: Final = 64
 
 
-def terminated(container: ContainerState) -> ContainerStateTerminated:
-    """How this container ended, or, while it runs, how it is about to end: replaced at our own wish."""
+def terminated(container: ContainerState, last_words: str = "") -> ContainerStateTerminated:
+    """How this container ended, and what it said of it, or, while it runs, how it is about to end: replaced at our own wish."""
     code = container.exit_code
     signal = code - _SIGNALED if code is not None and _SIGNALED < code <= _SIGNALED + _LAST_SIGNAL else None
     return ContainerStateTerminated(
         exit_code=EXIT_UNKNOWN if code is None else code,
         signal=signal,
         reason=_reason(container),
+        message=last_words,
         started_at=timestamp(container.started_at) if container.started_at else None,
         finished_at=timestamp(container.exited_at) if container.exited_at else None,
         container_id=container.id,
     )
 
 
-def before(container: ContainerState) -> ContainerStateTerminated | None:
-    """How the run before this container ended, as its label tells; None for the first, or when somebody broke the label."""
+def before(container: ContainerState, last_words: str = "") -> ContainerStateTerminated | None:
+    """How the run before this container ended, as its label tells; None for the first, or when somebody broke the label.
+
+    The label holds the beginning of its termination message; `last_words` are the whole of it, while that is on the node.
+    """
     try:
-        return ContainerStateTerminated.model_validate_json(container.labels.get(labels.LAST_TERMINATION, ""))
+        end = ContainerStateTerminated.model_validate_json(container.labels.get(labels.LAST_TERMINATION, ""))
     except ValidationError:
         return None
+    return end.model_copy(update={"message": last_words}) if last_words else end
 
 
 def _reason(container: ContainerState) -> Reason:

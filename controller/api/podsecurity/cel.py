@@ -20,6 +20,7 @@ from controller.api.podsecurity.table import (
     Clause,
     Control,
     Flags,
+    Hosts,
     Ports,
     instance_fields,
     overriders,
@@ -233,10 +234,12 @@ def _active(control: Control) -> str:
     return " && ".join(parts)
 
 
-def _detail(prefix: str, active: str, clause: Clause | Flags | Ports) -> list[Variable]:
+def _detail(prefix: str, active: str, clause: Clause | Flags | Hosts | Ports) -> list[Variable]:
     match clause:
         case Flags():
             return _flags(prefix, active, clause)
+        case Hosts():
+            return _hosts(prefix, active, clause)
         case Ports():
             return _ports(prefix, active, clause)
         case Clause():
@@ -275,6 +278,30 @@ def _ports(prefix: str, active: str, clause: Ports) -> list[Variable]:
         Variable(f"{prefix}_ranked", f"{numbers}.map(v, [v, string({numbers}.filter(w, w < v).size())])"),
         Variable(f"{prefix}_sorted", f"{ranks}.map(k, {ranked}.filter(r, r[1] == k)).filter(l, l.size() > 0).map(l, l[0][0])"),
         Variable(prefix, f"{names}.size() == 0 ? [] : [{text}]"),
+    ]
+
+
+def _hosts(prefix: str, active: str, clause: Hosts) -> list[Variable]:
+    """Who sets a host, which hosts there are (those of one container may come twice), and the detail as `[]` or `[text]`.
+
+    CEL cannot sort (before 1.34), so names and hosts stand in the order of the spec, and not in that of Pod Security admission.
+    """
+    each = ", ".join(field.cel("c") for field in clause.fields)
+    of_one = f"[{each}].filter(h, h.orValue('') != '')"
+    who, hosts = f"variables.{prefix}_who", f"variables.{prefix}_hosts"
+    named = "'\"' + c.name + '\"'"
+    return [
+        Variable(f"{prefix}_who", f"({active}) ? variables.containers.filter(c, {of_one}.size() > 0).map(c, {named}) : []"),
+        Variable(
+            f"{prefix}_hosts",
+            f"variables.containers.map(c, {of_one}.map(h, '\"' + h.value() + '\"').join(', ')).filter(t, t != '')",
+        ),
+        Variable(
+            prefix,
+            f"{who}.size() == 0 ? [] : ['container' + ({who}.size() == 1 ? ' ' : 's ') + {who}.join(', ')\n"
+            f"    + ({who}.size() == 1 ? ' uses' : ' use') + ' probe or lifecycle host'\n"
+            f"    + ({hosts}.join(', ').contains(', ') ? 's ' : ' ') + {hosts}.join(', ')]",
+        ),
     ]
 
 

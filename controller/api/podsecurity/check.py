@@ -6,7 +6,7 @@ from typing import Any
 
 from controller.api.podsecurity.levels import Level, LevelVersion
 from controller.api.podsecurity.predicates import Outside, Subject
-from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, Clause, Control, Flags, Ports, overriders
+from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, Clause, Control, Flags, Hosts, Ports, overriders
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,13 @@ def _holds(control: Control, level: Level, minor: int) -> bool:
     return level.rank >= control.level.rank and minor >= control.since
 
 
-def _detail(clause: Clause | Flags | Ports, spec: Subject, containers: list[Subject]) -> str:
+def _detail(clause: Clause | Flags | Hosts | Ports, spec: Subject, containers: list[Subject]) -> str:
     if isinstance(clause, Flags):
         return ", ".join(f"{field.path}=true" for field in clause.fields if field.of(spec))
     if isinstance(clause, Ports):
         return _ports(clause, containers)
+    if isinstance(clause, Hosts):
+        return _hosts(clause, containers)
     spared = clause.unless is not None and clause.unless.holds(spec)
     bad = [] if spared else [c for c in containers if clause.container.holds(c)]
     itself = clause.instance is not None and clause.instance.holds(spec)
@@ -75,6 +77,19 @@ def _ports(clause: Ports, containers: list[Subject]) -> str:
     numbers = sorted({port for ports in bad.values() for port in ports})
     who = f"container {_quoted(bad)} uses" if len(bad) == 1 else f"containers {_quoted(bad)} use"
     return f"{who} {clause.path[1]}{'' if len(numbers) == 1 else 's'} {', '.join(numbers)}"
+
+
+def _hosts(clause: Hosts, containers: list[Subject]) -> str:
+    bad = [c for c in containers if clause.of(c)]
+    hosts = sorted({host for c in bad for host in clause.of(c)})
+    if not bad:
+        return ""
+    who = f"container {_quoted(c['name'] for c in bad)} uses" if len(bad) == 1 else f"containers {_names(bad)} use"
+    return f"{who} probe or lifecycle {'host' if len(hosts) == 1 else 'hosts'} {_quoted(hosts)}"
+
+
+def _names(containers: list[Subject]) -> str:
+    return _quoted(sorted(c["name"] for c in containers))
 
 
 def _quoted(items: Iterable[str]) -> str:

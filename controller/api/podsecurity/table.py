@@ -3,10 +3,10 @@
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/, and k8s.io/pod-security-admission v0.36 for the
 first version of each control, its words and their order: baseline before restricted, each by id.
 
-Left out, since the schema has no field for it: hostPathVolumes, restrictedVolumes, hostProbesAndHostLifecycle,
-seLinuxOptions, appArmorProfile, sysctls, windowsHostProcess; the annotations that seccomp profiles were written in before 1.19,
-and AppArmor's, which mean nothing here; what Windows (1.25) and user namespaces (1.35) relax. `COVERED` names the fields, so
-that none can enter the schema without its control.
+Left out, since the schema has no field for it: hostPathVolumes, restrictedVolumes, seLinuxOptions, appArmorProfile, sysctls,
+windowsHostProcess; the annotations that seccomp profiles were written in before 1.19, and AppArmor's, which mean nothing
+here; what Windows (1.25) and user namespaces (1.35) relax. `COVERED` names the fields, so that none can enter the schema
+without its control.
 """
 
 from dataclasses import dataclass
@@ -60,6 +60,18 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosts:
+    """Names the containers that set any of some fields to a host, and the hosts."""
+
+    fields: tuple[Field, ...]
+    """Of a container."""
+
+    def of(self, container: Subject) -> set[str]:
+        """The hosts that a container sets."""
+        return {host for field in self.fields if (host := field.of(container))}
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """One control."""
 
@@ -69,7 +81,7 @@ class Control:
     """First minor version that has it (as a check of these fields)."""
     reason: str
     """What it forbids, in short."""
-    clauses: tuple[Clause | Flags | Ports, ...]
+    clauses: tuple[Clause | Flags | Hosts | Ports, ...]
     overrides: tuple[str, ...] = ()
     """Controls of baseline that it says better: they are left out where it holds."""
     first_only: bool = False
@@ -94,6 +106,13 @@ _SECCOMP_EXPLICIT: Final = Clause(
 _PROC_MOUNT_CLAUSE: Final = Clause(
     "{who} must not set securityContext.procMount to {values}",
     container=Outside(_PROC_MOUNT, allowed=("Default",), named=("Unmasked",)),
+)
+
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HANDLERS: Final = (
+    *(f"{probe}.{action}" for probe in _PROBES for action in ("httpGet", "tcpSocket")),
+    "lifecycle.postStart.httpGet",
+    "lifecycle.preStop.httpGet",
 )
 
 _CAPABILITIES: Final = """
@@ -135,6 +154,13 @@ CONTROLS: Final = (
         (Flags((Field("hostNetwork"), Field("hostPID"), Field("hostIPC"))),),
     ),
     Control("hostPorts", Level.BASELINE, 0, "hostPort", (Ports(Field("ports.hostPort")),)),
+    Control(
+        "hostProbesAndHostLifecycle",
+        Level.BASELINE,
+        34,
+        "probe or lifecycle host",
+        (Hosts(tuple(Field(f"{handler}.host") for handler in _HANDLERS)),),
+    ),
     Control(
         "privileged",
         Level.BASELINE,
@@ -226,7 +252,7 @@ def fields(control: Control) -> frozenset[Field]:
     """The fields that a control looks at."""
     found: set[Field] = set()
     for clause in control.clauses:
-        if isinstance(clause, Flags):
+        if isinstance(clause, Flags | Hosts):
             found.update(clause.fields)
         elif isinstance(clause, Ports):
             found.add(clause.field)

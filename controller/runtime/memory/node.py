@@ -67,6 +67,8 @@ class MemoryNode:
         self.images: dict[str, ImageState] = {}
         self.containers: dict[str, MemoryContainer] = {}
         self.version = "2.0.0"
+        self.commands: dict[str, Script] = {}
+        """What further processes do, by the command; those that are not in it do as their arguments say."""
         self._answers = True
         self._readers: list[asyncio.Queue[RuntimeEvent | None]] = []
         self._pids = itertools.count(1000)

@@ -186,7 +186,8 @@ class MemoryRuntime:
             raise InvalidConfig("no command to run is given")
         if container.state.phase is Phase.PAUSED:
             raise Conflict(f"container {container_id!r} is paused")
-        return MemoryProcess(read_script(config.args), tty=config.tty)
+        script = self.node.commands.get(config.args[0]) or read_script(config.args)
+        return MemoryProcess(script, tty=config.tty)
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Change the limits of what runs."""

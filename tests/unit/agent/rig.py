@@ -15,6 +15,7 @@ from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.operator import AgentOperator
+from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import Heartbeat
@@ -186,8 +187,19 @@ class Rig:
         )
         self.files = InstanceFiles(facts)
         self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.files)
+        self.probes = Probes(self.runtime, self.view, self.events, facts, self.wake)
         self.hands = Hands(
-            self.runtime, self.view, self.images, self.networks, self.levels, self.events, self.logs, self.files, facts, slots
+            runtime=self.runtime,
+            view=self.view,
+            images=self.images,
+            networks=self.networks,
+            levels=self.levels,
+            probes=self.probes,
+            events=self.events,
+            logs=self.logs,
+            files=self.files,
+            node=facts,
+            slots=slots,
         )
         self.operator = AgentOperator("node1", self.store, self.levels, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)
@@ -266,6 +278,7 @@ class Rig:
         ended += self.images._tasks
         ended += self.finalizer._setting.values()
         self.tasks = []
+        self.probes.close()
         for task in ended:
             task.cancel()
         results = await asyncio.gather(*ended, return_exceptions=True)

@@ -36,6 +36,9 @@ EVENTS = st.one_of(
     st.sampled_from([0, 5]).map(lambda g: (f"grace {g}", lambda w: w.edit(terminationGracePeriodSeconds=g))),
     st.builds(failing, st.sampled_from(["create", "start", "pull", "stop", "network"]), st.integers(1, 3)),
     st.booleans().map(lambda b: (f"own network: {b}", lambda w: w.give_network(b))),
+    st.sampled_from(["startup", "liveness", "postStart"]).map(lambda c: (f"{c} fails", lambda w: w.sicken(c))),
+    st.booleans().map(lambda b: (f"hooks: {b}", lambda w: w.with_hooks(b))),
+    happening("hooks end", World.finish_hooks),
     happening("tampered", World.tamper),
     happening("network gone", World.lose_network),
     happening("paused", World.freeze),
@@ -71,7 +74,8 @@ def well(world: World, name: str) -> bool:
     if only.labels[labels.SPEC_HASH] != current_hash(world.desired, name):
         return False
     policy = world.spec.get("restartPolicy", "Always")
-    ended = only.phase is Phase.EXITED and (policy == "Never" or (policy == "OnFailure" and only.exit_code == 0))
+    failed = only.exit_code != 0 or labels.UNHEALTHY in only.labels
+    ended = only.phase is Phase.EXITED and (policy == "Never" or (policy == "OnFailure" and not failed))
     return only.phase in ALIVE or ended
 
 

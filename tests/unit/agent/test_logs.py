@@ -75,7 +75,7 @@ def test_the_run_and_the_one_before_it_are_kept(tmp_path: Path, folder: Path) ->
     for name in ("7.log", "7.log.1", "8.log", "8.log.1", "notes"):
         (folder / name).write_bytes(b"x")
     LogFiles(tmp_path).prepare(str(folder / "9.log"))
-    assert names(folder) == ["8.log", "8.log.1", "notes"]
+    assert names(folder) == ["8.log", "8.log.1", "9.termination", "notes"]
     LogFiles(tmp_path).prepare(str(tmp_path / "ns_new_uid" / "main" / "0.log"))
     assert (tmp_path / "ns_new_uid" / "main").is_dir()
 

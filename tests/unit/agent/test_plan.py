@@ -7,7 +7,8 @@ import pytest
 
 from controller.agent.decide.actions import CreateContainer, KillContainer, PullImage, StopContainer
 from controller.agent.decide.observation import Desired, ImageView, Observation
-from controller.agent.decide.plan import KILL_AGAIN_SECONDS, RUNTIME_PATIENCE_SECONDS, Plan, plan, pull_policy
+from controller.agent.decide.plan import RUNTIME_PATIENCE_SECONDS, Plan, plan, pull_policy
+from controller.agent.decide.stop import KILL_AGAIN_SECONDS
 from controller.api import labels
 from controller.api.reasons import Reason
 from controller.api.spec import Container

@@ -179,12 +179,20 @@ def test_every_container_has_the_instances_files() -> None:
     """On whatever network: hosts, hostname and resolv.conf, which all containers of the instance share."""
     for spec in ({}, OWN, {"hostNetwork": False}):
         made = resolved(spec=spec)
-        assert [(m.source, m.destination) for m in made.mounts] == [
+        assert [(m.source, m.destination) for m in made.mounts[:-1]] == [
             (f"/files/{desired().uid}/{name}", f"/etc/{name}") for name in ("hosts", "hostname", "resolv.conf")
         ]
-        assert all("rw" in m.options for m in made.mounts)
+        assert all("rw" in m.options for m in made.mounts[:-1])
     readonly = resolved(securityContext={"readOnlyRootFilesystem": True})
-    assert [m.options[-1] for m in readonly.mounts] == ["rw", "ro", "ro"]
+    assert [m.options[-1] for m in readonly.mounts[:-1]] == ["rw", "ro", "ro"]
+
+
+def test_the_file_for_last_words_is_beside_the_log() -> None:
+    """It is mounted where the spec says, to be written by the container."""
+    made = resolved(terminationMessagePath="/tmp/end")
+    words = made.mounts[-1]
+    assert (words.source, words.destination) == (made.log_path.replace(".log", ".termination"), "/tmp/end")
+    assert "ro" not in words.options
 
 
 OWN = {"hostNetwork": False, "network": "None"}

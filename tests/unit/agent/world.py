@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from controller.agent.decide import health
 from controller.agent.decide import observation as seen
 from controller.agent.decide.actions import (
     Action,
@@ -16,6 +17,7 @@ from controller.agent.decide.actions import (
     PullImage,
     RemoveContainer,
     RemoveNetwork,
+    RunPreStop,
     StartContainer,
     StopContainer,
 )
@@ -82,6 +84,9 @@ class World:
             troubles=dict(self.notes.troubles),
             stopping=dict(self.notes.stopping),
             killed=dict(self.notes.killed),
+            hooks=dict(self.notes.hooks),
+            signalled=dict(self.notes.signalled),
+            health={c.id: health.noted(c) for c in self.known},
             pulled=dict(self.notes.pulled),
             pulling=dict(self.notes.pulling),
             remembered=dict(self.notes.remembered),
@@ -164,8 +169,14 @@ class World:
             case PullImage():
                 self.notes.pulling[action.container] = action.spec_hash
                 self.pull = Pull(running=True)
-            case StopContainer():
+            case RunPreStop():
+                assert action.container_id not in self.notes.hooks, "a handler is run twice"
                 self.notes.stopping[action.container_id] = self.now
+                self.notes.hooks[action.container_id] = False
+            case StopContainer():
+                assert action.container_id not in self.notes.signalled, "it is asked to stop twice"
+                self.notes.stopping.setdefault(action.container_id, self.now)
+                self.notes.signalled[action.container_id] = self.now
                 if not self.fails("stop"):
                     self.end(action.container_id, 143)
             case KillContainer():
@@ -210,6 +221,20 @@ class World:
     def crash(self, code: int) -> None:
         """Every process ends by itself."""
         self.every({RUNNING}, lambda c: self.end(c.id, code))
+
+    def sicken(self, cause: str) -> None:
+        """A probe or handler finds that what runs must be restarted."""
+        self.every({RUNNING}, lambda c: self.change(c.id, labels={**c.labels, labels.UNHEALTHY: f"{cause} bad"}))
+
+    def finish_hooks(self) -> None:
+        """The preStop handlers that run end."""
+        self.notes.hooks.update(dict.fromkeys(self.notes.hooks, True))
+
+    def with_hooks(self, there: bool) -> None:  # noqa: FBT001 - an event with one argument
+        """The user gives the first container handlers, or takes them away."""
+        first, *rest = self.spec["containers"]
+        hooks = {"preStop": {"sleep": {"seconds": 1}}, "postStart": {"sleep": {"seconds": 0}}} if there else {}
+        self.edit(containers=[{**first, "lifecycle": hooks}, *rest])
 
     def tamper(self) -> None:
         """Somebody removes every container behind our back."""

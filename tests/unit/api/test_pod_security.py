@@ -94,6 +94,9 @@ HARD: dict[str, Any] = {
 }
 
 
+PROBED: dict[str, Any] = WEB | {"livenessProbe": {"tcpSocket": {"port": 1, "host": "x"}, "httpGet": {"host": ""}}}
+
+
 def only(**security: Any) -> dict[str, Any]:
     """A spec with two containers, of which `web` has that securityContext."""
     return {"containers": [WEB | {"securityContext": security}, {"name": "b", "image": "b", "securityContext": HARD}]}
@@ -125,6 +128,11 @@ def test_a_plain_container_holds_baseline_and_not_restricted() -> None:
                 " in securityContext.capabilities.add)"
             ),
         ),
+        (
+            {"containers": [PROBED, {"name": "b", "lifecycle": {"preStop": {"httpGet": {"port": 1, "host": "y"}}}}]},
+            'probe or lifecycle host (containers "b", "web" use probe or lifecycle hosts "x", "y")',
+        ),
+        ({"containers": [PROBED]}, 'probe or lifecycle host (container "web" uses probe or lifecycle host "x")'),
         (only(procMount="Unmasked"), 'procMount (container "web" must not set securityContext.procMount to "Unmasked")'),
         (
             only(seccompProfile={"type": "Unconfined"}) | {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
