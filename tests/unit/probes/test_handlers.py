@@ -146,7 +146,7 @@ async def test_grpc_against_a_library_of_it(service: str, expected: Outcome | No
         raise AssertionError
 
     server = grpc.aio.server()
-    calls = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    calls: dict[str, Any] = {"Check": grpc.unary_unary_rpc_method_handler(check)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", calls),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

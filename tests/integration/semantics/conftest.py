@@ -1,0 +1,23 @@
+"""One installation for each topic: its cases run side by side."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Site
+from tests.integration.semantics.world import World
+from tools.lab import Containerd, ControlPlane, Registry
+
+
+@pytest.fixture(scope="module")
+def world(
+    plane: ControlPlane, containerd: Containerd, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """Manager and agent; at the end everything is deleted, and nothing may be left."""
+    site = Site(plane, containerd, registry, tmp_path_factory.mktemp("semantics") / "s", "semantics")
+    found = World(site)
+    try:
+        site.start()
+        yield found
+    finally:
+        site.stop()
