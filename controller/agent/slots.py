@@ -33,6 +33,10 @@ class Slots:
         self.quiet = asyncio.Event()
         """Set while nobody waits: what is not urgent may be done then."""
         self.quiet.set()
+        self._restarts = 0
+        self.calm = asyncio.Event()
+        """Set while no crashed container comes back or waits to: what takes CPU from that may be done then."""
+        self.calm.set()
 
     @property
     def in_use(self) -> int:
@@ -47,11 +51,23 @@ class Slots:
     @asynccontextmanager
     async def take(self, priority: Priority) -> AsyncIterator[None]:
         """Hold one slot."""
-        await self._acquire(priority)
+        urgent = priority is Priority.RESTART
+        self._count_restarts(int(urgent))
         try:
-            yield
+            await self._acquire(priority)
+            try:
+                yield
+            finally:
+                self._release()
         finally:
-            self._release()
+            self._count_restarts(-int(urgent))
+
+    def _count_restarts(self, more: int) -> None:
+        self._restarts += more
+        if self._restarts:
+            self.calm.clear()
+        else:
+            self.calm.set()
 
     async def _acquire(self, priority: Priority) -> None:
         if self._free > 0:

@@ -42,6 +42,8 @@ class Room:
     """Probes by network that are made at the same time."""
     commands: asyncio.Semaphore
     """Commands that run at the same time: each is a process that the runtime has to start, at half the cost of a container."""
+    calm: asyncio.Event
+    """Set while no crashed container comes back: commands give way to that."""
     began: float
     """When this agent began, in seconds since the epoch."""
 
@@ -50,6 +52,8 @@ class Room:
         """Wait until it is the caller's turn."""
         asked = asyncio.get_running_loop().time()
         async with self.commands if command else self.connections:
+            if command:
+                await self.calm.wait()
             metrics.PROBE_WAIT_SECONDS.observe(asyncio.get_running_loop().time() - asked)
             yield
 

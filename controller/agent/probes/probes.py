@@ -12,6 +12,7 @@ from controller.agent.probes.attendant import Attendant, Room
 from controller.agent.probes.handlers import Handlers, subject
 from controller.agent.probes.outcome import NoOutcome, Outcome
 from controller.agent.report.events import EventRecorder
+from controller.agent.slots import Slots
 from controller.agent.view import NodeView
 from controller.api import labels
 from controller.api.instance import ContainerInstance
@@ -29,7 +30,13 @@ class Probes:
     """See `Attendant`. Lives beside the supervisors: each tells what is to be looked after, and is woken by what is found."""
 
     def __init__(
-        self, runtime: Runtime, view: NodeView, events: EventRecorder, node: NodeFacts, wake: Callable[[str], None]
+        self,
+        runtime: Runtime,
+        view: NodeView,
+        events: EventRecorder,
+        node: NodeFacts,
+        slots: Slots,
+        wake: Callable[[str], None],
     ) -> None:
         self._events, self._node, self._wake = events, node, wake
         self._dialer = Dialer()
@@ -39,6 +46,7 @@ class Probes:
             view,
             asyncio.Semaphore(PARALLEL_CONNECTIONS),
             asyncio.Semaphore(PARALLEL_COMMANDS),
+            slots.calm,
             time.time(),
         )
         self._attendants: dict[str, dict[str, Attendant]] = {}

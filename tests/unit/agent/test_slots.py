@@ -143,3 +143,20 @@ async def test_quiet_tells_that_nobody_waits() -> None:
     await queue.end("a")
     assert queue.slots.quiet.is_set()
     await queue.end("b")
+
+
+async def test_it_is_calm_while_nothing_crashed_comes_back() -> None:
+    """A restart that waits or works is the end of it; other work is not."""
+    slots = Slots(1)
+    async with slots.take(Priority.START):
+        assert slots.calm.is_set()
+        restart = asyncio.ensure_future(_once(slots, Priority.RESTART))
+        await asyncio.sleep(0)
+        assert not slots.calm.is_set()
+    await restart
+    assert slots.calm.is_set()
+
+
+async def _once(slots: Slots, priority: Priority) -> None:
+    async with slots.take(priority):
+        assert not slots.calm.is_set()
