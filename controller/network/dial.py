@@ -9,17 +9,13 @@ import asyncio
 import ctypes
 import os
 import socket
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 _CLONE_NEWNET: Final = 0x40000000
 _OWN: Final = "/proc/self/ns/net"
 """The network namespace of the process's first thread, which never leaves it."""
-
-_LINGER: Final = struct.pack("ii", 1, 1)
-"""SO_LINGER of one second: a closed connection does not wait for a minute (TIME-WAIT), as with the kubelet's probes."""
 
 
 class Dialer:
@@ -27,6 +23,8 @@ class Dialer:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network namespace")
+        self._names = ThreadPoolExecutor(2, thread_name_prefix="names")
+        """Threads that wait for name servers, and nobody else does for them."""
 
     async def connect(self, host: str, port: int, namespace: str = "") -> socket.socket:
         """Open a TCP connection; the caller closes the socket, and sets the deadline.
@@ -40,14 +38,13 @@ class Dialer:
             OSError: when it cannot be made.
         """
         loop = asyncio.get_running_loop()
-        family, address = await _resolved(host, port)
+        family, address = await self._resolved(host, port)
         if namespace:
             made = await loop.run_in_executor(self._thread, _make, family, namespace)
         else:
             made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             made.setblocking(False)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
             await loop.sock_connect(made, address)
         except OSError as exc:
             made.close()
@@ -58,17 +55,21 @@ class Dialer:
         return made
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._names.shutdown(wait=False, cancel_futures=True)
+
+    async def _resolved(self, host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with suppress(OSError):
+                socket.inet_pton(family, host)
+                return family, (host, port)
+        found = await asyncio.get_running_loop().run_in_executor(self._names, _look_up, host, port)
+        return found[0][0], (str(found[0][4][0]), port)
 
 
-async def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):
-            socket.inet_pton(family, host)
-            return family, (host, port)
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return found[0][0], (str(found[0][4][0]), port)
+def _look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _make(family: socket.AddressFamily, namespace: str) -> socket.socket:

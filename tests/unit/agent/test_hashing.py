@@ -20,6 +20,7 @@ BEFORE = current_hash(desired())
         {"workingDir": "/srv"},
         {"resources": {"limits": {"cpu": "500m"}}},
         {"resources": {"limits": {"memory": "64Mi"}}},
+        {"terminationMessagePath": "/tmp/end"},
     ],
     ids=lambda fields: next(iter(fields)),
 )
@@ -33,13 +34,27 @@ def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) ->
     [
         ({"imagePullPolicy": "Always"}, {}),
         ({"ports": [{"containerPort": 80, "name": "http"}]}, {}),
+        ({"livenessProbe": {"tcpSocket": {"port": 1}}}, {}),
+        ({"lifecycle": {"preStop": {"sleep": {"seconds": 1}}, "stopSignal": "SIGINT"}}, {}),
+        ({"terminationMessagePolicy": "FallbackToLogsOnError"}, {}),
         ({}, {"restartPolicy": "Never"}),
         ({}, {"terminationGracePeriodSeconds": 5}),
         ({}, {"backoff": {"initialSeconds": 7}}),
         ({}, {"suspend": True}),
         ({"command": [], "args": [], "env": [], "workingDir": "", "resources": {}}, {}),
     ],
-    ids=["pull policy", "ports", "restart policy", "grace period", "back-off", "suspend", "defaults written out"],
+    ids=[
+        "pull policy",
+        "ports",
+        "probes",
+        "lifecycle",
+        "message policy",
+        "restart policy",
+        "grace period",
+        "back-off",
+        "suspend",
+        "defaults written out",
+    ],
 )
 def test_what_is_the_agents_own_business_restarts_nothing(fields: dict[str, Any], spec: Mapping[str, Any]) -> None:
     """The running process is not touched by a change that it could not notice."""
