@@ -135,7 +135,7 @@ class Agent:
             settings.node_name,
         )
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._files)
-        self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake)
+        self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake, self._networks.addresses)
         self._hands = Hands(
             runtime=runtime,
             view=self.view,

@@ -1,6 +1,7 @@
 """One try of what a probe or a lifecycle handler asks for, whatever kind it is."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,11 +32,18 @@ class Subject:
     """Path of the network namespace that the address is one in; empty: the node's own."""
 
 
-def subject(instance: ContainerInstance, container: Container, container_id: str, node: NodeFacts) -> Subject:
-    """The node's address for an instance on the node's network, as the kubelet has it; loopback in a network of its own."""
-    if instance.spec.network is not None:
-        return Subject(container, container_id, "127.0.0.1", f"{node.netns_dir}/{instance.metadata.uid}")
-    return Subject(container, container_id, node.address or "127.0.0.1")
+def subject(
+    instance: ContainerInstance, container: Container, container_id: str, node: NodeFacts, addresses: Sequence[str]
+) -> Subject:
+    """Where a container is asked, as the kubelet has it: at the address of its instance, or of the node whose network it is on.
+
+    With `network: None` there is no address that leads in from the node, and it is asked at the loopback inside.
+    """
+    if instance.spec.host_network:
+        return Subject(container, container_id, node.address or "127.0.0.1")
+    if instance.spec.network is None and addresses:
+        return Subject(container, container_id, addresses[0])
+    return Subject(container, container_id, "127.0.0.1", f"{node.netns_dir}/{instance.metadata.uid}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from controller.agent.decide import health
@@ -37,8 +37,10 @@ class Probes:
         node: NodeFacts,
         slots: Slots,
         wake: Callable[[str], None],
+        addresses: Callable[[str], Sequence[str]],
     ) -> None:
-        self._events, self._node, self._wake = events, node, wake
+        """As the rest of the agent has them; `addresses` gives those of an instance by its uid."""
+        self._events, self._node, self._wake, self._addresses = events, node, wake, addresses
         self._dialer = Dialer()
         self.handlers = Handlers(runtime, self._dialer)
         self._room = Room(
@@ -90,7 +92,7 @@ class Probes:
         if known is None:
             tell = self._teller(instance, wanted.name)
             known = mine[state.id] = Attendant(self._room, state, lambda: self._wake(instance.metadata.uid), tell)
-        known.attend(subject(instance, wanted, state.id, self._node))
+        known.attend(subject(instance, wanted, state.id, self._node, self._addresses(instance.metadata.uid)))
 
     def _teller(self, instance: ContainerInstance, name: str) -> Callable[[Reason, str], None]:
         def tell(reason: Reason, message: str) -> None:
@@ -140,7 +142,9 @@ class Probes:
         spec = next((c for c in instance.spec.containers if c.name == name), gone)
         try:
             async with asyncio.timeout(grace):
-                outcome = await self.handlers.hook(handler, subject(instance, spec, state.id, self._node))
+                outcome = await self.handlers.hook(
+                    handler, subject(instance, spec, state.id, self._node, self._addresses(instance.metadata.uid))
+                )
         except TimeoutError:
             outcome = Outcome(ok=False, said=f"it did not end within the grace period of {grace:g} s")
         except NoOutcome as exc:

@@ -187,7 +187,7 @@ class Rig:
         )
         self.files = InstanceFiles(facts)
         self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.files)
-        self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake)
+        self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
         self.hands = Hands(
             runtime=self.runtime,
             view=self.view,

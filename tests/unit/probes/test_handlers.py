@@ -236,10 +236,12 @@ def test_ports_by_name() -> None:
 
 
 def test_where_an_instance_is_probed() -> None:
-    """The node's address on the node's network, loopback inside of a network of its own."""
+    """The node's address on the node's network, its own where it is attached, loopback inside where nothing leads in."""
     node = NodeFacts("n", address="192.0.2.7", netns_dir="/ns")
     on_node, alone = desired().instance, desired(hostNetwork=False, network="None").instance
-    found = subject(on_node, WEB, "c", node)
+    found = subject(on_node, WEB, "c", node, ())
     assert (found.address, found.namespace) == ("192.0.2.7", "")
-    found = subject(alone, WEB, "c", node)
+    found = subject(desired(hostNetwork=False).instance, WEB, "c", node, ("10.1.2.3", "fd00::3"))
+    assert (found.address, found.namespace) == ("10.1.2.3", "")
+    found = subject(alone, WEB, "c", node, ())
     assert (found.address, found.namespace) == ("127.0.0.1", f"/ns/{alone.metadata.uid}")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -50,8 +51,25 @@ def test_instances_reach_each_other_by_the_address_in_their_status(home: Site, n
 def until(true: Any) -> bool:
     """Wait for what nobody tells; bounded by the test's timeout."""
     while not true():
-        os.sched_yield()
+        time.sleep(0.02)
     return True
+
+
+def test_probes_come_to_the_address_of_the_instance(home: Site, net: Wire) -> None:
+    """A server that listens on loopback alone cannot be reached by its clients, and is not ready.
+
+    kubernetes.io, "Configure Liveness, Readiness and Startup Probes": a probe without `host` connects to the pod's IP.
+    """
+    probe = {"httpGet": {"path": "/index.html", "port": 8080}, "periodSeconds": 1}
+    for name, where in (("open", "8080"), ("shut", "127.0.0.1:8080")):
+        made = instance(home, name, SERVER.format(name, where))
+        made["spec"]["containers"][0]["readinessProbe"] = probe
+        home.apply(made)
+    home.instances(all_ready("open"))
+    shut = home.instances(lambda found: reason(found["shut"]) == "ContainersNotReady")["shut"]
+    assert shut["status"]["ip"] in message(shut)
+    remove(home, "open", "shut")
+    assert net.left() == []
 
 
 def test_containers_of_an_instance_share_address_and_loopback(home: Site) -> None:
