@@ -48,7 +48,7 @@ def settled_in(exited_at: float | None, now: float) -> float:
     return min(max(0.0, (exited_at or 0.0) + LOG_SETTLES_SECONDS - now), LOG_SETTLES_SECONDS)
 
 
-def before(state: ContainerState, log_path: str, policy: str, most: int) -> str:
+def before(state: ContainerState, log_path: str, policy: str | None, most: int) -> str:
     """The whole message of the run before, if the label has its beginning alone and the file is still there."""
     with suppress(ValueError):
         last = ContainerStateTerminated.model_validate_json(state.labels[labels.LAST_TERMINATION])

@@ -126,16 +126,18 @@ class Container(Model):
         default=None, description="Whether it is alive. When it fails, it is restarted.", json_schema_extra=rules(ONE_SUCCESS)
     )
     lifecycle: Lifecycle = Field(default_factory=Lifecycle, description="What is done as it comes and goes.")
-    termination_message_path: str = Field(
-        default=TERMINATION_LOG,
+    termination_message_path: str | None = Field(
+        default=None,
         min_length=1,
         max_length=4096,
         pattern=r"^/[^\x00]*$",
-        description="File in the container; what it says of its end is read from there, at most 4096 bytes.",
+        description="File in the container; what it says of its end is read from there, at most 4096 bytes. "
+        f"Default: {TERMINATION_LOG}.",
     )
-    termination_message_policy: Literal["File", "FallbackToLogsOnError"] = Field(
-        default="File",
-        description="FallbackToLogsOnError: the end of the log (2048 bytes or 80 lines), if the file is empty and it failed.",
+    termination_message_policy: Literal["File", "FallbackToLogsOnError"] | None = Field(
+        default=None,
+        description="File (the default), or FallbackToLogsOnError: the end of the log (2048 bytes or 80 lines), if the file is "
+        "empty and it failed.",
     )
     security_context: SecurityContext = Field(
         default_factory=SecurityContext, description="What its process may do, over the instance's securityContext."

@@ -5,7 +5,7 @@ import json
 from typing import Any, Final
 
 from controller.agent.decide.security import matters
-from controller.api.spec import Container, InstanceSpec
+from controller.api.spec import TERMINATION_LOG, Container, InstanceSpec
 
 _CONTAINER_FIELDS: Final = {"image", "command", "args", "env", "working_dir", "resources", "termination_message_path"}
 _INSTANCE_FIELDS: Final = {
@@ -22,6 +22,8 @@ def spec_hash(container: Container, spec: InstanceSpec) -> str:
     agent's business: a change of them touches nothing. Of the security contexts counts what comes of them for this container,
     wherever written.
     """
+    if container.termination_message_path == TERMINATION_LOG:  # the default, written out
+        container = container.model_copy(update={"termination_message_path": None})
     matter: dict[str, Any] = {
         "container": container.model_dump(mode="json", include=_CONTAINER_FIELDS, exclude_defaults=True),
         "instance": spec.model_dump(mode="json", include=_INSTANCE_FIELDS, exclude_defaults=True),

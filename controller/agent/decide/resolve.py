@@ -15,7 +15,7 @@ from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.security import security
 from controller.api import labels, quantity
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
-from controller.api.spec import Container
+from controller.api.spec import TERMINATION_LOG, Container
 from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount, Resources
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -63,7 +63,7 @@ def container_config(
         hostname=hostname,
         mounts=(
             *names.mounts(instance, node, read_only_root=confined.read_only_root),
-            Mount(words_path(log), container.termination_message_path),
+            Mount(words_path(log), container.termination_message_path or TERMINATION_LOG),
         ),
         resources=Resources(
             cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1

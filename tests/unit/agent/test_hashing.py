@@ -41,7 +41,7 @@ def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) ->
         ({}, {"terminationGracePeriodSeconds": 5}),
         ({}, {"backoff": {"initialSeconds": 7}}),
         ({}, {"suspend": True}),
-        ({"command": [], "args": [], "env": [], "workingDir": "", "resources": {}}, {}),
+        ({"command": [], "args": [], "env": [], "workingDir": "", "terminationMessagePath": "/dev/termination-log"}, {}),
     ],
     ids=[
         "pull policy",
