@@ -61,7 +61,10 @@ class ContainerStatus(Model):
     state: ContainerState = Field(default_factory=ContainerState, description="What it does now.")
     last_state: ContainerState = Field(default_factory=ContainerState, description="How its last run ended.")
     ready: bool = Field(default=False, description="Whether it counts as ready.")
-    started: bool = Field(default=False, description="Whether its process was started.")
+    started: bool = Field(
+        default=False,
+        description="Whether it runs, its postStart handler has ended and its startup probe has succeeded, if it has them.",
+    )
     restart_count: int = Field(default=0, description="Number of restarts.")
 
 

@@ -6,8 +6,8 @@ from pydantic import Field, StringConstraints
 
 from controller.api.base import LIST_ATOMIC, Model, rule, rules
 
-_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-SUBDOMAIN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
+LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN: Final = rf"^{LABEL}(\.{LABEL})*$"
 _SEARCH_LABEL: Final = r"[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?"
 SEARCH: Final = rf"^(\.|{_SEARCH_LABEL}(\.{_SEARCH_LABEL})*\.?)$"
 """A domain to search in: labels may have underscores, and it may end with a dot (kubernetes.io, "Relaxed DNS search")."""

@@ -19,6 +19,8 @@ _MOST_SECONDS: Final = 86400
 
 Text = Annotated[str, StringConstraints(max_length=32768)]
 
+PORT_NAME: Final = r"^([0-9]+-?)*[a-z](-?[a-z0-9])*$"
+"""An IANA service name (RFC 6335): letters, digits, single hyphens inside, at least one letter."""
 
 PortRef = Annotated[
     int | str,
@@ -29,7 +31,7 @@ PortRef = Annotated[
             "maximum": 65535,
             "minLength": 1,
             "maxLength": 15,
-            "pattern": r"^([0-9]+-?)*[a-z](-?[a-z0-9])*$",
+            "pattern": PORT_NAME,
         }
     ),
 ]

@@ -3,23 +3,18 @@
 A field that is not supported is not here, so the API server refuses it at apply. Nothing is accepted and then ignored.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
-from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, DNSConfig, HostAlias
-from controller.api.probes import NO_GRACE, ONE_SUCCESS, Lifecycle, Probe
+from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, DNSConfig, HostAlias
+from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
 from controller.api.quantity import Quantity
 from controller.api.security import PodSecurityContext, SecurityContext
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_LABEL = rf"^{LABEL}$"
 ENV_NAME = r"^[^=\x00]+$"
-PORT_NAME = r"^([0-9]+-?)*[a-z](-?[a-z0-9])*$"
-"""An IANA service name (RFC 6335): letters, digits, single hyphens inside, at least one letter."""
-
-Text = Annotated[str, StringConstraints(max_length=32768)]
-
 TERMINATION_LOG = "/dev/termination-log"
 """Where a container writes its last words, unless it says otherwise."""
 

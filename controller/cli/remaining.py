@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.api.labels import FINALIZER
-
 Object = dict[str, Any]
 
 _MOST_NAMED: Final = 8
@@ -72,16 +70,6 @@ def advice(left: Sequence[Left]) -> str:
         f"Nobody confirms that the containers on {where} have stopped. Start the agent there and try again; or, when a node "
         f"will not come back, `kubectl delete runtimenode {silent[0].node}`, and its instances are let go of a minute later."
     )
-
-
-def without_finalizer(instance: Object) -> Object | None:
-    """The merge patch that takes the agent's finalizer off exactly this version of an instance; None when it is not on."""
-    meta = instance["metadata"]
-    finalizers = meta.get("finalizers") or []
-    if FINALIZER not in finalizers:
-        return None
-    rest = [f for f in finalizers if f != FINALIZER]
-    return {"metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": rest or None}}
 
 
 def count(number: int, what: str) -> str:

@@ -8,8 +8,8 @@ Every step may be repeated: an uninstallation that was interrupted is simply run
 """
 
 import asyncio
-import itertools
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +20,7 @@ from controller.kube.bell import Bell, Collection
 from controller.kube.client import Client, Object, Objects
 from controller.kube.connection import Connection
 from controller.kube.errors import ApiConflict, ApiNotFound, ApiUnavailable
+from controller.kube.patch import without_finalizer
 from controller.kube.resources import DAEMONSETS, DEPLOYMENTS, INSTANCES, NODES, PODS, WORKLOADS, Resource
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ END_SECONDS: Final = 60.0
 RETURN_SECONDS: Final = 2.0
 """An agent that still runs somewhere puts its finalizer back within this time."""
 
-MOST_TURNS: Final = 2
-"""So often the finalizers are taken off: more than once where somebody wrote in between, or an agent still runs."""
+MOST_TIMES: Final = 2
+"""So often the finalizer is taken off an instance: when it comes back again, an agent still runs."""
 
 AGENT: Final = "moorage-agent"
 MANAGER: Final = "moorage-manager"
@@ -115,30 +116,38 @@ class Removal:
 
     async def _release(self) -> int:
         """Take the finalizer off every instance, and see that it stays off; how many instances there are."""
-        for turn in itertools.count():
+        times: Counter[str] = Counter()
+        while True:
             found = await self._list(INSTANCES)
-            held = [o for o in found if remaining.without_finalizer(o)]
+            held = [o for o in found if without_finalizer(o)]
             if not held:
                 return len(found)
-            if turn == MOST_TURNS:
-                break
-            await self._each(held, self._release_one)
-            self.say(f"took the agents' finalizer off {remaining.count(len(held), 'instance')}")
+            if back := [o for o in held if times[o["metadata"]["uid"]] == MOST_TIMES]:
+                where = ", ".join(left.node for left in remaining.left_on_nodes(back, {}))
+                raise CommandError(
+                    f"instances keep getting their finalizer back, so an agent still runs on {where}. Stop the agents that run "
+                    "outside of the cluster's pods, and try again"
+                )
+            if self._left() <= 0:
+                raise CommandError(f"{remaining.count(len(held), 'instance')} could not be let go of in time: try again")
+            before = times.total()
+            await self._each(held, lambda o: self._release_one(o, times))
+            if done := times.total() - before:
+                self.say(f"took the agents' finalizer off {remaining.count(done, 'instance')}")
             await asyncio.sleep(RETURN_SECONDS)
-        where = ", ".join(left.node for left in remaining.left_on_nodes(held, {}))
-        raise CommandError(
-            f"instances keep getting their finalizer back, so an agent still runs on {where}. Stop the agents that run outside "
-            "of the cluster's pods, and try again"
-        )
 
-    async def _release_one(self, instance: Object) -> None:
-        meta, body = instance["metadata"], remaining.without_finalizer(instance)
+    async def _release_one(self, instance: Object, times: Counter[str]) -> None:
+        """Take it off one; counted in `times` when that was done."""
+        meta, body = instance["metadata"], without_finalizer(instance)
+        assert body is not None
         try:
-            await self.client.patch(INSTANCES, meta["name"], body or {}, meta["namespace"])
+            await self.client.patch(INSTANCES, meta["name"], body, meta["namespace"])
         except ApiNotFound:
             pass  # it was being deleted, and this was all that held it
         except ApiConflict as exc:  # somebody wrote in between: the next look takes it up again
             log.debug("%s/%s: %s", meta["namespace"], meta["name"], exc)
+            return
+        times[meta["uid"]] += 1
 
     # --- the halves
 

@@ -100,13 +100,15 @@ class DefinitionCheck:
 
     async def _look(self) -> None:
         before = self.message
-        for name in self._names:
-            try:
-                await self._look_at(name)
-            except ApiForbidden as exc:
-                log.warning("whether the definition %s is that of this release cannot be told: %s", name, exc)
-        if self.message != before:
-            self._changed()
+        try:
+            for name in self._names:
+                try:
+                    await self._look_at(name)
+                except ApiForbidden as exc:
+                    log.warning("whether the definition %s is that of this release cannot be told: %s", name, exc)
+        finally:  # what was found before the API server went away is told, too
+            if self.message != before:
+                self._changed()
 
     async def _look_at(self, name: str) -> None:
         """One definition: only its metadata is fetched when it was looked at before and has not changed since."""
@@ -119,6 +121,8 @@ class DefinitionCheck:
             return
         for definition in await self._client.list(DEFINITIONS, field_selector=selector):
             drift = _drift(name, definition)
+            if not drift and name in self._stale:
+                log.info("the definition %s fits this release again", name)
             told = explain(drift, f"this {self._half} ({__version__})")
             self._conclude(name, Stale(name, definition["metadata"]["uid"], told) if drift else None)
             self._looked_at[name] = _version(definition)
@@ -130,7 +134,6 @@ class DefinitionCheck:
         if stale is None:
             del self._stale[name]
             self._untold.discard(name)
-            log.info("the definition %s fits this release again", name)
             return
         self._stale[name] = stale
         self._untold.add(name)

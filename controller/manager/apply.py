@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from controller.api.hostports import host_ports
 from controller.kube.client import Client
 from controller.kube.errors import (
     ApiAlreadyExists,
@@ -18,7 +19,7 @@ from controller.kube.errors import (
 )
 from controller.kube.resources import INSTANCES
 from controller.manager import metrics
-from controller.manager.cache import Cache
+from controller.manager.cache import Cache, Places
 from controller.manager.decide.decision import Create, Decision, Delete, Patch
 from controller.manager.decide.status import Refusal
 from controller.manager.decide.values import Key, Workload
@@ -39,28 +40,28 @@ class Writer:
     async def apply(self, workload: Workload, decision: Decision) -> Refusal | None:
         """Make all writes; the first refusal, if one was refused.
 
-        Deletions come before creations, so that a place in the row is given up before it is taken anew.
+        Creations wait until every deletion has been taken, so that a place in the row is given up before it is taken anew.
 
         Raises:
-            ApiFailure: when one failed for now. The others were made nevertheless.
+            ApiFailure: when one failed for now. The others were made nevertheless, save for creations behind a deletion.
         """
-        nodes = [c.node for c in decision.creates]
-        self._cache.reserve(nodes)
+        places = Places(tuple(c.node for c in decision.creates), host_ports(workload.spec.template.spec.containers))
+        self._cache.reserve(places)
         try:
-            results = await asyncio.gather(
-                *(self._guarded(self._delete(workload, d)) for d in decision.deletes),
-                *(self._guarded(self._patch(workload, p)) for p in decision.patches),
-                return_exceptions=True,
+            results = await self._all(
+                *(self._delete(workload, d) for d in decision.deletes), *(self._patch(workload, p) for p in decision.patches)
             )
-            results += await asyncio.gather(
-                *(self._guarded(self._create(workload, c)) for c in decision.creates), return_exceptions=True
-            )
+            if not any(results[: len(decision.deletes)]):
+                results += await self._all(*(self._create(workload, c) for c in decision.creates))
         finally:
-            self._cache.release(nodes)
+            self._cache.release(places, workload.key)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return next((r for r in results if isinstance(r, Refusal)), None)
+
+    async def _all(self, *writes: Coroutine[Any, Any, None]) -> list[Refusal | BaseException | None]:
+        return await asyncio.gather(*map(self._guarded, writes), return_exceptions=True)
 
     async def _guarded(self, write: Coroutine[Any, Any, None]) -> Refusal | None:
         async with self._slots:

@@ -7,8 +7,8 @@ does not take the answer back: the next decision never repeats what the last one
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from controller.api.hostports import HostPort
@@ -49,6 +49,15 @@ class _Versions:
             self._gone.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where instances of one workload are about to be created."""
+
+    nodes: tuple[str, ...]
+    ports: tuple[HostPort, ...]
+    """Host ports that each of them takes."""
+
+
 class Cache:
     """Workloads, instances and nodes."""
 
@@ -57,13 +66,16 @@ class Cache:
         self.instances: dict[Key, Instance] = {}
         self.nodes: dict[str, Node] = {}
         self.heartbeats = Heartbeats(silence_seconds)
+        self.room_made: Callable[[Key | None], None] = lambda _: None
+        """Called when an instance or a host port of a node has gone, or might: who waits for room is to look again. The key
+        is that of a workload that knows already."""
         self._awaited: dict[str, float] = {}
         self._versions = _Versions()
         self._owned: dict[str, dict[Key, Instance]] = {}
         self._by_node: dict[str, dict[Key, Instance]] = {}
         self._ports: dict[str, dict[Key, tuple[HostPort, ...]]] = {}
         """By node, of the instances that have any."""
-        self._reserved: Counter[str] = Counter()
+        self._reserved: list[Places] = []
         self._absent: dict[str, float] = {}
 
     # --- workloads
@@ -95,6 +107,8 @@ class Cache:
         if before is not None:
             self._unindex(before)
         self._index(instance)
+        if before is not None and not set(before.host_ports) <= set(instance.host_ports):
+            self.room_made(None)
         if instance.is_ready and instance.uid in self._awaited:
             metrics.READY_SECONDS.observe(time.monotonic() - self._awaited.pop(instance.uid))
         return instance
@@ -120,6 +134,7 @@ class Cache:
         if known is None or known.uid != uid:
             return None
         self._unindex(known)
+        self.room_made(None)
         return known
 
     def mark_deleting(self, instance: Instance) -> None:
@@ -161,20 +176,25 @@ class Cache:
         self.nodes.pop(name, None)
         self.heartbeats.forget(name)
 
-    def reserve(self, nodes: Iterable[str]) -> None:
+    def reserve(self, places: Places) -> None:
         """Count instances that are about to be created, so that concurrent decisions see them."""
-        self._reserved.update(nodes)
+        self._reserved.append(places)
 
-    def release(self, nodes: Iterable[str]) -> None:
-        """Those are created, or have failed."""
-        self._reserved.subtract(nodes)
+    def release(self, places: Places, workload: Key) -> None:
+        """Those of that workload are created, or have failed."""
+        self._reserved.remove(places)
+        if places.nodes and places.ports:
+            self.room_made(workload)
 
     def fleet(self, mono: float, now: float) -> Fleet:
         """All nodes at this moment: `mono` by the clock of the heartbeats, `now` in seconds since the epoch."""
         nodes = {name: self._judged(node, mono, now) for name, node in self.nodes.items()}
         load = Counter({name: len(there) for name, there in self._by_node.items()})
-        load.update({name: count for name, count in self._reserved.items() if count > 0})
         ports = {name: [port for held in there.values() for port in held] for name, there in self._ports.items()}
+        for places in self._reserved:
+            load.update(places.nodes)
+            for name in places.nodes if places.ports else ():
+                ports.setdefault(name, []).extend(places.ports)
         return Fleet(nodes, load, self._absences(mono, now), ports)
 
     def _judged(self, node: Node, mono: float, now: float) -> Node:

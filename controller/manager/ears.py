@@ -9,7 +9,7 @@ from typing import Final
 from controller.api.labels import NODE_LEASE_NAMESPACE
 from controller.kube.client import Client
 from controller.kube.errors import ApiFailure
-from controller.kube.informer import Informer
+from controller.kube.informer import INCURABLE_TIMES, Informer
 from controller.kube.resources import LEASES
 from controller.manager.operator import ManagerOperator
 
@@ -20,9 +20,6 @@ CHECK_SECONDS: Final = 30.0
 
 DEAF_SECONDS: Final = 45.0
 """Without any renewal arriving for this long, the API server is asked whether there were any."""
-
-INCURABLE_TIMES: Final = 4
-"""Found deaf so often in a row, although the watch was started anew each time, the process should be."""
 
 
 class Ears:

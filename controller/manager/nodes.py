@@ -13,6 +13,7 @@ from controller.api.labels import FINALIZER
 from controller.api.reasons import Reason
 from controller.kube.client import Client
 from controller.kube.errors import ApiConflict, ApiNotFound
+from controller.kube.patch import without_finalizer
 from controller.kube.resources import INSTANCES, NODES
 from controller.manager import metrics
 from controller.manager.cache import Cache
@@ -105,10 +106,9 @@ class NodeReconciler:
         try:
             found = await self._client.get(INSTANCES, key.name, key.namespace)
             meta = found["metadata"]
-            if meta["uid"] != instance.uid or not meta.get("deletionTimestamp"):
+            body = without_finalizer(found)
+            if meta["uid"] != instance.uid or not meta.get("deletionTimestamp") or body is None:
                 return
-            left = [f for f in meta.get("finalizers") or [] if f != FINALIZER]
-            body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": left or None}}
             await self._client.patch(INSTANCES, key.name, body, key.namespace)
         except ApiNotFound:
             self._cache.drop_instance(key, instance.uid)

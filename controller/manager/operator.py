@@ -52,6 +52,7 @@ class ManagerOperator:
     ) -> None:
         self._definition_changed = definition_changed
         self._cache, self._queue, self._reconciler, self._nodes = cache, queue, reconciler, nodes
+        cache.room_made = self._wake_unplaced
         self._take: dict[str, Callable[[str, Object], None]] = {
             WORKLOADS.plural: self._workload,
             INSTANCES.plural: self._instance,
@@ -93,6 +94,11 @@ class ManagerOperator:
         for key in self._cache.workloads:
             self._queue.add(key)
 
+    def _wake_unplaced(self, but: Key | None) -> None:
+        for waiting in self._reconciler.unplaced:
+            if waiting != but:
+                self._queue.add(waiting)
+
     def _workload(self, kind: str, obj: Object) -> None:
         meta = obj["metadata"]
         key = Key(meta["namespace"], meta["name"])
@@ -105,12 +111,7 @@ class ManagerOperator:
     def _instance(self, kind: str, obj: Object) -> None:
         meta = obj["metadata"]
         key = Key(meta["namespace"], meta["name"])
-        if kind == "DELETED":
-            instance = self._cache.drop_instance(key, meta["uid"])
-            for waiting in self._reconciler.unplaced:  # there is room again
-                self._queue.add(waiting)
-        else:
-            instance = self._cache.put_instance(obj)
+        instance = self._cache.drop_instance(key, meta["uid"]) if kind == "DELETED" else self._cache.put_instance(obj)
         if instance is None:
             return
         if instance.owner_key is not None:

@@ -5,15 +5,20 @@ still be read. Everything that it needs of Python's library is loaded with the P
 """
 
 import asyncio
+import logging
 import socket
+import sys
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from controller.telemetry.health import Health, ask
+from controller.telemetry.health import Check, Health, ask
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 10.0
 """A client that says nothing for this long is hung up on."""
@@ -63,8 +68,10 @@ class Endpoint(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up in between is nobody's trouble."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's
+        """A client that hangs up in between is nobody's trouble; all else is a defect."""
+        if not isinstance(defect := sys.exception(), OSError):
+            log.error("a request for metrics or health could not be answered", exc_info=defect)
 
     def close(self) -> None:
         """Stop listening, at once."""
@@ -100,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._reply(404, b"not found: there are /metrics, /healthz and /readyz\n", _TEXT)
 
-    def _judged(self, checks: dict[str, Any]) -> None:
+    def _judged(self, checks: Mapping[str, Check]) -> None:
         answer = ask(self.server.loop, dict(checks))
         self._reply(200 if answer.well else 503, answer.text.encode(), _TEXT)
 

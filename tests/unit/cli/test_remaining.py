@@ -4,16 +4,14 @@ from typing import Any
 
 import pytest
 
-from controller.api.labels import FINALIZER
 from controller.cli import remaining
 
 Object = dict[str, Any]
 
 
-def instance(node: str, *finalizers: str) -> Object:
+def instance(node: str) -> Object:
     """An instance on a node."""
-    meta: Object = {"name": "a", "uid": "u", "resourceVersion": "7"}
-    return {"metadata": meta | ({"finalizers": list(finalizers)} if finalizers else {}), "spec": {"nodeName": node}}
+    return {"metadata": {"name": "a"}, "spec": {"nodeName": node}}
 
 
 def node(status: str, **more: str) -> Object:
@@ -67,13 +65,3 @@ def test_advice_depends_on_whether_somebody_is_there_to_confirm() -> None:
     assert "terminationGracePeriodSeconds" in remaining.advice(heard)
     silent = remaining.left_on_nodes([instance("heard"), instance("silent")], NODES)
     assert "`kubectl delete runtimenode silent`" in remaining.advice(silent)
-
-
-def test_only_the_agents_finalizer_is_taken_off_and_only_from_what_was_seen() -> None:
-    """Others' finalizers stay, and a version that somebody wrote meanwhile is left alone."""
-    assert remaining.without_finalizer(instance("n")) is None
-    assert remaining.without_finalizer(instance("n", "other")) is None
-    body = {"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": ["other"]}}
-    assert remaining.without_finalizer(instance("n", "other", FINALIZER)) == body
-    body["metadata"]["finalizers"] = None
-    assert remaining.without_finalizer(instance("n", FINALIZER)) == body

@@ -12,7 +12,7 @@ import pytest
 from controller.api import schema
 from controller.kube.client import Objects
 from controller.kube.definitions import DefinitionCheck
-from controller.kube.errors import ApiFailure, ApiForbidden
+from controller.kube.errors import ApiFailure, ApiForbidden, ApiUnavailable
 from controller.kube.resources import DEFINITIONS, INSTANCES, NODES, Resource
 from tests.unit.agent.api import Api, Object
 
@@ -115,6 +115,26 @@ async def test_what_is_stale_is_told_once_in_every_way(caplog: pytest.LogCapture
         assert check.message == ""
     assert [bool(message) for message in changes] == [True, False]
     assert [r.message for r in caplog.records if r.levelno == logging.ERROR] == [event["message"]]
+
+
+async def test_what_was_found_before_the_api_server_went_away_is_announced() -> None:
+    """A condition must not wait for the next change because the definition after the stale one could not be asked for."""
+    changes: list[str] = []
+
+    class Failing(Cluster):
+        failed = False
+
+        async def list_metadata(self, resource: Resource, namespace: str = "", field_selector: str = "") -> Objects:
+            if resource == DEFINITIONS and "runtimenodes" in field_selector and not self.failed:
+                self.failed = True
+                raise ApiUnavailable("away")
+            return await super().list_metadata(resource, namespace, field_selector)
+
+    cluster = Failing()
+    cluster.install(NAME, without_host_pid)
+    async with checking(cluster, changes):
+        await asyncio.sleep(10)
+    assert [bool(message) for message in changes] == [True]
 
 
 async def test_the_same_event_of_a_restarted_half_adds_none() -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from controller.manager.cache import Cache
+from controller.api.hostports import HostPort
+from controller.manager.cache import Cache, Places
 from controller.manager.decide.values import Key
 from tests.unit.manager.world import World, node
 
@@ -66,10 +67,30 @@ def test_an_accepted_deletion_is_known_before_its_event() -> None:
 def test_what_is_about_to_be_created_counts_for_others() -> None:
     """Concurrent decisions spread as well as one after the other."""
     cache = Cache()
-    cache.reserve(["n1", "n1", "n2"])
+    port = HostPort(80, 8080)
+    places = Places(("n1", "n1", "n2"), (port,))
+    cache.reserve(places)
     assert cache.fleet(0.0, 0.0).load == {"n1": 2, "n2": 1}
-    cache.release(["n1", "n1", "n2"])
+    assert cache.fleet(0.0, 0.0).ports == {"n1": [port, port], "n2": [port]}
+    cache.release(places, KEY)
     assert cache.fleet(0.0, 0.0).load == {}
+    assert cache.fleet(0.0, 0.0).ports == {}
+
+
+def test_room_is_told_when_an_instance_goes_or_gives_up_a_host_port() -> None:
+    """Whether the watch brings it or the answer to an own write: workloads that wait for room look again."""
+    cache, told = Cache(), []
+    cache.room_made = told.append
+    taken = {"containers": [{"name": "a", "image": "a", "ports": [{"containerPort": 80, "hostPort": 80}]}]}
+    for version in (5, 6):
+        cache.put_instance(stored(version) | {"spec": {"nodeName": "n1", **taken}})
+    assert told == []
+    cache.put_instance(stored(7, generation=2))
+    cache.drop_instance(KEY, cache.instances[KEY].uid)
+    assert told == [None, None]
+    cache.reserve(places := Places(("n1",), (HostPort(80, 80),)))
+    cache.release(places, KEY)
+    assert told == [None, None, KEY], "a creation that failed; its own workload knows"
 
 
 def test_a_missing_node_is_noticed_with_its_time() -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from controller.telemetry import endpoint as served
 from controller.telemetry import health as module
 from controller.telemetry.endpoint import Endpoint
 from controller.telemetry.health import Health
@@ -158,3 +159,19 @@ def test_a_client_that_hangs_up_disturbs_nobody(capsys: pytest.CaptureFixture[st
                 client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert _get(endpoint, "/healthz")[0] == 200
     assert capsys.readouterr().err == ""
+
+
+def test_a_defect_is_told_in_the_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A scrape that fails by our own fault leaves a reason behind."""
+
+    def broken(_accept: str) -> None:
+        raise LookupError("of the encoder")
+
+    monkeypatch.setattr(served, "choose_encoder", broken)
+    with _served(Health()) as endpoint:
+        with pytest.raises(ConnectionError):
+            urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/metrics", timeout=10)
+        assert _get(endpoint, "/healthz")[0] == 200
+    (told,) = caplog.records
+    assert told.exc_info is not None
+    assert "of the encoder" in str(told.exc_info[1])

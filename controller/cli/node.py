@@ -1,0 +1,171 @@
+"""The node half as commands start it: its options, written once, and what they make."""
+
+import asyncio
+import contextlib
+import inspect
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from controller.api import quantity
+from controller.api.podsecurity.levels import LATEST, VERSION, Level, LevelVersion
+from controller.cli.errors import CommandError
+from controller.cli.options import (
+    DEFAULT_CLUSTER_DOMAIN,
+    DEFAULT_CNI_BIN_DIR,
+    DEFAULT_CNI_CONF_DIR,
+    DEFAULT_CONTAINERD,
+    DEFAULT_LOG_DIR,
+    DEFAULT_NETNS_DIR,
+    DEFAULT_RESOLV_CONF,
+    DEFAULT_STATE_DIR,
+    ClusterDns,
+    ClusterDomain,
+    CniBinDir,
+    CniConfDir,
+    CniGc,
+    CniTimeoutSeconds,
+    Containerd,
+    HeartbeatSeconds,
+    Kubeconfig,
+    LogDir,
+    LogMaxFiles,
+    LogMaxSize,
+    NetnsDir,
+    NodeName,
+    PodSecurityEnforce,
+    PodSecurityVersion,
+    ResolvConf,
+    StateDir,
+    default_node_name,
+)
+from controller.runtime.port import Runtime, RuntimeFailure, Unavailable
+from controller.telemetry.health import Health
+
+if TYPE_CHECKING:
+    from controller.agent.agent import AgentSettings
+    from controller.network.attached import CniSettings
+
+Half = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""One half of Moorage: runs until the event is set."""
+
+
+def node_half(
+    health: Health,
+    kubeconfig: Kubeconfig = None,
+    containerd: Containerd = DEFAULT_CONTAINERD,
+    node_name: NodeName = "",
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    log_dir: LogDir = DEFAULT_LOG_DIR,
+    netns_dir: NetnsDir = DEFAULT_NETNS_DIR,
+    cni_conf_dir: CniConfDir = DEFAULT_CNI_CONF_DIR,
+    cni_bin_dir: CniBinDir = DEFAULT_CNI_BIN_DIR,
+    cni_timeout_seconds: CniTimeoutSeconds = 60,
+    cni_gc: CniGc = False,
+    cluster_dns: ClusterDns = [],  # noqa: B006 - as typer takes options that may be repeated
+    cluster_domain: ClusterDomain = DEFAULT_CLUSTER_DOMAIN,
+    resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
+    log_max_size: LogMaxSize = "10Mi",
+    log_max_files: LogMaxFiles = 5,
+    heartbeat_seconds: HeartbeatSeconds = 10,
+    pod_security_enforce: PodSecurityEnforce = Level.BASELINE,
+    pod_security_version: PodSecurityVersion = LATEST,
+) -> Half:
+    """The node half; all but `health` are the options of every command that runs one (`with_node_options`)."""
+    from controller.agent.agent import AgentSettings
+
+    settings = AgentSettings(
+        pod_security=_level(pod_security_enforce, pod_security_version),
+        node_name=node_name or default_node_name(),
+        state_dir=state_dir.absolute(),
+        log_dir=log_dir.absolute(),
+        netns_dir=netns_dir.absolute(),
+        cni=_cni(cni_conf_dir, cni_bin_dir, cni_timeout_seconds, containerd, collect=cni_gc),
+        cluster_dns=tuple(map(_address, cluster_dns)),
+        cluster_domain=cluster_domain.strip("."),
+        resolv_conf=str(resolv_conf),
+        log_max_bytes=_bytes(log_max_size),
+        log_max_files=log_max_files,
+        heartbeat_seconds=heartbeat_seconds,
+    )
+    return _half(settings, containerd, kubeconfig, health)
+
+
+def with_node_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `node_half` before its own, which it gets as the keywords of its `**node`.
+
+    The command line is read from a command's signature, so this is the one place where that is put together.
+    """
+    shared = tuple(inspect.signature(node_half).parameters.values())[1:]
+    own = [p for p in inspect.signature(command).parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*shared, *own)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _level(level: Level, version: str) -> LevelVersion:
+    """What holds in namespaces without labels."""
+    if version != LATEST and not re.fullmatch(VERSION, version):
+        raise typer.BadParameter("must be latest or v1.N", param_hint="--pod-security-enforce-version")
+    return LevelVersion(level, version)
+
+
+def _cni(conf_dir: Path, bin_dir: Path, seconds: int, containerd: str, *, collect: bool) -> "CniSettings":
+    from controller.network.attached import CniSettings
+    from controller.network.node import behind
+
+    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    process = (lambda: behind(containerd)) if in_a_pod else (lambda: "")
+    return CniSettings(conf_dir.absolute(), bin_dir.absolute(), float(seconds), collect, process)
+
+
+def _address(server: str) -> str:
+    try:
+        ipaddress.ip_address(server)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{server!r} is no address", param_hint="--cluster-dns") from exc
+    return server
+
+
+def _bytes(size: str) -> int:
+    try:
+        return quantity.whole(size)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
+
+
+def _half(settings: "AgentSettings", address: str, kubeconfig: str | None, health: Health) -> Half:
+    health.ready["agent"] = lambda: "it is starting"
+
+    async def half(stop: asyncio.Event) -> None:
+        from controller.agent.agent import Agent, AgentError, sole_agent
+        from controller.kube.connection import Connection, NoConnection
+        from controller.runtime.containerd.runtime import ContainerdRuntime
+
+        try:
+            connection = await Connection.load(kubeconfig)
+            with sole_agent(settings.state_dir):
+                runtime = ContainerdRuntime(address)
+                try:
+                    await _refuse_what_is_too_old(runtime)
+                    agent = Agent(settings, runtime, connection, runtime_name="containerd")
+                    agent.tell(health)
+                    await agent.run(stop)
+                finally:
+                    await runtime.close()
+        except (AgentError, NoConnection, RuntimeFailure) as exc:
+            raise CommandError(str(exc)) from exc
+
+    return half
+
+
+async def _refuse_what_is_too_old(runtime: Runtime) -> None:
+    """A runtime that does not answer yet is waited for; one that never will do is refused at once."""
+    with contextlib.suppress(Unavailable):
+        await runtime.info()
