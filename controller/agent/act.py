@@ -108,7 +108,7 @@ class Actor:
         self._hands, self._notes, self._wake = hands, notes, wake
 
     async def carry_out(self, desired: Desired, actions: Iterable[Action], images: Mapping[str, ImageView]) -> None:
-        """Do the actions one after another; the first that cannot be asked for ends the row, and so does a failing network.
+        """Do the actions one after another; the first that cannot be asked for ends the row.
 
         Raises:
             Unavailable: when the runtime could not be asked; nothing is known of what came of it.
@@ -118,8 +118,7 @@ class Actor:
         for action in actions:
             match action:
                 case CreateNetwork() | RemoveNetwork():
-                    if not await self._network(desired, action):
-                        return
+                    await self._network(desired, action)
                 case CreateContainer():
                     making = _Making(action, asyncio.get_running_loop().time())
                     made = await self._create(desired, action, images[action.container.image].present)
@@ -147,8 +146,8 @@ class Actor:
                 await self._hands.runtime.remove(action.container_id)
                 self._hands.view.drop(action.container_id)
 
-    async def _network(self, desired: Desired, action: CreateNetwork | RemoveNetwork) -> bool:
-        """Make or remove the instance's network; whether that succeeded. A failure is noted."""
+    async def _network(self, desired: Desired, action: CreateNetwork | RemoveNetwork) -> None:
+        """Make or remove the instance's network; a failure is noted. No later action of the row depends on it."""
         networks, removing = self._hands.networks, isinstance(action, RemoveNetwork)
         try:
             if isinstance(action, CreateNetwork):
@@ -163,9 +162,8 @@ class Actor:
             if not removing:
                 metrics.FAILURES.labels(reason).inc()
             self._hands.events.record(desired.instance, reason, f"network: {exc}", warning=True)
-            return False
-        self._notes.network = None
-        return True
+        else:
+            self._notes.network = None
 
     async def _make_network(self, desired: Desired, action: CreateNetwork) -> None:
         hands, instance = self._hands, desired.instance

@@ -7,6 +7,7 @@ into them, too, and cannot put anything else in their place.
 import ipaddress
 import os
 import shutil
+import stat
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,8 @@ BEHIND_THE_STUB: Final = "/run/systemd/resolve/resolv.conf"
 """Whom systemd-resolved itself asks. Its own address is a loopback one, which leads nowhere in another network."""
 
 _MOST_BYTES: Final = 2**20
+_MODE: Final = 0o644
+"""Whatever the umask says: processes of any user read them."""
 
 
 class InstanceFiles:
@@ -102,12 +105,16 @@ def _read(path: str) -> str:
 
 
 def _write(folder: str, content: Mapping[str, str]) -> None:
+    """Write what is not there already: a container that runs would find a file empty for a moment."""
     for name, text in content.items():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(f"{folder}/{name}", flags, 0o644)
+        data = text.encode()
+        descriptor = os.open(f"{folder}/{name}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
         try:
-            os.fchmod(descriptor, 0o644)  # whatever the umask says: processes of any user read them
-            os.write(descriptor, text.encode())
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) != _MODE:
+                os.fchmod(descriptor, _MODE)
+            if os.read(descriptor, len(data) + 1) != data:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, data, 0)
         finally:
             os.close(descriptor)
 

@@ -7,11 +7,11 @@ never seen is not known, and nothing is started in such a namespace.
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from controller import disk
 from controller.api.podsecurity.levels import ENFORCE, ENFORCE_VERSION, LevelVersion, enforced
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ class Levels:
         """
         self._path, self._default, self._changed = path, default, changed
         self._labels: dict[str, dict[str, str]] = {}
+        self._unconfirmed: set[str] = set()
+        """Namespaces known from disk only."""
         self._dirty = asyncio.Event()
 
     def load(self) -> None:
@@ -42,6 +44,7 @@ class Levels:
         try:
             kept = json.loads(self._path.read_bytes())
             self._labels = {str(name): {str(k): str(v) for k, v in labels.items()} for name, labels in kept.items()}
+            self._unconfirmed = set(self._labels)
         except FileNotFoundError:
             return
         except (ValueError, AttributeError, OSError) as exc:
@@ -57,6 +60,7 @@ class Levels:
         metadata = obj["metadata"]
         name, labels = metadata["name"], metadata.get("labels") or {}
         matter = {label: labels[label] for label in _MATTER if label in labels}
+        self._unconfirmed.discard(name)
         if self._labels.get(name) == matter:
             return
         self._labels[name] = matter
@@ -65,8 +69,14 @@ class Levels:
 
     def gone(self, name: str) -> None:
         """The namespace does not exist any more: a namesake has labels of its own."""
+        self._unconfirmed.discard(name)
         if self._labels.pop(name, None) is not None:
             self._dirty.set()
+
+    def complete(self) -> None:
+        """All namespaces that exist have been taken in: of those known from disk, the others went while no agent watched."""
+        for name in tuple(self._unconfirmed):
+            self.gone(name)
 
     async def keep_for_ever(self) -> None:
         """Write changes to disk: the first at once, those that follow it together; flushed in a thread: nobody waits for it."""
@@ -74,25 +84,8 @@ class Levels:
             await self._dirty.wait()
             self._dirty.clear()
             try:
-                self._write()
+                disk.replace(self._path, json.dumps(self._labels, separators=(",", ":")))
                 await asyncio.sleep(KEEP_SECONDS)
-                await asyncio.to_thread(_flush, self._path)
+                await asyncio.to_thread(disk.flush, self._path.parent, [self._path])
             except OSError as exc:
                 log.error("labels of namespaces cannot be kept in %s: %s", self._path, exc)  # noqa: TRY400 - the disk is no defect
-
-    def _write(self) -> None:
-        """Beside, and renamed: neither a reader nor a crash meets half a file."""
-        beside = self._path.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(self._labels, file, separators=(",", ":"))
-        beside.rename(self._path)
-
-
-def _flush(path: Path) -> None:
-    for flushed, flags in ((path, 0), (path.parent, os.O_DIRECTORY)):
-        descriptor = os.open(flushed, os.O_RDONLY | flags)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

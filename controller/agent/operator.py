@@ -40,6 +40,8 @@ class AgentOperator:
         self._instances = Watch(INSTANCES, field_selector=f"spec.nodeName={node}")
         self._node = Watch(NODES, field_selector=f"metadata.name={node}")
         self._from_disk: frozenset[str] = frozenset()
+        self._namespaces: set[str] = set()
+        """Uids of those that were brought."""
 
     def known_from_disk(self, uids: Iterable[str]) -> None:
         """These instances are known from before the start; whether they still exist, the first sync tells."""
@@ -53,10 +55,7 @@ class AgentOperator:
     def deliver(self, watch: Watch, kind: str, obj: dict[str, Any]) -> None:
         """Take in one change."""
         if watch == self._labels:
-            if kind == "DELETED":
-                self._levels.gone(obj["metadata"]["name"])
-            else:
-                self._levels.put(obj)
+            self._labelled(kind, obj)
         elif watch == self._node:
             if kind == "DELETED":
                 self._heartbeat.lost()
@@ -68,6 +67,14 @@ class AgentOperator:
             self._store.gone(obj["metadata"]["uid"])
         else:
             self.seen(obj)
+
+    def _labelled(self, kind: str, obj: dict[str, Any]) -> None:
+        if kind == "DELETED":
+            self._namespaces.discard(obj["metadata"]["uid"])
+            self._levels.gone(obj["metadata"]["name"])
+        else:
+            self._namespaces.add(obj["metadata"]["uid"])
+            self._levels.put(obj)
 
     def seen(self, obj: dict[str, Any]) -> None:
         """Take in one instance as the API server shows it."""
@@ -89,6 +96,8 @@ class AgentOperator:
         """The API server has said what exists: what the store has from earlier and is not among it is gone."""
         if watch == self._definition:
             self._definition_changed()  # Kopf watches one; another may have changed alone
+        if watch == self._labels and exists <= self._namespaces:
+            self._levels.complete()
         if watch != self._instances:
             return
         for uid in self._from_disk - exists:

@@ -8,13 +8,13 @@ nothing, since the page cache outlives it; against power loss the files are flus
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from controller import disk
 from controller.agent import metrics
 from controller.agent.decide.observation import Desired
 from controller.api.instance import ContainerInstance
@@ -116,7 +116,7 @@ class Store:
             self._flush_wanted.clear()
             paths, self._unflushed = self._unflushed, set()
             try:
-                await asyncio.to_thread(_flush, self._folder, paths)
+                await asyncio.to_thread(disk.flush, self._folder, paths)
             except OSError as exc:
                 log.error("state files in %s cannot be flushed: %s", self._folder, exc)  # noqa: TRY400 - the disk is no defect
 
@@ -130,12 +130,8 @@ class Store:
 
     def _write(self, uid: str) -> None:
         path = self._path(uid)
-        beside = path.with_suffix(".new")
         text = json.dumps({"gone": self._desired[uid].gone, "object": self._raw[uid]}, separators=(",", ":"))
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        beside.rename(path)
+        disk.replace(path, text)
         self._unflushed.add(path)
         self._flush_wanted.set()
 
@@ -152,20 +148,3 @@ def _essence(raw: Raw) -> tuple[Any, ...]:
     deleted = metadata.get("deletionTimestamp")
     held = deleted is not None or FINALIZER in (metadata.get("finalizers") or ())
     return raw["spec"], metadata.get("generation"), deleted, held
-
-
-def _flush(folder: Path, paths: set[Path]) -> None:
-    for path in paths:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -145,6 +145,8 @@ class Supervisor:
                 desired = newest
                 seen, decided = await self._look(desired)
                 heavy = list(decided.actions)
+                if any(isinstance(a, CreateNetwork | RemoveNetwork) for a in heavy):
+                    return  # it has a turn of its own in the next round, and not this slot
             await self._actor.carry_out(desired, heavy, seen.images)
 
     def _announce(self, desired: Desired, decided: Plan) -> None:

@@ -7,6 +7,7 @@ loop.
 
 import asyncio
 import ctypes
+import errno
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -60,11 +61,14 @@ class Dialer:
         self._names.shutdown(wait=False, cancel_futures=True)
 
     async def _resolved(self, host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            with suppress(OSError):
-                socket.inet_pton(family, host)
-                return family, (host, port)
-        found = await asyncio.get_running_loop().run_in_executor(self._names, _look_up, host, port)
+        try:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                with suppress(OSError):
+                    socket.inet_pton(family, host)
+                    return family, (host, port)
+            found = await asyncio.get_running_loop().run_in_executor(self._names, _look_up, host, port)
+        except ValueError as exc:  # an empty or too long label (UnicodeError), a null character
+            raise OSError(errno.EINVAL, f"{host!r} is no host name") from exc
         return found[0][0], (str(found[0][4][0]), port)
 
 

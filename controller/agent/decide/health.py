@@ -88,11 +88,6 @@ def told_of(health: Health) -> str:
     return f"its {what} failed" + (f": {health.said}" if health.said else "")
 
 
-def probed(container: Container) -> bool:
-    """Whether the container has any probe."""
-    return any((container.startup_probe, container.readiness_probe, container.liveness_probe))
-
-
 def lifecycle(container: ContainerState, spec: InstanceSpec) -> Lifecycle:
     """What is done with a container as it goes: as its spec says now, or said when it was last up to date with it."""
     mine = next((c for c in spec.containers if c.name == container.labels.get(labels.CONTAINER)), None)

@@ -6,6 +6,7 @@ Planning again in a world where the actions have been done gives no actions.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from controller.agent.decide import backoff, health, network
@@ -21,7 +22,7 @@ from controller.agent.decide.actions import (
 from controller.agent.decide.hashing import spec_hash
 from controller.agent.decide.health import WELL, State
 from controller.agent.decide.network import NetworkPlan
-from controller.agent.decide.observation import Desired, ImageView, Observation, crashes, restart_count
+from controller.agent.decide.observation import Desired, Health, ImageView, Observation, crashes, restart_count
 from controller.agent.decide.stop import stop
 from controller.agent.decide.terminated import before, terminated
 from controller.api import labels
@@ -103,6 +104,26 @@ class _Step:
     wake_at: float | None = None
 
 
+@dataclass(frozen=True)
+class _Case:
+    """What is the same for all containers of an instance."""
+
+    spec: ContainerInstanceSpec
+    seen: Observation
+    now: float
+
+    @cached_property
+    def refusal(self) -> str:
+        """What Pod Security says against the instance; judged when one of its containers is to be started, and once for all.
+
+        The instance is judged as a whole, as a pod is: one container that violates keeps the others from being started, too.
+        """
+        enforced = self.seen.pod_security
+        if enforced is None or enforced.level is Level.PRIVILEGED:
+            return ""
+        return refusal(self.spec.to_json(), enforced)
+
+
 def plan(desired: Desired, seen: Observation, now: float) -> Plan:
     """Decide what to do for one instance."""
     spec = desired.instance.spec
@@ -141,7 +162,8 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
     names = {c.name for c in spec.containers}
     strangers = [c for c in seen.containers if c.labels.get(labels.CONTAINER) not in names]
     cleared = _torn_down(strangers, spec, seen, now, "it is no longer in the spec")
-    steps = {c.name: _container(c, spec, seen, now) for c in spec.containers}
+    case = _Case(spec, seen, now)
+    steps = {c.name: _container(c, case) for c in spec.containers}
     asked = network.request(instance)
     if asked is None:
         own = network.removed(seen, spec.backoff, now) if _unused(seen, steps.values()) else NetworkPlan()
@@ -212,12 +234,13 @@ def _torn_down(
     return Plan(tuple(actions), _earliest(wakes))
 
 
-def _container(container: Container, spec: ContainerInstanceSpec, seen: Observation, now: float) -> _Step:
+def _container(container: Container, case: _Case) -> _Step:
     """One container of the spec. At most its newest one in the runtime is of use; older ones are removed."""
+    spec, seen, now = case.spec, case.seen, case.now
     wanted = spec_hash(container, spec)
     mine = seen.of(container.name)
     older = _torn_down(mine[:-1], spec, seen, now, "a newer one has taken its place")
-    step = _with_words(_current(container, wanted, mine[-1] if mine else None, spec, seen, now), seen)
+    step = _with_words(_current(container, wanted, mine[-1] if mine else None, case), seen)
     if any(c.phase is not Phase.EXITED and c.phase is not Phase.CREATED for c in mine[:-1]):
         kept = tuple(a for a in step.actions if not isinstance(a, CreateContainer | StartContainer))
         return _Step(step.verdict, kept + older.actions, _earliest([step.wake_at, older.wake_at]))
@@ -231,14 +254,8 @@ def _with_words(step: _Step, seen: Observation) -> _Step:
     return replace(step, verdict=replace(step.verdict, last_words=own, words_before=before)) if own or before else step
 
 
-def _current(
-    container: Container,
-    wanted: str,
-    current: ContainerState | None,
-    spec: ContainerInstanceSpec,
-    seen: Observation,
-    now: float,
-) -> _Step:
+def _current(container: Container, wanted: str, current: ContainerState | None, case: _Case) -> _Step:
+    seen, now = case.seen, case.now
     if current is None:
         lost = seen.remembered.get(container.name)
         first = CreateContainer(
@@ -248,39 +265,39 @@ def _current(
             crashes=lost.crashes + 1 if lost else 0,
             last=terminated(lost.last) if lost else None,
         )
-        return _brought_up(first, None, spec, seen, now)
+        return _brought_up(first, None, case)
     found = seen.health.get(current.id) or health.noted(current)
     same = current.labels.get(labels.SPEC_HASH) == wanted
     up_to_date = same and (current.id not in seen.stopping or bool(found.failed))
     judged = health.state(container, found)
     match current.phase:
         case Phase.RUNNING | Phase.PAUSED if up_to_date and judged.unhealthy:
-            return _unhealthy(current, judged, spec, seen, now)
+            return _unhealthy(current, judged, case)
         case Phase.RUNNING | Phase.PAUSED if up_to_date:
-            return _running(container, current, judged, spec, now)
+            return _running(container, current, judged, case)
         case Phase.RUNNING | Phase.PAUSED:
-            return _swapped(container, wanted, current, spec, seen, now)
+            return _swapped(container, wanted, current, judged, case)
         case Phase.UNKNOWN:
             told = "the runtime cannot tell its state"
             return _Step(Verdict(Reason.CONTAINER_STATUS_UNKNOWN, told, current), (), now + LOOK_AGAIN_SECONDS)
         case Phase.CREATED if up_to_date:
             start = StartContainer(container.name, wanted, current.id)
-            failed = _refused(current, spec, seen) or _failed(container.name, wanted, current, spec, seen, now)
+            failed = _refused(current, case) or _failed(container.name, wanted, current, case)
             return failed or _Step(Verdict(Reason.CONTAINER_CREATING, container=current), (start,))
         case Phase.CREATED:
             return _Step(Verdict(Reason.CONTAINER_CREATING), (RemoveContainer(current.id),))
         case _:
-            return _ended(container, wanted, current, spec, seen, now, changed=not up_to_date)
+            return _ended(container, wanted, current, found, case, changed=not up_to_date)
 
 
-def _unhealthy(current: ContainerState, judged: State, spec: ContainerInstanceSpec, seen: Observation, now: float) -> _Step:
+def _unhealthy(current: ContainerState, judged: State, case: _Case) -> _Step:
     """A probe or hook says that it must go: it is stopped, and what comes then is as after any other end."""
-    grace = judged.grace if judged.grace is not None else spec.termination_grace_period_seconds
-    action, wake = stop(current, spec, grace, seen, now, judged.unhealthy)
+    grace = judged.grace if judged.grace is not None else case.spec.termination_grace_period_seconds
+    action, wake = stop(current, case.spec, grace, case.seen, case.now, judged.unhealthy)
     return _Step(Verdict(Reason.RUNNING, container=current, health=judged), (action,) if action else (), wake)
 
 
-def _running(container: Container, current: ContainerState, judged: State, spec: ContainerInstanceSpec, now: float) -> _Step:
+def _running(container: Container, current: ContainerState, judged: State, case: _Case) -> _Step:
     """It runs. After a back-off it counts as ready only when it has run as long as that pause was.
 
     Otherwise a container that crashes for ever would be reported as ready at each of its starts. One that has a readiness probe
@@ -290,9 +307,10 @@ def _running(container: Container, current: ContainerState, judged: State, spec:
         return _Step(Verdict(Reason.CONTAINER_CREATING, judged.unready, current, health=judged))
     if container.readiness_probe is not None or judged.unready:
         return _Step(Verdict(Reason.RUNNING, container=current, health=judged))
-    pause = backoff.delay(crashes(current) - 1, spec.backoff)
-    began = min(current.started_at if current.started_at is not None else current.created_at, now)  # a clock may be set back
-    if now >= began + pause:
+    pause = backoff.delay(crashes(current) - 1, case.spec.backoff)
+    began = current.started_at if current.started_at is not None else current.created_at
+    began = min(began, case.now)  # a clock may be set back
+    if case.now >= began + pause:
         return _Step(Verdict(Reason.RUNNING, container=current))
     last = before(current)
     how = f" (the last: {_how(last)})" if last else ""
@@ -300,39 +318,27 @@ def _running(container: Container, current: ContainerState, judged: State, spec:
     return _Step(Verdict(Reason.RUNNING, container=current, unproven=told), (), began + pause)
 
 
-def _swapped(
-    container: Container, wanted: str, current: ContainerState, spec: ContainerInstanceSpec, seen: Observation, now: float
-) -> _Step:
+def _swapped(container: Container, wanted: str, current: ContainerState, judged: State, case: _Case) -> _Step:
     """A changed spec: the old container runs until the new one's image is there, then it is stopped."""
     nxt = CreateContainer(container, wanted, restart_count(current) + 1, 0, terminated(current))
-    step = _brought_up(nxt, current, spec, seen, now)
-    judged = health.state(container, seen.health.get(current.id) or health.noted(current))
+    step = _brought_up(nxt, current, case)
     ready_to_swap = any(isinstance(a, CreateContainer) for a in step.actions)
     if not ready_to_swap:
         told = step.verdict
         verdict = Verdict(told.reason, told.message, current, told.terminal, outdated=True, health=judged)
         return _Step(verdict, step.actions, step.wake_at)
-    grace = spec.termination_grace_period_seconds
-    action, wake = stop(current, spec, grace, seen, now, "its spec has changed")
+    grace = case.spec.termination_grace_period_seconds
+    action, wake = stop(current, case.spec, grace, case.seen, case.now, "its spec has changed")
     return _Step(Verdict(Reason.UPDATING, "", current, outdated=True, health=judged), (action,) if action else (), wake)
 
 
-def _ended(
-    container: Container,
-    wanted: str,
-    current: ContainerState,
-    spec: ContainerInstanceSpec,
-    seen: Observation,
-    now: float,
-    *,
-    changed: bool,
-) -> _Step:
+def _ended(container: Container, wanted: str, current: ContainerState, found: Health, case: _Case, *, changed: bool) -> _Step:
     """Start it again, now or later, or leave it as its restartPolicy says."""
+    spec, seen, now = case.spec, case.seen, case.now
     end = terminated(current, seen.last_words.get(current.id, ""))
     if changed:
-        return _brought_up(CreateContainer(container, wanted, restart_count(current) + 1, 0, end), current, spec, seen, now)
-    failed = bool((seen.health.get(current.id) or health.noted(current)).failed)
-    if not _restarts(spec.restart_policy, current, failed=failed):
+        return _brought_up(CreateContainer(container, wanted, restart_count(current) + 1, 0, end), current, case)
+    if not _restarts(spec.restart_policy, current, failed=bool(found.failed)):
         return _Step(Verdict(Reason(end.reason), end.message, current, ended=True))
     row = backoff.ends_in_a_row(current, crashes(current), spec.backoff)
     pause = backoff.delay(row, spec.backoff)
@@ -341,43 +347,33 @@ def _ended(
         message = f"{_how(end)}; restarted after a back-off of {pause:g} s"
         return _Step(Verdict(Reason.CRASH_LOOP_BACK_OFF, message, current), (), due)
     again = CreateContainer(container, wanted, restart_count(current) + 1, row + 1, end)
-    return _brought_up(again, current, spec, seen, now)
+    return _brought_up(again, current, case)
 
 
-def _brought_up(
-    create: CreateContainer, current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation, now: float
-) -> _Step:
+def _brought_up(create: CreateContainer, current: ContainerState | None, case: _Case) -> _Step:
     """Image first, then the container, unless it must not be, or a try just failed."""
     name, wanted = create.container.name, create.spec_hash
-    waiting = (
-        _refused(current, spec, seen) or _failed(name, wanted, current, spec, seen, now) or _image(create, current, seen, now)
-    )
+    waiting = _refused(current, case) or _failed(name, wanted, current, case) or _image(create, current, case.seen, case.now)
     if waiting is not None:
         return waiting
     return _Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
 
 
-def _refused(current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation) -> _Step | None:
-    """What Pod Security has against starting anything of this instance; None when nothing.
-
-    The instance is judged as a whole, as a pod is: one container that violates keeps the others from being started, too.
-    """
-    if seen.pod_security is None:
+def _refused(current: ContainerState | None, case: _Case) -> _Step | None:
+    """What Pod Security has against starting anything of this instance; None when nothing."""
+    if case.seen.pod_security is None:
         message = (
             "the labels of its namespace were never seen, so its Pod Security level is not known: waiting for the API server"
         )
         return _Step(Verdict(Reason.POD_SECURITY, message, current))
-    if seen.pod_security.level is Level.PRIVILEGED:
-        return None
-    message = refusal(spec.to_json(), seen.pod_security)
+    message = case.refusal
     return _Step(Verdict(Reason.POD_SECURITY, message, current, terminal=True)) if message else None
 
 
-def _failed(
-    name: str, wanted: str, current: ContainerState | None, spec: ContainerInstanceSpec, seen: Observation, now: float
-) -> _Step | None:
+def _failed(name: str, wanted: str, current: ContainerState | None, case: _Case) -> _Step | None:
     """What a failed try with this spec asks for: to wait, or to give up; None when it is time for the next one."""
-    trouble = seen.troubles.get(name)
+    spec, now = case.spec, case.now
+    trouble = case.seen.troubles.get(name)
     if trouble is None or trouble.spec_hash != wanted:
         return None
     if trouble.started and spec.restart_policy == "Never":

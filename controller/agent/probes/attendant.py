@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 NOTE_SECONDS: Final = 5.0
 """Pause between two notes of a container's readiness."""
 
+GIVE_WAY_SECONDS: Final = 5.0
+"""How long a command gives way to crashed containers that come back, its wait for a turn included: that may never end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -43,7 +46,7 @@ class Room:
     commands: asyncio.Semaphore
     """Commands that run at the same time: each is a process that the runtime has to start, at half the cost of a container."""
     calm: asyncio.Event
-    """Set while no crashed container comes back: commands give way to that."""
+    """Set while no crashed container comes back: commands give way to that, for a while."""
     began: float
     """When this agent began, in seconds since the epoch."""
 
@@ -53,9 +56,16 @@ class Room:
         asked = asyncio.get_running_loop().time()
         async with self.commands if command else self.connections:
             if command:
-                await self.calm.wait()
+                await self._give_way(asked)
             metrics.PROBE_WAIT_SECONDS.observe(asyncio.get_running_loop().time() - asked)
             yield
+
+    async def _give_way(self, asked: float) -> None:
+        longest = asked + GIVE_WAY_SECONDS - asyncio.get_running_loop().time()
+        if longest > 0 and not self.calm.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(longest):
+                    await self.calm.wait()
 
 
 class Attendant:

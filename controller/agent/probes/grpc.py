@@ -9,7 +9,6 @@ Source: github.com/grpc/grpc (doc/health-checking.md, doc/PROTOCOL-HTTP2.md), RF
 
 import asyncio
 import struct
-from contextlib import suppress
 from typing import Final
 
 from controller import __version__
@@ -17,13 +16,13 @@ from controller.agent.probes.outcome import Outcome
 from controller.network.dial import Dialer
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7, 0x8
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7
 _ACK: Final = 0x1
 _END_STREAM: Final = 0x1
 _END_HEADERS: Final = 0x4
 _STREAM: Final = 1
 _MOST_FRAME: Final = 16384
-"""Largest frame that a peer may send unless it is told otherwise."""
+"""Largest frame that a peer may send unless it is told otherwise, and more than any answer takes."""
 
 _STATUSES: Final = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _SERVING: Final = 1
@@ -64,9 +63,7 @@ async def check(dialer: Dialer, host: str, port: int, service: str, namespace: s
     except asyncio.IncompleteReadError as exc:
         raise GrpcFailure("the server closed the connection: is it one for gRPC?") from exc
     finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        writer.transport.abort()  # a close would wait for a server that reads nothing
     return _status(message)
 
 
@@ -78,12 +75,16 @@ async def _message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         match kind:
             case _ if kind == _SETTINGS and not flags & _ACK:
                 writer.write(_frame(_SETTINGS, _ACK, 0))
+                await writer.drain()
             case _ if kind == _PING and not flags & _ACK:
                 writer.write(_frame(_PING, _ACK, 0, payload))
+                await writer.drain()
             case _ if kind == _GOAWAY or (kind == _RESET and stream == _STREAM):
                 raise GrpcFailure("the server refused the call")
             case _ if kind == _DATA and stream == _STREAM:
                 data += payload
+        if len(data) > _MOST_FRAME:
+            raise GrpcFailure("the answer cannot be read")
         if stream == _STREAM and kind in {_DATA, _HEADERS} and flags & _END_STREAM:
             break
     if len(data) < 5:

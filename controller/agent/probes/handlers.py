@@ -78,7 +78,10 @@ class Handlers:
         raise NoOutcome("it asks for nothing")
 
     async def hook(self, handler: LifecycleHandler, on: Subject) -> Outcome:
-        """Do what a lifecycle handler asks for; the caller sets the deadline. Any answer by HTTP is success, as in Kubernetes.
+        """Do what a lifecycle handler asks for. Any answer by HTTP is success, as in Kubernetes.
+
+        A preStop handler has the grace period, which its caller sets as the deadline; a postStart handler may take as long as
+        its container lives, as in Kubernetes.
 
         Raises:
             NoOutcome: when it could not be done.

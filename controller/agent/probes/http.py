@@ -6,7 +6,6 @@ Source: kubernetes.io, "Configure Liveness, Readiness and Startup Probes", and k
 import asyncio
 import ssl
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -92,12 +91,7 @@ async def ask(dialer: Dialer, request: Request, url: str) -> Answer:
         await writer.drain()
         return await _answer(reader)
     finally:
-        writer.close()
-        if secure is None:
-            with suppress(OSError):
-                await writer.wait_closed()
-        else:
-            writer.transport.abort()
+        writer.transport.abort()  # a close would wait for a server that reads nothing
 
 
 def _request(parts: SplitResult, request: Request) -> bytes:

@@ -7,12 +7,12 @@ with the configuration and the arguments that were used for it (CNI SPEC 1.1, se
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from controller import disk
 from controller.api.hostports import HostPort
 from controller.network.cni import config
 from controller.network.cni.config import InvalidConfiguration, Network
@@ -101,20 +101,7 @@ class Cache:
 
     def _write(self, uid: str, text: str, flush: bool) -> None:  # noqa: FBT001 - through asyncio.to_thread
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = self._folder / f"{uid}.new"
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            if flush:
-                os.fdatasync(file.fileno())
-        beside.rename(self._folder / f"{uid}.json")
-        if not flush:
-            return
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        disk.replace(self._folder / f"{uid}.json", text, durable=flush)
 
 
 def stale(record: Record) -> Record:

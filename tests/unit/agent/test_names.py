@@ -1,5 +1,6 @@
 """Names of instances, and whom they ask for names: what the cases on a node do not reach."""
 
+import os
 import string
 from pathlib import Path
 
@@ -95,3 +96,20 @@ def test_files_are_written_in_place_and_go(tmp_path: Path) -> None:
     files.remove(UID)
     files.remove(UID)
     assert files.uids() == set()
+
+
+def test_what_a_file_says_already_is_not_written_again(tmp_path: Path) -> None:
+    """A process that reads it just then never finds it empty; what somebody wrote into it, or who may read it, is set right."""
+    files = InstanceFiles(NodeFacts("node1", files_dir=str(tmp_path / "files")), root=lambda: str(tmp_path))
+    instance = desired(**OWN).instance
+    files.write(instance, ["10.0.0.1"])
+    hosts = tmp_path / "files" / UID / "hosts"
+    text = hosts.read_text()
+    os.utime(hosts, (1, 1))
+    files.write(instance, ["10.0.0.1"])
+    assert hosts.stat().st_mtime == 1
+    for damage in (text + "x", text[:-1], text.replace("web", "wob"), ""):
+        hosts.write_text(damage)
+        hosts.chmod(0o600)
+        files.write(instance, ["10.0.0.1"])
+        assert (hosts.read_text(), hosts.stat().st_mode & 0o777) == (text, 0o644)

@@ -8,6 +8,7 @@ import pytest
 from controller.agent import metrics
 from controller.agent.cleanup import PASS_SECONDS
 from controller.api import labels
+from controller.api.podsecurity.levels import BASELINE
 from controller.kube.resources import INSTANCES
 from controller.network.port import NetworkState
 from controller.runtime.memory import MemoryRuntime
@@ -232,3 +233,19 @@ async def test_files_of_nobody_are_removed_and_counted(rig: Rig) -> None:
     await passes(rig, 1)
     assert rig.files.uids() == {"uid-of-web"}
     assert metrics.LEFTOVERS.labels("files")._value.get() == before + 1
+
+
+async def test_namespaces_that_went_while_nobody_watched_are_forgotten(rig: Rig) -> None:
+    """Once all that exist have been brought; one that came after the list was made is not among it, and stays."""
+    watch = rig.watches[2]
+    rig.label("baseline")
+    rig.operator.deliver(watch, "ADDED", {"metadata": {"name": "old", "uid": "old"}})
+    await until(lambda: "old" in (rig.folder / "levels.json").read_text())
+    await rig.restart()
+    rig.operator.synced(watch, frozenset({"default", "other"}))
+    assert rig.levels.level("old") == BASELINE, "the watch is not as far as the list"
+    rig.operator.deliver(watch, "ADDED", {"metadata": {"name": "other", "uid": "other"}})
+    rig.operator.deliver(watch, "ADDED", {"metadata": {"name": "new", "uid": "new"}})
+    rig.operator.synced(watch, frozenset({"default", "other"}))
+    assert [rig.levels.level(name) is not None for name in ("default", "old", "other", "new")] == [True, False, True, True]
+    await until(lambda: "old" not in (rig.folder / "levels.json").read_text())

@@ -187,7 +187,7 @@ async def test_a_full_disk_does_not_keep_the_node_from_its_work(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("controller.agent.store.os.open", full)
+    monkeypatch.setattr("controller.disk.os.open", full)
     store.put(instance_object())
     store.gone(UID)
     assert changes == [UID, UID]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.agent.probes.attendant import GIVE_WAY_SECONDS
 from controller.api import labels
 from controller.runtime.memory.script import Script
 from tests.unit.agent import rig as rigs
@@ -48,6 +49,15 @@ async def test_it_is_ready_soon_after_its_probe_says_so(rig: Rig) -> None:
     assert main(rig)["restartCount"] == 0
     rig.node.commands["check"] = WELL
     assert await rig.settle() <= 11
+
+
+async def test_commands_give_way_to_restarts_for_a_while_only(rig: Rig) -> None:
+    """On a node where crashed containers come back without end, a probe by command is made none the less."""
+    apply(rig, livenessProbe=CHECK, spec={"terminationGracePeriodSeconds": 1})
+    await rig.settle()
+    rig.hands.slots.calm.clear()
+    rig.node.commands["check"] = SICK
+    assert 20 <= await until(lambda: main(rig).get("restartCount") == 1) <= 33 + 3 * GIVE_WAY_SECONDS
 
 
 async def test_a_failed_liveness_probe_restarts_it(rig: Rig) -> None:

@@ -1,15 +1,17 @@
 """The node half from end to end: one instance's life, with trouble on every side."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from controller.agent.decide.plan import RUNTIME_PATIENCE_SECONDS
+from controller.agent.slots import Priority
 from controller.api import labels
 from controller.api.reasons import Reason
-from controller.network.port import NetworkState
+from controller.network.port import NetworkRequest, NetworkState
 from controller.runtime.memory import MemoryImage, MemoryRuntime
 from controller.runtime.port import (
     Conflict,
@@ -134,6 +136,32 @@ async def test_a_network_that_cannot_be_made_is_told_and_tried_again(rig: Rig) -
     assert await rig.settle() == pytest.approx(1 + 2 + 4 + 8, abs=3)
     events = [o for (plural, _, _), o in rig.api.objects.items() if plural == "events"]
     assert "NetworkSetupFailed" in {e["reason"] for e in events if e["type"] == "Warning"}
+
+
+async def test_a_network_that_broke_while_its_instance_waited_is_not_made_in_a_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that hangs keeps nobody waiting that needs none, also when it is needed only by the time the turn comes."""
+    slots, create, ready = rig.hands.slots, rig.networks.create, asyncio.Event()
+
+    async def hangs(uid: str, request: NetworkRequest, pids: Sequence[int] = ()) -> None:
+        await ready.wait()
+        await create(uid, request, pids)
+
+    async with AsyncExitStack() as others:
+        for _ in range(slots.count):
+            await others.enter_async_context(slots.take(Priority.REMOVE))
+        uid = rig.apply(**OWN)
+        await until(lambda: slots.waiting()[Priority.START] == 1)
+        monkeypatch.setattr(rig.networks, "create", hangs)
+        rig.networks.there[uid] = NetworkState.BROKEN
+        rig.wake(uid)
+    await asyncio.sleep(1)
+    assert slots.in_use == 0
+    assert rig.running() is None
+    ready.set()
+    await rig.settle()
+    assert rig.networks.there == {uid: NetworkState.READY}
 
 
 async def test_a_network_that_cannot_be_removed_keeps_the_instance(rig: Rig) -> None:

@@ -1,6 +1,7 @@
 """Probes and handlers by network and by command, against servers of this test."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,6 +43,16 @@ async def serving(reply: Reply) -> AsyncIterator[int]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+async def late(probe: Awaitable[Outcome], seconds: float) -> float:
+    """Cancel a probe that is not answered, as its deadline does; how many seconds that took in all."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10), asyncio.timeout(seconds):
+            await probe
+    return loop.time() - began
 
 
 @pytest.fixture
@@ -164,6 +175,46 @@ async def test_grpc_of_a_server_of_something_else(dialer: Dialer) -> None:
             outcome = await health.probe(dialer, "127.0.0.1", port, "")
         assert not outcome.ok
         assert "gRPC health check" in outcome.said
+
+
+async def test_a_server_that_never_reads_holds_nobody_up(dialer: Dialer) -> None:
+    """What it was to be sent is dropped at the deadline: a connection is not closed in its own time."""
+    wide = tuple((f"X-{number}", "x" * 2**20) for number in range(16))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        request = http.Request(f"http://127.0.0.1:{deaf.getsockname()[1]}/", wide)
+        assert await late(http.probe(dialer, request), 0.2) < 2
+
+
+async def test_a_grpc_server_that_only_asks_is_answered_no_faster_than_it_reads(dialer: Dialer) -> None:
+    """Answers to its pings are not gathered in memory without end, and the deadline holds."""
+    ping = (16384).to_bytes(3) + b"\x06\x00" + bytes(4) + bytes(16384)
+    sent_all = asyncio.Event()
+
+    async def reply(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # asyncio.StreamWriter does not tell that it reads, too
+        for _number in range(4096):  # more than the kernel takes in on the way
+            writer.write(ping)
+            await writer.drain()
+        sent_all.set()
+
+    async with serving(reply) as port:
+        assert await late(health.probe(dialer, "127.0.0.1", port, ""), 0.5) < 2
+    assert not sent_all.is_set()
+
+
+async def test_a_grpc_answer_without_end_is_none(dialer: Dialer) -> None:
+    """A status takes a few bytes: what is longer than one frame is not read on."""
+    part = (16000).to_bytes(3) + b"\x00\x00" + (1).to_bytes(4) + bytes(16000)
+
+    async def reply(_: bytes, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(part)
+            await writer.drain()
+
+    async with asyncio.timeout(5), serving(reply) as port:
+        outcome = await health.probe(dialer, "127.0.0.1", port, "")
+    assert not outcome.ok
+    assert "the answer cannot be read" in outcome.said
 
 
 async def test_a_connection_from_inside_a_network_namespace(dialer: Dialer, tmp_path: Path) -> None:
