@@ -7,9 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tools.lab.process import ROOT
-
-PLUGINS = ROOT / ".tools" / "bin"
+from tools.build import BIN
 
 
 class Network:
@@ -22,7 +20,7 @@ class Network:
     @property
     def options(self) -> list[str | Path]:
         """Of the agent."""
-        return ["--cni-conf-dir", self._folder / "conf", "--cni-bin-dir", PLUGINS]
+        return ["--cni-conf-dir", self._folder / "conf", "--cni-bin-dir", BIN]
 
     def make(self) -> None:
         """Write the configuration; the bridge is made by its plugin."""

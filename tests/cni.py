@@ -3,14 +3,15 @@
 import json
 import shlex
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TOOLS = Path(__file__).resolve().parents[1] / ".tools" / "bin"
+from tests.waiting import eventually
+from tools.build import BIN
+
 PLUGINS = ("bridge", "host-local", "portmap", "firewall", "bandwidth", "loopback")
 
 PASS_ON = """sed -e 's/.*"prevResult": //' -e 's/}$//'"""
@@ -60,7 +61,7 @@ class Wire:
         self.conf.mkdir(parents=True)
         self.bin.mkdir()
         for name in PLUGINS:
-            (self.bin / name).symlink_to(TOOLS / name)
+            (self.bin / name).symlink_to(BIN / name)
         self.configure()
 
     def configure(self, *more: dict[str, Any], version: str = "1.0.0", masquerade: bool = True, **top: Any) -> None:
@@ -153,9 +154,8 @@ def wire(folder: Path, number: int) -> Iterator[Wire]:
     found.make()
     try:
         yield found
-        deadline = time.monotonic() + 5  # the kernel removes links of a namespace that has ended when it gets to it
-        while (left := found.left()) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        # the kernel removes links of a namespace that has ended when it gets to it
+        left = eventually(found.left, lambda left: not left, 5)
         assert not left, left
     finally:
         found.remove()

@@ -5,18 +5,22 @@ Waiting is done on watches of the API server, so that a test goes on the moment 
 
 import json
 import ssl
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.waiting import eventually
 from tools.lab import Containerd, ControlPlane, Process, Registry
 from tools.lab.rights import agent_user, manager_user
+from tools.lab.teardown import down
 
 Object = dict[str, Any]
 Objects = Mapping[str, Object]
@@ -25,6 +29,8 @@ MOORAGE = Path(sys.executable).with_name("moorage")
 GROUP = "/apis/moorage.dev/v1alpha1"
 NAMESPACE = "moorage"
 """Moorage's own namespace of containerd."""
+KEPT_OF_INSTANCES = ("files", "networks")
+"""Folders below an agent's state folder that hold something for each instance, and nothing without."""
 
 
 class Watcher:
@@ -145,23 +151,36 @@ class Site:
         self.api.until(f"{GROUP}/runtimenodes", lambda nodes: self.node in nodes and ready(nodes[self.node]))
 
     def stop(self) -> None:
-        """Delete every workload and instance, see that nothing is left on the node, and stop both halves."""
+        """Delete every workload and instance, see that nothing is left on the node, and stop both halves.
+
+        When that fails, what is left is removed by force, so that the machine stays clean and other tests are not disturbed.
+        """
         try:
-            self.agent.start()
-            self.manager.start()
-            for kind in ("containerworkloads", "containerinstances"):
-                self.plane.kubectl("delete", kind, "--all", "--all-namespaces", "--wait=false")
-            self.api.until(f"{GROUP}/containerinstances", lambda found: not found, 60)
-            assert self.containers() == {}, "containers are left in containerd"
-            deadline = time.monotonic() + 15  # a shim ends after its last container, a lost one after two passes
-            while (left := self.leftovers()) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert not left, f"left on the node: {left}"
-        finally:
-            self.agent.stop()
-            self.manager.stop()
-            self.plane.kubectl("delete", "runtimenodes", "--all", "--wait=false", check=False)
-            self.plane.kubectl("delete", "leases", "--all", "-n", "moorage-node-lease", check=False)
+            self._empty()
+        except BaseException:
+            self._halt()
+            for name in self.api.objects(f"{GROUP}/namespaces/default/containerinstances"):
+                self.plane.kubectl("patch", "ci", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+            down(self.state, cgroup_parents=[f"/moorage/{self.node}"], keep_logs=True)
+            raise
+        self._halt()
+
+    def _empty(self) -> None:
+        self.agent.start()
+        self.manager.start()
+        for kind in ("containerworkloads", "containerinstances"):
+            self.plane.kubectl("delete", kind, "--all", "--all-namespaces", "--wait=false")
+        self.api.until(f"{GROUP}/containerinstances", lambda found: not found, 60)
+        assert self.containers() == {}, "containers are left in containerd"
+        # a shim ends after its last container, a lost one after two passes
+        left = eventually(self.leftovers, lambda left: not left, 15)
+        assert not left, f"left on the node: {left}"
+
+    def _halt(self) -> None:
+        self.agent.stop()
+        self.manager.stop()
+        self.plane.kubectl("delete", "runtimenodes", "--all", "--wait=false", check=False)
+        self.plane.kubectl("delete", "leases", "--all", "-n", "moorage-node-lease", check=False)
 
     def apply(self, *objects: Object) -> None:
         """`kubectl apply` of some objects in one file."""
@@ -176,9 +195,8 @@ class Site:
         return self.api.until(f"{GROUP}/namespaces/default/containerworkloads", true, seconds)
 
     def containers(self) -> dict[str, int]:
-        """Pid by id of every container of ours that has a task."""
-        lines = self.containerd.ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
-        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[2] == "RUNNING"}
+        """Pid by id of every container of ours that runs."""
+        return running(self.containerd.ctr)
 
     def shims(self) -> list[int]:
         """The shims of this containerd, by its address on their command lines."""
@@ -201,7 +219,7 @@ class Site:
             f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {self.netns}/" in line
         ]
         left += [f"cgroup: {path}" for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.node}/*") if path.is_dir()]
-        left += [f"state: {path}" for name in ("files", "networks") for path in (self.state / "agent" / name).glob("*")]
+        left += [f"state: {path}" for name in KEPT_OF_INSTANCES for path in (self.state / "agent" / name).glob("*")]
         for what in ("containers", "tasks", "snapshots", "leases"):
             lines = self.containerd.ctr(what, "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
             left += [f"{what}: {line}" for line in lines if "Committed" not in line]  # those are layers of images
@@ -209,6 +227,22 @@ class Site:
         if held:  # by containerd, for a pull that was interrupted, until it expires: what is there need not be fetched again
             left = [line for line in left if not line.startswith(("leases", "snapshots: extract-"))]
         return left
+
+
+@contextmanager
+def started(site: Site) -> Iterator[Site]:
+    """A site, started; it is stopped at the end, and when its start fails. Nothing may be left on the node then."""
+    try:
+        site.start()
+        yield site
+    finally:
+        site.stop()
+
+
+def running(ctr: Callable[..., subprocess.CompletedProcess[str]]) -> dict[str, int]:
+    """Pid by id of every container of ours that runs in the containerd that `ctr` asks."""
+    rows = [line.split() for line in ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]]
+    return {row[0]: int(row[1]) for row in rows if row[2] == "RUNNING"}
 
 
 def workload(name: str, registry: Registry, **changes: Any) -> Object:
@@ -249,7 +283,5 @@ def message(obj: Object) -> str:
 
 def until_logged(path: Path, text: str, seconds: float = 15.0) -> None:
     """Wait until a container has said something; a file tells nobody that it has grown, so it is looked at."""
-    deadline = time.monotonic() + seconds
-    while text not in (said := path.read_text()):
-        assert time.monotonic() < deadline, f"not in {path.name} within {seconds:g} s, but: {said!r}"
-        time.sleep(0.02)
+    said = eventually(path.read_text, lambda said: text in said, seconds)
+    assert text in said, f"not in {path.name} within {seconds:g} s, but: {said!r}"

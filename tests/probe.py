@@ -1,6 +1,5 @@
 """Asks a process of Moorage as a kubelet and a Prometheus would."""
 
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -8,7 +7,8 @@ from contextlib import contextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness import Site
+from tests.harness import Site, started
+from tests.waiting import eventually
 from tools.lab import Process, free_port
 
 
@@ -32,10 +32,8 @@ class Probe:
 
     def until(self, path: str, status: int, seconds: float = 20.0) -> str:
         """Probe until the answer is this; its text."""
-        deadline = time.monotonic() + seconds
-        while (answer := self.get(path))[0] != status:
-            assert time.monotonic() < deadline, f"{path} gives {answer}, and not {status}"
-            time.sleep(0.1)
+        answer = eventually(lambda: self.get(path), lambda answer: answer[0] == status, seconds)
+        assert answer[0] == status, f"{path} gives {answer}, and not {status}"
         return answer[1]
 
     def value(self, name: str, **labels: str) -> float:
@@ -46,10 +44,8 @@ class Probe:
 
     def reaches(self, value: float, name: str, **labels: str) -> None:
         """Wait until a metric has this value: what counts something is done just after it could be seen."""
-        deadline = time.monotonic() + 10
-        while (found := self.value(name, **labels)) != value:
-            assert time.monotonic() < deadline, f"{name} is {found}, and not {value}"
-            time.sleep(0.05)
+        found = eventually(lambda: self.value(name, **labels), lambda found: found == value)
+        assert found == value, f"{name} is {found}, and not {value}"
 
 
 class Probed:
@@ -64,8 +60,5 @@ class Probed:
 def probed(site: Site) -> Iterator[Probed]:
     """The installation, started with both processes probed, and stopped at the end."""
     found = Probed(site)
-    try:
-        site.start()
+    with started(site):
         yield found
-    finally:
-        site.stop()

@@ -2,19 +2,16 @@
 
 import itertools
 import json
-import re
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.harness import GROUP, NAMESPACE, Object, Watcher
+from tests.harness import GROUP, Object, Watcher
+from tests.runtime_events import RuntimeEvents
 from tools.lab import Containerd
-from tools.lab.command import tool
 
 COLLECTIONS = {
     "ContainerWorkload": f"{GROUP}/namespaces/default/containerworkloads",
@@ -131,37 +128,26 @@ class Truth:
     """What ran when, told by containerd's own event stream and by nothing of ours."""
 
     def __init__(self, containerd: Containerd, state: Path) -> None:
-        self._output = state / "truth.txt"
-        with self._output.open("w") as output:
-            command = [str(tool("ctr")), "--address", containerd.address, "events"]
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        self._events = RuntimeEvents(containerd, state / "truth.txt")
 
     def end(self) -> None:
         """Stop listening."""
-        self._process.terminate()
-        self._process.wait(timeout=10)
+        self._events.end()
 
     def runs(self, workload: str) -> list[Run]:
         """The runs of a workload's containers; their ids begin with the names of its instances, and those with its own."""
         images: dict[str, str] = {}
         running: dict[str, float] = {}
         runs: list[Run] = []
-        for at, topic, body in self._events():
-            if topic == "/containers/create":
+        for event in self._events.told():
+            body = event.body
+            if event.topic == "/containers/create":
                 images[body["id"]] = body["image"]
-            elif topic == "/tasks/start" and body["container_id"].startswith(f"{workload}-"):
-                running[body["container_id"]] = at
-            elif topic == "/tasks/exit" and body["id"] in running:  # an id may be used again
-                runs.append(Run(images[body["id"]], running.pop(body["id"]), at))
+            elif event.topic == "/tasks/start" and body["container_id"].startswith(f"{workload}-"):
+                running[body["container_id"]] = event.at
+            elif event.topic == "/tasks/exit" and body["id"] in running:  # an id may be used again
+                runs.append(Run(images[body["id"]], running.pop(body["id"]), event.at))
         return runs + [Run(images[i], started, float("inf")) for i, started in running.items()]
-
-    def _events(self) -> Iterator[tuple[float, str, Object]]:
-        line_form = re.compile(rf"(\S+ \S+) \+0000 UTC {NAMESPACE} (\S+) (\{{.*\}})")
-        for line in self._output.read_text().splitlines():
-            if found := line_form.fullmatch(line.strip()):
-                day, _, fraction = found[1].partition(".")
-                at = datetime.strptime(day, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")
-                yield at, found[2], json.loads(found[3])
 
 
 def collapsed(verdicts: list[str]) -> list[str]:

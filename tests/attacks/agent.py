@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
-from tests.attacks.case import APPLY, CORE, GROUP, RBAC, SERVER, Attack, create, merge, policy
+from tests.attacks.case import CORE, RBAC, SERVER, Attack, create, merge, policy
+from tests.harness import GROUP
+from tools.lab.caller import APPLY
 
 SPACE: Final = "attacked"
 NODE: Final = "stolen1"

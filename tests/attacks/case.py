@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-GROUP: Final = "/apis/moorage.dev/v1alpha1"
+from tools.lab.caller import MERGE
+
 CORE: Final = "/api/v1"
-MERGE: Final = "application/merge-patch+json"
-JSON_PATCH: Final = "application/json-patch+json"
-APPLY: Final = "application/apply-patch+yaml"
 
 RBAC: Final = "RBAC"
 SCHEMA: Final = "schema"

@@ -4,7 +4,9 @@ import copy
 from typing import Any, Final
 
 from tests.attacks.agent import ADMISSION, CRDS, LEASES, RIGHTS
-from tests.attacks.case import APPLY, CORE, GROUP, JSON_PATCH, OWNER, PSS, RBAC, SCHEMA, SERVER, Attack, create, merge
+from tests.attacks.case import CORE, OWNER, PSS, RBAC, SCHEMA, SERVER, Attack, create, merge
+from tests.harness import GROUP
+from tools.lab.caller import APPLY, JSON_PATCH
 
 LEVELS: Final = ("baseline", "restricted")
 NODE: Final = "other1"

@@ -10,7 +10,8 @@ import yaml
 
 from tests.attacks import agent, tenant
 from tests.attacks.agent import NODE, OTHER, SPACE
-from tests.attacks.case import CORE, GROUP
+from tests.attacks.case import CORE
+from tests.harness import GROUP
 from tools.lab import ControlPlane
 from tools.lab.caller import Answer, Caller
 from tools.lab.rights import agent_user, until_refused

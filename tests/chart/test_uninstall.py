@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import yaml
 
 from controller.api.labels import FINALIZER
 from tests.chart.rendering import Object, is_hook, pods, render
-from tests.harness import GROUP, MOORAGE, Objects, Site, Watcher, ready, workload
+from tests.harness import GROUP, MOORAGE, Objects, Site, Watcher, ready, started, workload
+from tests.waiting import eventually
 from tools.lab import Containerd, ControlPlane, Registry
 
 KEEP: Object = {}
@@ -25,12 +25,8 @@ Hook = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def site(plane: ControlPlane, containerd: Containerd, registry: Registry, tmp_path: Path) -> Iterator[Site]:
     """Manager and agent, started; at the end everything is deleted, and nothing may be left."""
-    found = Site(plane, containerd, registry, tmp_path / "s", NODE)
-    try:
-        found.start()
+    with started(Site(plane, containerd, registry, tmp_path / "s", NODE)) as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture
@@ -123,10 +119,8 @@ def test_keep_lets_containers_run_and_instances_go(site: Site, hook: Hook) -> No
     (adopted,) = site.instances(lambda found: all(_held(o) and ready(o) for o in found.values())).values()
     assert adopted["metadata"]["uid"] == kept["metadata"]["uid"]
     name = kept["status"]["containers"][0]["containerID"].partition("://")[2]
-    deadline = time.monotonic() + 20
-    while len(site.containers()) > 1 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert site.containers() == {name: before[name]}
+    left = eventually(site.containers, lambda left: len(left) <= 1, 20)
+    assert left == {name: before[name]}
 
 
 def test_stop_gives_up_in_time_and_says_who_is_silent(plane: ControlPlane, hook: Hook) -> None:

@@ -1,7 +1,6 @@
 """A cluster of one node with a real kubelet, and Helm, as somebody has them who installs Moorage."""
 
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.harness import NAMESPACE, Object, Objects, Watcher
+from tests.harness import KEPT_OF_INSTANCES, NAMESPACE, Object, Objects, Watcher, running
+from tests.waiting import eventually
 from tools.build import BIN
 from tools.images import all_images
 from tools.images.store import write_archive
@@ -98,22 +98,21 @@ class Cluster:
 
     def containers(self) -> dict[str, int]:
         """Pid by id of every container of ours that runs."""
-        lines = self.kubelet.containerd.ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
-        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[2] == "RUNNING"}
+        return running(self.kubelet.containerd.ctr)
 
     def until_only(self, ids: Iterable[str], seconds: float = 30.0) -> None:
         """Wait until nothing of ours runs on the node but these containers: what nobody wants goes at a pass of the cleanup."""
-        deadline = time.monotonic() + seconds
-        while (running := self.containers().keys()) != set(ids) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert running == set(ids)
+        wanted = set(ids)
+        found = eventually(lambda: self.containers().keys(), lambda found: found == wanted, seconds)
+        assert found == wanted
 
     def left_on_node(self) -> list[str]:
         """What there is of our containers on the node, in words; images may stay."""
         left = []
         for what in ("containers", "tasks", "leases"):
             left += self.kubelet.containerd.ctr(what, "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
-        for folder in ("/var/log/moorage", "/var/lib/moorage/instances", "/run/moorage/netns"):
+        kept = [f"/var/lib/moorage/{name}" for name in ("instances", *KEPT_OF_INSTANCES)]
+        for folder in ("/var/log/moorage", "/run/moorage/netns", *kept):
             left += [str(path) for path in self.node.path(folder).glob("*")]
         left += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.node.name}/*/")]
         return left

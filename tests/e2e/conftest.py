@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Site
+from tests.harness import Site, started
 from tools.lab import Containerd, ControlPlane, Registry
 from tools.lab.rights import install_rights
 
@@ -23,10 +23,8 @@ def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
 @pytest.fixture
 def own_site(own_plane: ControlPlane, registry: Registry, tmp_path: Path) -> Iterator[Site]:
     """Manager and agent on components that a test may break; at the end everything is deleted, and nothing may be left."""
-    with Containerd(tmp_path / "containerd") as containerd:
-        found = Site(own_plane, containerd, registry, tmp_path / "site", "node1")
-        try:
-            found.start()
-            yield found
-        finally:
-            found.stop()
+    with (
+        Containerd(tmp_path / "containerd") as containerd,
+        started(Site(own_plane, containerd, registry, tmp_path / "site", "node1")) as found,
+    ):
+        yield found

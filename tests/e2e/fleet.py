@@ -3,26 +3,22 @@
 All agents and the manager have short heartbeats, so that a test of a lost node takes seconds.
 """
 
-import json
 import os
-import re
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 import yaml
 
-from tests.harness import GROUP, MOORAGE, NAMESPACE, Object, Objects, Watcher, condition, ready
+from tests.harness import GROUP, KEPT_OF_INSTANCES, MOORAGE, NAMESPACE, Object, Objects, Watcher, condition, ready, running
+from tests.runtime_events import Happened, RuntimeEvents
+from tests.waiting import eventually
 from tools.images import all_images
 from tools.images.store import write_archive
 from tools.lab import Containerd, ControlPlane, Node, Process, sweep
-from tools.lab.command import tool
 from tools.lab.rights import agent_user, install_rights, manager_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,14 +52,14 @@ class Member:
 
     def running(self) -> dict[str, int]:
         """Pid by id of every container of ours that runs."""
-        lines = self.containerd.ctr("tasks", "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
-        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[2] == "RUNNING"}
+        return running(self.containerd.ctr)
 
     def leftovers(self) -> list[str]:
         """Everything of ours that is left on the node, images aside."""
         left = [f"shim {pid}" for pid in self._shims()]
         left += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.name}/*") if path.is_dir()]
-        for folder in ("/run/moorage/netns", "/var/log/moorage", "/var/lib/moorage/instances"):
+        kept = [f"/var/lib/moorage/{name}" for name in ("instances", *KEPT_OF_INSTANCES)]
+        for folder in ("/run/moorage/netns", "/var/log/moorage", *kept):
             left += [f"{folder}/{path.name}" for path in self.node.path(folder).glob("*")]
         for what in ("containers", "tasks", "snapshots", "leases"):
             lines = self.containerd.ctr(what, "ls", namespace=NAMESPACE).stdout.splitlines()[1:]
@@ -124,10 +120,12 @@ class Fleet:
         """Delete every workload, and see that nothing is left on any node."""
         self.plane.kubectl("delete", "cw", "--all", "--wait=false")
         self.instances(lambda found: not found, 40)
-        deadline = time.monotonic() + 10  # a shim ends a moment after its last container
-        while (left := [line for m in self.members.values() for line in m.leftovers()]) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        left = eventually(self.leftovers, lambda left: not left)  # a shim ends a moment after its last container
         assert not left, left
+
+    def leftovers(self) -> list[str]:
+        """Everything of ours that is left on any node."""
+        return [line for member in self.members.values() for line in member.leftovers()]
 
 
 def workload(name: str, **spec: object) -> Object:
@@ -209,38 +207,24 @@ class Run:
 def runs(fleet: Fleet) -> Iterator[list[Run]]:
     """The runs of containers that begin within the block, from containerd's own events; filled when the block ends."""
     found: list[Run] = []
-    outputs: dict[str, Path] = {}
-    followers = []
-    for name, member in fleet.members.items():
-        outputs[name] = member.node.state / "events.txt"
-        command = member.node.inside([tool("ctr"), "--address", member.containerd.address, "events"])
-        with outputs[name].open("w") as output:
-            followers.append(subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL))
-    try:
+    with ExitStack() as stack:
+        heard: dict[str, RuntimeEvents] = {}
+        for name, member in fleet.members.items():
+            heard[name] = RuntimeEvents(member.containerd, member.node.state / "events.txt", member.node.inside)
+            stack.callback(heard[name].end)
         yield found
-    finally:
-        for follower in followers:
-            follower.terminate()
-            follower.wait(timeout=10)
-        for name, output_file in outputs.items():
-            found += _read(name, output_file.read_text())
+    for name, events in heard.items():
+        found += _read(name, events.told())
 
 
-_EVENT = re.compile(rf"(?P<at>\S+ \S+) \+0000 UTC {NAMESPACE} /tasks/(?P<what>start|exit) (?P<body>\{{.*\}})$")
-
-
-def _read(node: str, text: str) -> Iterator[Run]:
+def _read(node: str, told: Iterable[Happened]) -> Iterator[Run]:
     begun: dict[str, tuple[float, int]] = {}
-    for line in text.splitlines():
-        event = _EVENT.match(line)
-        if event is None:
-            continue
-        at = datetime.fromisoformat(event["at"][:26] + "+00:00").timestamp()
-        body = json.loads(event["body"])
-        if event["what"] == "start":
-            begun[body["container_id"]] = (at, body["pid"])
-        elif begun.get(body["container_id"], (0.0, 0))[1] == body["pid"]:
-            yield Run(node, body["container_id"], begun.pop(body["container_id"])[0], at)
+    for event in told:
+        body = event.body
+        if event.topic == "/tasks/start":
+            begun[body["container_id"]] = (event.at, body["pid"])
+        elif event.topic == "/tasks/exit" and begun.get(body["container_id"], (0.0, 0))[1] == body["pid"]:
+            yield Run(node, body["container_id"], begun.pop(body["container_id"])[0], event.at)
     for container, (at, _) in begun.items():
         yield Run(node, container, at, float("inf"))
 

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,45 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import NAMESPACE, Objects, Site, ready, workload
-from tools.lab.command import tool
+from tests.harness import Objects, Site, ready, workload
+from tests.runtime_events import RuntimeEvents
+from tests.waiting import eventually
 
 COUNT = 20
 
 
-class Starts:
-    """Counts the processes that containerd starts for us, from its own event stream."""
-
-    def __init__(self, site: Site) -> None:
-        self._output = site.state / "starts.txt"
-        command = [tool("ctr"), "--address", site.containerd.address, "events"]
-        with self._output.open("w") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
-
-    def end(self) -> None:
-        """Stop counting."""
-        self._process.terminate()
-        self._process.wait(timeout=10)
-
-    def stop(self) -> list[str]:
-        """The ids that were started, in their order."""
-        self.end()
-        out = self._output.read_text()
-        return [
-            line.partition('"container_id":"')[2].partition('"')[0]
-            for line in out.splitlines()
-            if f" {NAMESPACE} /tasks/start " in line
-        ]
-
-
 @contextmanager
-def starts(site: Site) -> Iterator[Starts]:
-    """Count starts for as long as the block runs."""
-    found = Starts(site)
+def starts(site: Site) -> Iterator[list[str]]:
+    """The ids of the containers that containerd starts for us within the block, in their order; filled when the block ends."""
+    found: list[str] = []
+    events = RuntimeEvents(site.containerd, site.state / "starts.txt")
     try:
         yield found
     finally:
-        found.end()
+        events.end()
+        found += [event.body["container_id"] for event in events.told() if event.topic == "/tasks/start"]
 
 
 def _ready(count: int, restarts: int):
@@ -75,7 +52,7 @@ def test_an_agent_killed_twenty_times_in_a_rollout_starts_nothing_twice(own_site
     """20 kills while 20 instances are created and then updated: 0 extra starts, 0 leftovers."""
     chance = random.Random(os.getpid())
     asked = workload("many", own_site.registry, replicas=COUNT, update={"maxUnavailable": "50%"})
-    with starts(own_site) as counted:
+    with starts(own_site) as begun:
         own_site.apply(asked)
         _kill_at_random(own_site, 10, chance)
         own_site.instances(_ready(COUNT, 0), 120)
@@ -84,13 +61,11 @@ def test_an_agent_killed_twenty_times_in_a_rollout_starts_nothing_twice(own_site
         _kill_at_random(own_site, 10, chance)
         own_site.instances(lambda o: _ready(COUNT, 1)(o) and all(i["metadata"]["generation"] == 2 for i in o.values()), 120)
         own_site.workloads(lambda o: ready(o["many"]), 60)
-        begun = counted.stop()
     assert len(begun) == len(set(begun)), "a container was started twice"
     assert len(begun) == 2 * COUNT, f"{len(begun) - 2 * COUNT} extra starts"
     assert len(own_site.containers()) == COUNT
-    settled = time.monotonic() + 15  # what was replaced is removed after everything that has to start
-    while len(held := _held(own_site)) != 3 * COUNT and time.monotonic() < settled:
-        time.sleep(0.1)
+    # what was replaced is removed after everything that has to start
+    held = eventually(lambda: _held(own_site), lambda held: len(held) == 3 * COUNT, 15)
     assert len(held) == 3 * COUNT, held
 
 

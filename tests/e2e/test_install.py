@@ -12,6 +12,7 @@ import pytest
 import controller
 from tests.e2e.cluster import CHART, RELEASE, Cluster, cluster, previous_chart, workload_spec
 from tests.harness import GROUP, Object, Objects, condition, ready
+from tests.waiting import eventually
 from tools.lab.procfs import ProcessId, cgroups, parent
 
 PREVIOUS = "0.0.9"
@@ -164,9 +165,8 @@ def assert_one_leads(site: Cluster) -> None:
     managers = site.pods("manager", 2)
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases"
     lease = site.api.until(leases, lambda found: holder(found) in managers, 20)
-    deadline = time.monotonic() + 5  # a manager says so a moment after it has the Lease
-    while (leading := saying_so(site, managers)) != [holder(lease)] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    # a manager says so a moment after it has the Lease
+    leading = eventually(lambda: saying_so(site, managers), lambda leading: leading == [holder(lease)], 5)
     assert leading == [holder(lease)]
 
 

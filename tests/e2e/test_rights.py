@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,12 @@ import pytest
 
 from controller.manager.manager import ManagerSettings, run
 from controller.telemetry.health import Health
-from tests.attacks.case import MERGE
 from tests.conftest import ROOT
 from tests.harness import GROUP, Site, condition, ready, reason, workload
 from tests.integration.test_definitions import LACKING, install, lacking, renew
+from tests.waiting import eventually
 from tools.lab import Containerd, ControlPlane, Registry
-from tools.lab.caller import Caller
+from tools.lab.caller import MERGE, Caller
 from tools.lab.rights import install_rights
 
 NODE = "rights1"
@@ -156,10 +155,7 @@ def site(registry: Registry, containerd: Containerd, tmp_path: Path, monkeypatch
 
 def until_asked(site: Site, user: str, verb: str, resource: str, seconds: float = 20.0) -> None:
     """Wait until somebody has asked for something: the log is a file that grows, nothing tells when."""
-    deadline = time.monotonic() + seconds
-    while not asked(site, user, verb, resource):
-        assert time.monotonic() < deadline, f"{user} has not asked to {verb} {resource}"
-        time.sleep(0.1)
+    assert eventually(lambda: asked(site, user, verb, resource), bool, seconds), f"{user} has not asked to {verb} {resource}"
 
 
 def asked(site: Site, user: str, verb: str, resource: str) -> bool:
@@ -244,10 +240,8 @@ def a_node_is_given_up(site: Site) -> None:
     site.instances(lambda found: not found)
     site.agent.start()
     site.api.until(f"{GROUP}/runtimenodes", lambda found: NODE in found and ready(found[NODE]))
-    deadline = time.monotonic() + 15  # as its agent is back, it clears what it finds; ctr has no event for that
-    while site.containers():
-        assert time.monotonic() < deadline, "the returned agent does not clear its node"
-        time.sleep(0.05)
+    # as its agent is back, it clears what it finds
+    assert not eventually(site.containers, lambda left: not left, 15), "the returned agent does not clear its node"
 
 
 def listed(found: Iterable[object]) -> str:

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Site
+from tests.harness import Site, started
 from tools.lab import Containerd, ControlPlane, Registry
 
 
 @pytest.fixture
 def site(plane: ControlPlane, containerd: Containerd, registry: Registry, tmp_path: Path) -> Iterator[Site]:
     """Manager and agent, started; at the end everything is deleted, and nothing may be left."""
-    found = Site(plane, containerd, registry, tmp_path / "s", "node1")
-    try:
-        found.start()
+    with started(Site(plane, containerd, registry, tmp_path / "s", "node1")) as found:
         yield found
-    finally:
-        found.stop()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.api.podsecurity.levels import ENFORCE, ENFORCE_VERSION
+from tests.harness import GROUP
 from tools.lab import ControlPlane
 
 Object = dict[str, Any]
 
-GROUP_PATH: Final = "/apis/moorage.dev/v1alpha1"
 HARDENED: Final[Object] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -75,7 +75,7 @@ class Api:
     def create(self, namespace: str, body: Object) -> Answer:
         """Whether this object would be let into the namespace."""
         kind = body["kind"]
-        root = "/api/v1" if kind == "Pod" else GROUP_PATH
+        root = "/api/v1" if kind == "Pod" else GROUP
         return self.send(f"{root}/namespaces/{namespace}/{kind.lower()}s", body)
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.harness import GROUP, Object, Objects, Site, ready, workload
+from tests.harness import GROUP, Object, Objects, Site, ready, started, workload
 from tools.lab import Containerd, ControlPlane, Registry
 from tools.lab.command import tool
 
@@ -24,12 +24,8 @@ def site(
     plane: ControlPlane, containerd: Containerd, registry: Registry, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """One installation for all tests here; each has workloads of its own."""
-    found = Site(plane, containerd, registry, tmp_path_factory.mktemp("apply") / "s", f"apply-{os.getpid()}")
-    try:
-        found.start()
+    with started(Site(plane, containerd, registry, tmp_path_factory.mktemp("apply") / "s", f"apply-{os.getpid()}")) as found:
         yield found
-    finally:
-        found.stop()
 
 
 def _apply(site: Site, obj: Object, manager: str = "") -> str:

@@ -540,8 +540,7 @@ def test_defaults_are_filled_in(plane: ControlPlane) -> None:
     template = spec["template"]["spec"]
     assert template["backoff"] == {"initialSeconds": 1, "maxSeconds": 60, "resetAfterSeconds": 120}
     assert (template["restartPolicy"], template["terminationGracePeriodSeconds"]) == ("Always", 30)
-    words = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
-    assert template["containers"] == [{"name": "web", "image": "web:1", **words}]
+    assert template["containers"] == [{"name": "web", "image": "web:1"}]  # kubectl's apply compares lists as a whole
     assert made["status"] == {"observedGeneration": -1}
 
 

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.harness import NAMESPACE, Objects, Site, ready, workload
+from tests.harness import NAMESPACE, Objects, Site, ready, until_logged, workload
 
 OWN = {"hostNetwork": False, "network": "None"}
 
@@ -26,10 +26,10 @@ def all_ready(restarts: int = 0):
     return true
 
 
-def said(site: Site, container: str, attempt: int = 0) -> list[str]:
-    """The lines of a container's log."""
+def log(site: Site, container: str, attempt: int = 0) -> Path:
+    """A container's log."""
     (path,) = (site.state / "containers").glob(f"*/{container}/{attempt}.log")
-    return path.read_text().splitlines()
+    return path
 
 
 def networks(site: Site) -> set[int]:
@@ -59,9 +59,8 @@ def test_containers_of_one_instance_share_a_network_of_their_own(site: Site) -> 
     path = site.netns / found["metadata"]["uid"]
     inode = path.stat().st_ino
     assert networks(site) == {inode} != {Path("/proc/self/ns/net").stat().st_ino}
-    while "reached" not in said(site, "client"):  # bounded by the test's timeout; the log has no events
-        os.sched_yield()
-    assert said(site, "client") == [name, "1", "0", "2", "unreachable", "reached"]
+    until_logged(log(site, "client"), "reached\n")
+    assert log(site, "client").read_text().splitlines() == [name, "1", "0", "2", "unreachable", "reached"]
 
     os.kill(next(iter(site.containers().values())), signal.SIGKILL)
     site.instances(all_ready(1))

@@ -12,10 +12,9 @@ from controller.api.podsecurity import cel
 from controller.api.podsecurity.check import refusal
 from controller.api.podsecurity.levels import Level, LevelVersion, Mode, Policy
 from controller.api.podsecurity.table import CAPABILITIES
-from tests.harness import Objects, Site, Watcher, condition, message, ready, reason
+from tests.harness import GROUP, Objects, Site, Watcher, condition, message, ready, reason
 from tests.harness import workload as site_workload
 from tests.integration.pod_security import (
-    GROUP_PATH,
     HARDENED,
     Answer,
     Api,
@@ -113,8 +112,9 @@ def _until_in_force(api: Api) -> None:
     """The API server compiles a new policy a little after it has taken it; nothing can be watched for that."""
     for _ in range(500):
         in_force = api.create("ps-restricted-latest", instance({"containers": [container("web")]})).status == 403
+        by_default = api.create("ps-none", instance({"containers": [container("web", privileged=True)]})).status == 403
         warned = api.create("ps-warn", instance({"containers": [container("web")]})).warnings
-        if in_force and warned:
+        if in_force and by_default and warned:
             return
     raise AssertionError("the policies do not come into force")
 
@@ -260,7 +260,7 @@ def test_only_what_changes_something_that_matters_is_judged(api: Api, plane: Con
 def test_the_node_looks_again(api: Api, site: Site) -> None:
     """Past the API server's check, the agent refuses; new labels are looked at; what runs is left, and not started again."""
     space, name = "ps-node", "pod-security.kubernetes.io/enforce"
-    path = f"{GROUP_PATH}/namespaces/{space}/containerinstances"
+    path = f"{GROUP}/namespaces/{space}/containerinstances"
     kubectl = site.plane.kubectl
     spec = site_workload("x", site.registry)["spec"]["template"]["spec"]
     kubectl("create", "-f", "-", stdin=json.dumps(namespace(space, enforced("privileged"))))
@@ -292,7 +292,7 @@ def test_the_node_looks_again(api: Api, site: Site) -> None:
 def test_a_workload_whose_instances_are_refused_is_stalled(api: Api, site: Site) -> None:
     """With the API server's words, in which Pod Security's are; and it goes on when the namespace allows it."""
     space, name = "ps-workload", "pod-security.kubernetes.io/enforce"
-    path = f"{GROUP_PATH}/namespaces/{space}/containerworkloads"
+    path = f"{GROUP}/namespaces/{space}/containerworkloads"
     kubectl = site.plane.kubectl
     made = site_workload("x", site.registry, replicas=0)
     made["metadata"]["namespace"] = space

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from tools.images import all_images, push
 from tools.lab import Containerd, ControlPlane, Process, Registry, ToolError, claim, down, free_port, procfs, sweep
 from tools.lab.__main__ import main
@@ -22,14 +22,6 @@ from tools.lab.process import ROOT, make_state
 from tools.lab.procfs import ProcessId
 
 SLEEP = ["sleep", "1000"]
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait for a change in the kernel's tables, which report no events."""
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
 
 
 def test_a_reused_process_number_is_not_the_same_process() -> None:
@@ -94,7 +86,7 @@ def test_descendants_without_the_tag_are_ended_too(tmp_path: Path) -> None:
     process = Process("parent", ["sh", "-c", script], tmp_path / "lab")
     process.start()
     process.wait_ready(lambda: "ready" in process.tail(), 10)
-    assert eventually(lambda: len(sweep(tmp_path / "lab").processes) == 2)
+    assert eventually(lambda: len(sweep(tmp_path / "lab").processes) == 2, bool)
     assert not down(tmp_path / "lab")
 
 
@@ -159,7 +151,7 @@ def test_a_killed_owner_leaves_nothing(tmp_path: Path) -> None:
         assert owner.stdout.readline() == "up\n"
         assert sweep(state).processes
         owner.kill()
-    assert eventually(lambda: not sweep(state) and not state.exists())
+    assert eventually(lambda: not sweep(state) and not state.exists(), bool)
     assert not run_folder(state).exists()
 
 
@@ -177,7 +169,7 @@ def test_everything_comes_up_works_and_goes(tmp_path: Path, capsys: pytest.Captu
             lab.containerd.ctr("images", "pull", "--plain-http", f"{lab.registry.host}/{reference}")
         image = f"{lab.registry.host}/web:1"
         lab.containerd.ctr("run", "--detach", "--net-host", "--env", f"PORT={port}", image, "web")
-        assert eventually(lambda: serves(port))
+        assert eventually(lambda: serves(port), bool)
         assert main(["up", "--state", str(state)]) == 0
         assert main(["status", "--state", str(state)]) == 0
         lab.containerd.kill()
@@ -213,7 +205,7 @@ def test_a_container_of_the_web_image_stops_in_an_instant(tmp_path: Path) -> Non
         containerd.ctr("images", "pull", "--plain-http", image)
         port = free_port()
         containerd.ctr("run", "--detach", "--net-host", "--env", f"PORT={port}", image, "web")
-        assert eventually(lambda: serves(port))
+        assert eventually(lambda: serves(port), bool)
         pid = int(containerd.ctr("tasks", "list").stdout.splitlines()[1].split()[1])
         process = ProcessId.of(pid)
         assert process is not None

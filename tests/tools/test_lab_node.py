@@ -6,12 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from tools.images import all_images
 from tools.images.store import write_archive
 from tools.lab import ControlPlane, Kubelet, Node, ToolError, procfs, sweep
@@ -37,14 +36,6 @@ POD = {
         ],
     },
 }
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait for a change in the kernel's tables, which report no events."""
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
 
 
 def links() -> set[str]:
@@ -97,7 +88,7 @@ def test_a_killed_owner_leaves_nothing_of_a_node_with_pods(tmp_path: Path) -> No
         assert owner.stdout is not None
         try:
             assert owner.stdout.readline() == "up\n"
-            assert eventually(lambda: "reached" in logs(node))
+            assert "reached" in eventually(lambda: logs(node), lambda said: "reached" in said)
             assert " /run/shared/m " in node.run("cat", "/proc/self/mountinfo").stdout
             assert not [mount for mount in procfs.mounts() if "shared/m" in str(mount.point)]
             assert tuned() == settings
@@ -107,10 +98,10 @@ def test_a_killed_owner_leaves_nothing_of_a_node_with_pods(tmp_path: Path) -> No
         finally:
             owner.send_signal(signal.SIGKILL)
     states = [tmp_path / name for name in ("node", "plane", "kubelet")]
-    assert eventually(lambda: not any(sweep(state) or state.exists() for state in states), 30)
+    assert eventually(lambda: not any(sweep(state) or state.exists() for state in states), bool, 30)
     assert not any(group.exists() for group in groups)
     assert not (NETNS / node.network).exists()
-    assert eventually(lambda: links() <= before)
+    assert eventually(links, lambda found: found <= before) <= before
 
 
 def logs(node: Node) -> str:

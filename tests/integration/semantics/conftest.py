@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Site
+from tests.harness import Site, started
 from tests.integration.semantics.world import World
 from tools.lab import Containerd, ControlPlane, Registry
 
@@ -16,8 +16,5 @@ def world(
     """Manager and agent; at the end everything is deleted, and nothing may be left."""
     site = Site(plane, containerd, registry, tmp_path_factory.mktemp("semantics") / "s", "semantics")
     found = World(site)
-    try:
-        site.start()
+    with started(site):
         yield found
-    finally:
-        site.stop()

@@ -4,11 +4,13 @@ Source of the rules, unless a case names another: kubernetes.io, "Configure Live
 (docs/tasks/configure-pod-container/) and "Pod Lifecycle" (docs/concepts/workloads/pods/).
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.harness import ready
+from tests.harness import GROUP, ready
 from tests.integration.semantics.cases import Case, Check, command, ended, is_ready, main, restarted, shell, unready
 from tests.integration.semantics.world import World
 
@@ -190,10 +192,12 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def settled(world: World) -> World:
+def settled(world: World) -> Iterator[World]:
     """Every case at once."""
     world.apply(CASES)
-    return world
+    yield world
+    patient = "liveness-grace"  # whose hour of grace its deletion would wait for
+    world.apply({patient: replace(CASES[patient], spec={})})
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -246,7 +250,7 @@ def test_changes_of_probes_and_agents_restart_nothing(settled: World) -> None:
     before = settled.until("lasting", is_ready)["metadata"]["resourceVersion"]
     settled.site.agent.kill()
     settled.site.agent.start()
-    settled.site.api.until("/apis/moorage.dev/v1alpha1/runtimenodes", lambda nodes: ready(nodes[settled.site.node]))
+    settled.site.api.until(f"{GROUP}/runtimenodes", lambda nodes: ready(nodes[settled.site.node]))
     settled.probed_anew()
     found = settled.until("lasting", is_ready)
     assert (settled.pid("lasting"), found["metadata"]["resourceVersion"]) == (pid, before)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +13,15 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from tests.harness import NAMESPACE, Object, Objects, Site
+from tests.harness import GROUP, NAMESPACE, Object, Objects, Site
 from tests.integration.semantics.cases import Case, Check, instance
 from tests.probe import Probe
+from tests.waiting import eventually
 
 SECONDS = 25.0
 """How long a case may take on a machine that is busy with all the others."""
 
-COLLECTION = "/apis/moorage.dev/v1alpha1/namespaces/default/containerinstances"
+COLLECTION = f"{GROUP}/namespaces/default/containerinstances"
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,8 @@ class World:
 
     def until_said(self, name: str, line: str, container: str = "main") -> None:
         """Wait for a line in a log, which has no events."""
-        deadline = time.monotonic() + SECONDS
-        while line not in self.said(name, container):
-            assert time.monotonic() < deadline, f"{name} says {self.said(name, container)}, and not {line!r}"
-            time.sleep(0.05)
+        said = eventually(lambda: self.said(name, container), lambda said: line in said, SECONDS)
+        assert line in said, f"{name} says {said}, and not {line!r}"
 
     def pid(self, name: str) -> int:
         """Process id of the instance's only container."""
@@ -98,19 +96,20 @@ class World:
     def until_noted(self, name: str, label: str) -> None:
         """Wait until a container has a label, which nobody tells."""
         (key,) = (key for key in self.site.containers() if key.startswith(f"{name}-main-"))
-        deadline = time.monotonic() + SECONDS
-        while (
-            label not in json.loads(self.site.containerd.ctr("containers", "info", key, namespace=NAMESPACE).stdout)["Labels"]
-        ):
-            assert time.monotonic() < deadline, f"{name} has no label {label}"
-            time.sleep(0.2)
+
+        def labels() -> Object:
+            about: Object = json.loads(self.site.containerd.ctr("containers", "info", key, namespace=NAMESPACE).stdout)
+            found: Object = about["Labels"]
+            return found
+
+        assert label in eventually(labels, lambda found: label in found, SECONDS), f"{name} has no label {label}"
 
     def probed_anew(self) -> None:
         """Wait until the agent, just started, has made a few probes."""
-        deadline = time.monotonic() + SECONDS
-        while self.agent.value("moorage_agent_probes_total", probe="liveness") < 5:
-            assert time.monotonic() < deadline, "the agent makes no probes"
-            time.sleep(0.1)
+        made = eventually(
+            lambda: self.agent.value("moorage_agent_probes_total", probe="liveness"), lambda made: made >= 5, SECONDS
+        )
+        assert made >= 5, "the agent makes no probes"
 
     @contextmanager
     def servers(self) -> Iterator[Servers]:

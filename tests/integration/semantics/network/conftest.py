@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cni import Wire, wire
-from tests.harness import Site
+from tests.harness import Site, started
 from tools.lab import Containerd, ControlPlane, Registry
 
 NODE_RESOLVER = "# the node's\nnameserver 192.0.2.53\nsearch example.org. corp.example.org\noptions timeout:1 ndots:2\n"
@@ -27,9 +27,6 @@ def home(
     resolver = net.folder / "resolv.conf"
     resolver.write_text(NODE_RESOLVER)
     names = ["--cluster-dns", CLUSTER_DNS, "--cluster-domain", "cluster.test", "--resolv-conf", str(resolver)]
-    found = Site(plane, containerd, registry, tmp_path_factory.mktemp("home") / "s", "cni1", [*net.options, *names])
-    try:
-        found.start()
-        yield found
-    finally:
-        found.stop()
+    site = Site(plane, containerd, registry, tmp_path_factory.mktemp("home") / "s", "cni1", [*net.options, *names])
+    with started(site):
+        yield site

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.cni import Wire
-from tests.harness import Object, Site, condition, message, reason, workload
+from tests.harness import GROUP, Object, Site, condition, message, reason, workload
 from tests.integration.semantics.network.world import SERVER, all_ready, inside, instance, pid, remove
+from tests.waiting import eventually
 from tools.lab import free_port
 
 
@@ -26,6 +26,11 @@ def answer(address: str, port: int) -> str:
             return str(found.read().decode().strip())
     except (urllib.error.URLError, OSError) as exc:
         return f"not reached: {exc}"
+
+
+def written(path: Path) -> str:
+    """What is in a file; nothing while it is not there."""
+    return path.read_text() if path.exists() else ""
 
 
 def test_instances_reach_each_other_by_the_address_in_their_status(home: Site, net: Wire) -> None:
@@ -41,18 +46,11 @@ def test_instances_reach_each_other_by_the_address_in_their_status(home: Site, n
     home.apply(instance(home, "two", f"wget -q -O - http://{address}:8080/index.html > /tmp/got; exec sleep 1000000"))
     two = home.instances(all_ready("two"))["two"]
     got = Path(f"/proc/{pid(home, two)}/root/tmp/got")
-    assert until(lambda: got.exists() and got.read_text() == "hello\n")
+    assert eventually(lambda: written(got), lambda text: text == "hello\n", 30) == "hello\n"
     assert answer(address, 8080) == "hello"
     assert address in home.plane.kubectl("get", "ci", "one", "-o", "wide").stdout
     remove(home, "one", "two")
     assert net.left() == []
-
-
-def until(true: Any) -> bool:
-    """Wait for what nobody tells; bounded by the test's timeout."""
-    while not true():
-        time.sleep(0.02)
-    return True
 
 
 def test_probes_come_to_the_address_of_the_instance(home: Site, net: Wire) -> None:
@@ -83,7 +81,7 @@ def test_containers_of_an_instance_share_address_and_loopback(home: Site) -> Non
     spaces = [Path(f"/proc/{pid(home, found, name)}/ns/net").readlink() for name in ("main", "side")]
     assert spaces[0] == spaces[1] != Path("/proc/self/ns/net").readlink()
     got = Path(f"/proc/{pid(home, found, 'side')}/root/tmp/got")
-    assert until(lambda: got.exists() and got.read_text() == "shared\n")
+    assert eventually(lambda: written(got), lambda text: text == "shared\n", 30) == "shared\n"
     remove(home, "pair")
 
 
@@ -97,10 +95,10 @@ def test_a_host_port_leads_to_the_container(home: Site) -> None:
         ),
     )
     home.instances(all_ready("all", "here"))
-    (node,) = home.api.objects("/apis/moorage.dev/v1alpha1/runtimenodes").values()
+    (node,) = home.api.objects(f"{GROUP}/runtimenodes").values()
     own = node["status"]["addresses"][0]["address"]
-    assert until(lambda: answer("127.0.0.1", everywhere) == "all")
-    assert until(lambda: answer("127.0.0.1", here) == "here")
+    assert eventually(lambda: answer("127.0.0.1", everywhere), lambda said: said == "all", 30) == "all"
+    assert eventually(lambda: answer("127.0.0.1", here), lambda said: said == "here", 30) == "here"
     assert (answer(own, everywhere), answer(own, here)[:11]) == ("all", "not reached")
     remove(home, "all", "here")
     assert answer("127.0.0.1", everywhere).startswith("not reached")
@@ -173,7 +171,7 @@ def test_an_agent_that_is_killed_while_it_attaches_leaks_nothing(home: Site, net
     net.script("slow", f"""[ "$CNI_COMMAND" != ADD ] || {{ touch {begun}; exec sleep 60; }}""")
     net.configure({"type": "slow"})
     home.apply(instance(home, "cut-off"))
-    until(begun.exists)
+    assert eventually(begun.exists, bool, 30), "the plugin was not called"
     home.agent.kill()
     assert len(net.leased()) == 1
     net.configure()
@@ -256,7 +254,6 @@ def test_an_instance_moves_between_networks(home: Site, net: Wire) -> None:
     home.apply(instance(home, "mover", hostNetwork=True))
     home.instances(all_ready("mover"))
     for restarts, (spec, addresses) in enumerate((({}, 1), ({"network": "None"}, 0), ({"hostNetwork": True}, 0)), 1):
-        home.plane.kubectl("delete", "ci", "nobody", "--ignore-not-found")
         changed = instance(home, "mover", **spec)
         home.apply(changed)
 
@@ -306,7 +303,7 @@ def as_json(body: Object) -> str:
 def test_the_node_tells_whether_it_can_attach(home: Site) -> None:
     """Condition NetworkReady on the RuntimeNode."""
     (node,) = home.api.until(
-        "/apis/moorage.dev/v1alpha1/runtimenodes",
+        f"{GROUP}/runtimenodes",
         lambda found: all(condition(o, "NetworkReady").get("status") == "True" for o in found.values()),
     ).values()
     assert condition(node, "NetworkReady")["reason"] == "NetworkReady"
