@@ -462,7 +462,7 @@ class Runtime(Protocol):
         ...
 
     async def tidy(self) -> int:
-        """Remove what the runtime itself has lost by a crash of its own; how many things. Called now and then.
+        """Remove what a crash left: of the runtime, which is counted, and of the process before this one. Called now and then.
 
         Only what was lost at the call before, too, is removed: the rest may be about to be taken up.
         """

@@ -29,7 +29,6 @@ _LIST_SNAPSHOTS = Streamed(
     snapshots_pb2.ListSnapshotsResponse,
     10.0,
 )
-_LIST_LEASES = Unary("/containerd.services.leases.v1.Leases/List", leases_pb2.ListRequest, leases_pb2.ListResponse, 10.0)
 _DELETE_NAMESPACE = Unary(
     "/containerd.services.namespaces.v1.Namespaces/Delete",
     namespaces_pb2.DeleteNamespaceRequest,
@@ -134,7 +133,7 @@ class ContainerdSubject(Subject):
         left = [f"container {state.id}" for state in await self.runtime.list()]
         left += [f"task {id_}" for id_ in await self.runtime._tasks.list()]
         left += [f"snapshot {name}" for name in await self.snapshots() if not name.startswith("sha256:")]
-        leases = (await self.channel.call(_LIST_LEASES, leases_pb2.ListRequest())).leases
+        leases = (await self.channel.call(methods.LIST_LEASES, leases_pb2.ListRequest())).leases
         left += [f"lease {lease.id}" for lease in leases]
         left += [f"shim {pid}" for pid in self.shims() if not await _ends(pid)]
         left += [f"cgroup {path}" for path in self.cgroups() if path.name != self.namespace]

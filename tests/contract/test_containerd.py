@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -384,6 +385,37 @@ async def test_a_record_without_its_snapshot(real: ContainerdSubject) -> None:
     await real.runtime.close()
     real.runtime = await real.connect()
     assert (await real.runtime.start(container_id)).phase is Phase.RUNNING
+
+
+LOOKING = """
+import asyncio, sys
+from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.container.snapshots import Snapshots
+
+async def main(address, namespace, chain):
+    async with Snapshots(Channel(address, namespace), "overlayfs").view(chain):
+        print("looking", flush=True)
+        await asyncio.sleep(1000)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_look_into_an_image_that_was_killed_leaves_nothing(real: ContainerdSubject) -> None:
+    """The next process takes away what the one before held open, and nothing that it holds open itself."""
+    await real.pull()
+    chain = (await real.runtime._images.get(real.ref("busybox:1"))).contents.chain_id
+    arguments = (sys.executable, "-c", LOOKING, real.containerd.address, real.namespace, chain)
+    looking = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+    assert looking.stdout is not None
+    assert await looking.stdout.readline() == b"looking\n"
+    looking.kill()
+    await looking.wait()
+    assert len([line for line in await real.leftovers() if line.startswith(("snapshot", "lease"))]) == 2
+    async with real.runtime._snapshots.view(chain):
+        assert await real.runtime.tidy() == 0
+        assert len([line for line in await real.leftovers() if line.startswith(("snapshot", "lease"))]) == 2, "its own"
+    assert await real.leftovers() == []
 
 
 async def test_an_image_that_is_not_unpacked_is_not_there(real: ContainerdSubject) -> None:

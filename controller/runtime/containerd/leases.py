@@ -22,12 +22,16 @@ EXPIRY_SECONDS: Final = 300.0
 
 _EXPIRE: Final = "containerd.io/gc.expire"
 
+_OURS: Final = "moorage-"
+_MINE: Final = f"{_OURS}{secrets.token_hex(4)}-"
+"""How the names of this process's leases begin."""
+
 
 @asynccontextmanager
 async def lease(channel: Channel) -> AsyncIterator[str]:
     """A lease for as long as the block runs; yields its id."""
     until = datetime.fromtimestamp(time.time() + EXPIRY_SECONDS, UTC)
-    name = f"moorage-{secrets.token_hex(8)}"
+    name = f"{_MINE}{secrets.token_hex(8)}"
     request = leases_pb2.CreateRequest(id=name, labels={_EXPIRE: until.isoformat(timespec="seconds")})
     await channel.call(methods.CREATE_LEASE, request)
     try:
@@ -35,3 +39,12 @@ async def lease(channel: Channel) -> AsyncIterator[str]:
     finally:
         with suppress(NotFound):
             await channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=name))
+
+
+async def end_abandoned(channel: Channel) -> None:
+    """End the leases of earlier processes that were killed, and with each what only it held; what they hold expires late."""
+    found = await channel.call(methods.LIST_LEASES, leases_pb2.ListRequest())
+    for name in (one.id for one in found.leases):
+        if name.startswith(_OURS) and not name.startswith(_MINE):
+            with suppress(NotFound):
+                await channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=name, sync=True))

@@ -117,6 +117,7 @@ WAIT: Final = Unary(f"{_TASKS}Wait", tasks_pb2.WaitRequest, tasks_pb2.WaitRespon
 
 _LEASES: Final = f"{_SERVICES}leases.v1.Leases/"
 CREATE_LEASE: Final = Unary(f"{_LEASES}Create", leases_pb2.CreateRequest, leases_pb2.CreateResponse, WRITE)
+LIST_LEASES: Final = Unary(f"{_LEASES}List", leases_pb2.ListRequest, leases_pb2.ListResponse, READ)
 DELETE_LEASE: Final = Unary(f"{_LEASES}Delete", leases_pb2.DeleteRequest, Empty, WRITE)
 
 _SNAPSHOTS: Final = f"{_SERVICES}snapshots.v1.Snapshots/"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
+from controller.runtime.containerd import leases
 from controller.runtime.containerd.about import describe, ensure_namespace
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container import orphans
@@ -64,6 +65,7 @@ class ContainerdRuntime:
         """
         self._address = address
         self._lost: frozenset[orphans.Process] = frozenset()
+        self._begun_tidily = False
         self._channel = Channel(address, namespace)
         self._run_dir = run_dir
         self._heartbeat = heartbeat
@@ -157,7 +159,14 @@ class ContainerdRuntime:
         return await self._tasks.stats()
 
     async def tidy(self) -> int:
-        """End the shims that containerd has lost, and that had been lost at the call before."""
+        """End the shims that containerd has lost, and that had been lost at the call before; at first also what was held open.
+
+        Only the process before this one can have left leases, so they are looked for once. Looks into images that it was
+        killed in are no loss, and not counted.
+        """
+        if not self._begun_tidily:
+            await leases.end_abandoned(self._channel)
+            self._begun_tidily = True
         before = self._lost
         self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace)
         return sum(orphans.end(process) for process in before & self._lost)
