@@ -25,6 +25,8 @@ class Wire:
     folder: Path
     number: int
     """Of the subnet, and of the bridge: 0 to 255, another one for each test that may run at the same time."""
+    seconds: int = 10
+    """Deadline of a plugin; short only where one is to miss it, since on a busy machine the real ones take seconds, too."""
 
     @property
     def bridge(self) -> str:
@@ -54,7 +56,7 @@ class Wire:
     @property
     def options(self) -> list[str]:
         """Of an agent that is on it."""
-        return ["--cni-conf-dir", str(self.conf), "--cni-bin-dir", str(self.bin), "--cni-timeout-seconds", "3"]
+        return ["--cni-conf-dir", str(self.conf), "--cni-bin-dir", str(self.bin), "--cni-timeout-seconds", str(self.seconds)]
 
     def make(self) -> None:
         """Plugins and a configuration."""
@@ -148,9 +150,9 @@ def try_to(*command: str) -> None:
 
 
 @contextmanager
-def wire(folder: Path, number: int) -> Iterator[Wire]:
+def wire(folder: Path, number: int, seconds: int = 10) -> Iterator[Wire]:
     """A network; nothing may be left of its attachments at the end."""
-    found = Wire(folder, number)
+    found = Wire(folder, number, seconds)
     found.make()
     try:
         yield found

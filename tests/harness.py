@@ -173,7 +173,7 @@ class Site:
         self.api.until(f"{GROUP}/containerinstances", lambda found: not found, 60)
         assert self.containers() == {}, "containers are left in containerd"
         # a shim ends after its last container, a lost one after two passes
-        left = eventually(self.leftovers, lambda left: not left, 15)
+        left = eventually(self.leftovers, lambda left: not left, 30)
         assert not left, f"left on the node: {left}"
 
     def _halt(self) -> None:

@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 3
 """After so many failures of DEL in a row it is tried as if the namespace were gone: there are plugins (bridge with ipMasq) that
-fail for ever when they do not find their interface in it, and do not give back the address before that."""
+fail for ever when they do not find their interface in it, and do not give back the address before that.
+
+A plugin that did not end in time has not failed in this sense: on a busy node it is still at it, and without the namespace it
+would leave its rules behind (bridge removes those of ipMasq only when it has found the interface)."""
 
 _MOST_FILE: Final = 2**20
 
@@ -196,8 +199,8 @@ class AttachedNetworks:
         target = Target(uid, record.namespace if there else "", record.interface)
         try:
             await self._execution.delete(record.network, target, record.arguments, record.result, added=record.added)
-        except PluginFailure:
-            self._refused[uid] += 1
+        except PluginFailure as exc:
+            self._refused[uid] += not exc.late
             raise
         del self._refused[uid]
         try:

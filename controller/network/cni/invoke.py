@@ -29,12 +29,14 @@ _END_SECONDS: Final = 5.0
 class PluginFailure(NetworkFailure):
     """A plugin failed; `str()` of it names the plugin, what it was to do, and what it said."""
 
-    def __init__(self, message: str, code: int = 0, *, absent: bool = False) -> None:
+    def __init__(self, message: str, code: int = 0, *, absent: bool = False, late: bool = False) -> None:
         super().__init__(message)
         self.code = code
         """As the plugin says it; 0 when it did not."""
         self.absent = absent
         """There is no such plugin."""
+        self.late = late
+        """It was killed at its deadline, and has said nothing of what it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Plugins:
                 ended = await _run(path, environment, config, self.seconds)
         except TimeoutError as exc:
             raise PluginFailure(
-                f"CNI plugin {kind} has not ended its {command} within {self.seconds:g} s; it was killed"
+                f"CNI plugin {kind} has not ended its {command} within {self.seconds:g} s; it was killed", late=True
             ) from exc
         except FileNotFoundError as exc:
             raise PluginFailure(

@@ -13,9 +13,9 @@ CLUSTER_DNS = "10.96.0.10"
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    """The network."""
-    with wire(tmp_path_factory.mktemp("cni"), 2) as found:
+def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """The network; a module says how long its plugins may take if one is to take too long."""
+    with wire(tmp_path_factory.mktemp("cni"), 2, getattr(request.module, "PLUGIN_SECONDS", 10)) as found:
         yield found
 
 

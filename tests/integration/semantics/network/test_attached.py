@@ -17,6 +17,9 @@ from tests.integration.semantics.network.world import SERVER, all_ready, inside,
 from tests.waiting import eventually
 from tools.lab import free_port
 
+PLUGIN_SECONDS = 3
+"""One of the plugins here is to hang."""
+
 
 def answer(address: str, port: int) -> str:
     """What a server says to a client on the node; why it does not, otherwise."""
@@ -193,7 +196,7 @@ def test_a_plugin_that_hangs_is_told_and_holds_nobody_else_up(home: Site, net: W
     assert not any(reason(before[name]) == "Running" for name in names)
     found = home.instances(lambda o: any(reason(o[name]) == "NetworkSetupFailed" for name in names))
     failed = next(o for o in found.values() if reason(o) == "NetworkSetupFailed")
-    assert "CNI plugin bad has not ended its ADD within 3 s; it was killed" in message(failed)
+    assert f"CNI plugin bad has not ended its ADD within {PLUGIN_SECONDS} s; it was killed" in message(failed)
     net.configure()
     home.instances(all_ready(*names), 40)
     remove(home, *names, "free")
