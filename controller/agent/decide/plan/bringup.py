@@ -1,0 +1,79 @@
+"""Bringing up one container: what has to be there, or not to be, before it is made and started. Pure."""
+
+from controller.agent.decide import backoff
+from controller.agent.decide.actions import CreateContainer, PullImage, StartContainer
+from controller.agent.decide.observation import ImageView, Observation
+from controller.agent.decide.plan.values import Case, Step, Verdict
+from controller.api import labels
+from controller.api.reasons import Reason
+from controller.api.spec import Container
+from controller.runtime.port import ContainerState
+
+
+def brought_up(create: CreateContainer, current: ContainerState | None, case: Case) -> Step:
+    """Image first, then the container, unless it must not be, or a try just failed."""
+    name, wanted = create.container.name, create.spec_hash
+    waiting = refused(current, case) or failed(name, wanted, current, case) or _image(create, current, case.seen, case.now)
+    if waiting is not None:
+        return waiting
+    return Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
+
+
+def refused(current: ContainerState | None, case: Case) -> Step | None:
+    """What Pod Security has against starting anything of this instance; None when nothing."""
+    if case.seen.pod_security is None:
+        message = (
+            "the labels of its namespace were never seen, so its Pod Security level is not known: waiting for the API server"
+        )
+        return Step(Verdict(Reason.POD_SECURITY, message, current))
+    message = case.refusal
+    return Step(Verdict(Reason.POD_SECURITY, message, current, terminal=True)) if message else None
+
+
+def failed(name: str, wanted: str, current: ContainerState | None, case: Case) -> Step | None:
+    """What a failed try with this spec asks for: to wait, or to give up; None when it is time for the next one."""
+    spec, now = case.spec, case.now
+    trouble = case.seen.troubles.get(name)
+    if trouble is None or trouble.spec_hash != wanted:
+        return None
+    if trouble.started and spec.restart_policy == "Never":
+        return Step(Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message))
+    retry_at = trouble.at + backoff.delay(trouble.count, spec.backoff)
+    if not trouble.terminal and now >= retry_at:
+        return None
+    verdict = Verdict(trouble.reason, trouble.message, current, terminal=trouble.terminal)
+    return Step(verdict, (), None if trouble.terminal else retry_at)
+
+
+def _image(create: CreateContainer, current: ContainerState | None, seen: Observation, now: float) -> Step | None:
+    """What has to happen to the image before the container can be made; None when it is there.
+
+    With imagePullPolicy Always the registry is asked for each new instance and each changed spec. A restart after a crash uses
+    what is there, so that it needs no registry.
+    """
+    container, wanted = create.container, create.spec_hash
+    view = seen.images.get(container.image, ImageView())
+    same = current is not None and current.labels.get(labels.SPEC_HASH) == wanted
+    ask = pull_policy(container) == "Always" and seen.pulled.get(container.name) != wanted and not same
+    if view.pull is not None and view.pull.terminal:
+        return Step(Verdict(view.pull.reason, view.pull.message, current, terminal=True))
+    if view.present is not None and not ask:
+        return None
+    if pull_policy(container) == "Never":
+        message = f"image {container.image!r} is not on the node, and imagePullPolicy is Never"
+        return Step(Verdict(Reason.ERR_IMAGE_NEVER_PULL, message, current, terminal=True))
+    joined = seen.pulling.get(container.name) == wanted
+    if view.pull is not None and (joined if view.pull.running else now < view.pull.retry_at):
+        retry_at = None if view.pull.running else view.pull.retry_at
+        return Step(Verdict(view.pull.reason, view.pull.message, current), (), retry_at)
+    fetch = PullImage(container.name, container.image, wanted)
+    return Step(Verdict(Reason.PULLING, f"pulling {container.image}", current), (fetch,))
+
+
+def pull_policy(container: Container) -> str:
+    """The policy in force: as written, else Always for the tag `latest` or none, else IfNotPresent (core/v1 `Container`)."""
+    if container.image_pull_policy is not None:
+        return container.image_pull_policy
+    name, _, digest = container.image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if not digest and tag in {"", "latest"} else "IfNotPresent"

@@ -1,0 +1,103 @@
+"""What the planner gives and works with: frozen values. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from controller.agent.decide.actions import Action
+from controller.agent.decide.health import WELL, State
+from controller.agent.decide.observation import Observation
+from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
+from controller.api.podsecurity.check import refusal
+from controller.api.podsecurity.levels import Level
+from controller.api.reasons import Reason
+from controller.runtime.port import ContainerState
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is the case with one container of the spec."""
+
+    reason: Reason
+    message: str = ""
+    container: ContainerState | None = None
+    """The newest one in the runtime."""
+    terminal: bool = False
+    """It cannot go on until somebody changes something."""
+    ended: bool = False
+    """It ended, and by its restartPolicy it is not started again."""
+    outdated: bool = False
+    """It runs with an older spec, and is about to be replaced."""
+    start_failure: str = ""
+    """Why its process could not even be started, when that is its end."""
+    unproven: str = ""
+    """It runs, but has crashed again and again and does not count as ready yet; what a person should know."""
+    health: State = WELL
+    """What its hooks and probes say of it, while it runs."""
+    last_words: str = ""
+    """Its termination message, when it has ended."""
+    words_before: str = ""
+    """That of the run before."""
+
+    def told(self, name: str, message: str) -> str:
+        """What to say of the instance: Pod Security's words are about it as a whole, all others about this container of it."""
+        return message if self.reason is Reason.POD_SECURITY else f"container {name!r}: {message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, when to look again, and what is the case."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    """Seconds since the epoch; None: only when something happens."""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    torn_down: bool = False
+    """Nothing of the instance is left, neither in the runtime nor of its network, as its deletion or suspension asks."""
+    waits: bool = False
+    """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
+    blocked: str = ""
+    """Why nothing can be done now: the runtime has not answered for a while."""
+    addresses: tuple[str, ...] = ()
+    """Addresses of the instance on a network of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The plan for one container."""
+
+    verdict: Verdict
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is the same for all containers of an instance."""
+
+    spec: ContainerInstanceSpec
+    seen: Observation
+    now: float
+
+    @cached_property
+    def refusal(self) -> str:
+        """What Pod Security says against the instance; judged when one of its containers is to be started, and once for all.
+
+        The instance is judged as a whole, as a pod is: one container that violates keeps the others from being started, too.
+        """
+        enforced = self.seen.pod_security
+        if enforced is None or enforced.level is Level.PRIVILEGED:
+            return ""
+        return refusal(self.spec.to_json(), enforced)
+
+
+def how(end: ContainerStateTerminated) -> str:
+    """How it ended, in words."""
+    if end.reason == Reason.CONTAINER_STATUS_UNKNOWN:
+        return "ended while nobody was looking"
+    return f"ended with exit code {end.exit_code}" + (f" ({end.reason})" if end.reason == Reason.OOM_KILLED else "")
+
+
+def earliest(times: Iterable[float | None]) -> float | None:
+    """The first of those times that are set."""
+    return min((t for t in times if t is not None), default=None)
