@@ -13,6 +13,7 @@ SCHEMA := $(BIN)/python -m controller.api.schema
 STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
 POD_SECURITY := $(BIN)/python -m controller.api.podsecurity.generate
 CHART := $(BIN)/python -m tools.chart
+PODSPEC := $(BIN)/python -m tools.podspec
 
 .PHONY: help venv tools pod-tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
 	image demo demo-down bench lock clean
@@ -47,16 +48,18 @@ lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on 
 
 # --- code
 
-generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, the chart's schema and table, plain manifests, stubs
+generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, table of PodSpec, the chart's own, plain manifests, stubs
 	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.py
 	@$(POD_SECURITY) helm/moorage
 	@$(CHART)
+	@$(PODSPEC)
 	@$(STUBS)
 
 verify: $(VENV)/.done helm ## Fail when a generated file is not what its source gives
 	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.py --check
 	@$(POD_SECURITY) helm/moorage --check
 	@$(CHART) --check
+	@$(PODSPEC) --check
 	@$(STUBS) --check
 
 format: $(VENV)/.done ## Format the code and mend what the linter can mend

@@ -1,0 +1,142 @@
+"""Why a field of core/v1 is not in the schema, by type and field, and what else the models alone cannot tell.
+
+A reason is one short sentence. When a field becomes supported, `make verify` asks for its reason to be deleted here. Types that
+no model stands for yet may have reasons already: they are shown once there is such a model.
+"""
+
+from typing import Final
+
+Fields = dict[str, dict[str, str]]
+
+LATER: Final = "Not built yet."
+_DRIVER: Final = "A storage driver that was in Kubernetes itself; it is no more, or is on its way out."
+_CSI: Final = "Needs a CSI driver, whose node half is driven by a kubelet."
+_WINDOWS: Final = "Nodes are Linux."
+_SELINUX: Final = "SELinux labels are not set; containerd runs without them."
+_SCHEDULER: Final = "Is for kube-scheduler; the manager places instances itself."
+_PRIORITY: Final = "Nothing is preempted or evicted for another: what does not fit waits."
+_CLAIMS: Final = "Dynamic resource allocation is not spoken: its drivers register with a kubelet."
+
+ABSENT: Final[Fields] = {
+    "PodSpec": {
+        "activeDeadlineSeconds": LATER,
+        "affinity": "Nodes are chosen by name, labels and taints; replicas are spread over them in any case.",
+        "automountServiceAccountToken": "No token is mounted unless a volume says so.",
+        "enableServiceLinks": "No variables are made of Services: no Service knows of an instance.",
+        "ephemeralContainers": "`moorage exec` looks into a running container.",
+        "hostUsers": "User namespaces are not made.",
+        "hostnameOverride": "`hostname`, `subdomain` and `setHostnameAsFQDN` say it.",
+        "imagePullSecrets": "Credentials are containerd's own, in its `certs.d` on the node.",
+        "initContainers": LATER,
+        "os": _WINDOWS,
+        "overhead": "Kubernetes' admission writes it from the RuntimeClass; here it is read from there.",
+        "preemptionPolicy": _PRIORITY,
+        "priority": _PRIORITY,
+        "priorityClassName": _PRIORITY,
+        "readinessGates": "Readiness comes from the containers; nobody else writes conditions.",
+        "resourceClaims": _CLAIMS,
+        "resources": "Limits are the containers' own; there is none of the instance as a whole.",
+        "runtimeClassName": LATER,
+        "schedulerName": _SCHEDULER,
+        "schedulingGates": "`suspend` holds a workload back.",
+        "schedulingGroup": _SCHEDULER,
+        "serviceAccount": "Deprecated in core/v1 for `serviceAccountName`.",
+        "serviceAccountName": LATER,
+        "shareProcessNamespace": LATER,
+        "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
+        "volumes": LATER,
+    },
+    "Container": {
+        "envFrom": LATER,
+        "resizePolicy": LATER,
+        "restartPolicy": LATER,
+        "restartPolicyRules": LATER,
+        "stdin": LATER,
+        "stdinOnce": LATER,
+        "tty": LATER,
+        "volumeDevices": _CSI,
+        "volumeMounts": LATER,
+    },
+    "EnvVar": {"valueFrom": LATER},
+    "EnvVarSource": {"fileKeyRef": "An init container that writes variables into a volume is not read back."},
+    "HTTPGetAction": {},
+    "LifecycleHandler": {"tcpSocket": "Deprecated in core/v1, where it fails when it is run."},
+    "PodSecurityContext": {
+        "appArmorProfile": LATER,
+        "fsGroup": LATER,
+        "fsGroupChangePolicy": LATER,
+        "seLinuxChangePolicy": _SELINUX,
+        "seLinuxOptions": _SELINUX,
+        "supplementalGroupsPolicy": "Groups of the image's own group file are always given (`Merge`).",
+        "sysctls": LATER,
+        "windowsOptions": _WINDOWS,
+    },
+    "ResourceRequirements": {"claims": _CLAIMS, "requests": LATER},
+    "SecurityContext": {
+        "appArmorProfile": LATER,
+        "seLinuxOptions": _SELINUX,
+        "windowsOptions": _WINDOWS,
+    },
+    "Toleration": {"tolerationSeconds": "An instance that does not tolerate a NoExecute taint goes at once."},
+    "Volume": {
+        **dict.fromkeys(
+            (
+                *("awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "flexVolume", "flocker"),
+                *("gcePersistentDisk", "glusterfs", "photonPersistentDisk", "portworxVolume", "quobyte", "rbd"),
+                *("scaleIO", "storageos", "vsphereVolume"),
+            ),
+            _DRIVER,
+        ),
+        "csi": _CSI,
+        "ephemeral": _CSI,
+        "persistentVolumeClaim": _CSI,
+        "fc": "Block storage is attached by the node; a hostPath leads to where it is mounted.",
+        "gitRepo": "Disabled in Kubernetes since it ran what a repository said, as root.",
+        "iscsi": "Block storage is attached by the node; a hostPath leads to where it is mounted.",
+        "nfs": "Mounted by the node; a hostPath leads there.",
+    },
+    "VolumeMount": {"recursiveReadOnly": LATER},
+    "VolumeProjection": {
+        "clusterTrustBundle": "Needs rights on the cluster's trust bundles that agents do not have.",
+        "podCertificate": "Is issued for a Pod, which an instance is not.",
+    },
+}
+
+OWN: Final[Fields] = {
+    "PodSpec": {
+        "backoff": "Pauses between restarts; in Kubernetes a setting of the kubelet.",
+        "network": "`None`: a network with nothing but loopback; a Pod always has one that is attached.",
+    },
+}
+"""Fields of ours alone."""
+
+REMARKS: Final[Fields] = {
+    "Container": {
+        "imagePullPolicy": "`Always` asks for each new instance and each changed spec, not for a restart after a crash.",
+    },
+    "LifecycleHandler": {"httpGet": "An HTTPS request does not fall back to HTTP."},
+    "Lifecycle": {"stopSignal": "Needs no `os.name`."},
+    "Probe": {
+        "failureThreshold": "0 is no value (in core/v1 it means the default).",
+        "periodSeconds": "0 is no value. A container that has not started yet is also asked in between.",
+        "successThreshold": "0 is no value.",
+        "timeoutSeconds": "0 is no value.",
+    },
+    "SecurityContext": {
+        "allowPrivilegeEscalation": "Default: false.",
+        "capabilities": "Written without `CAP_`; one that does not exist or that the node cannot give is an error.",
+        "procMount": "`Unmasked` needs no user namespace.",
+        "runAsNonRoot": "A name in the image's USER is looked up; a kubelet refuses every name.",
+    },
+}
+"""What differs from core/v1 where a field is supported."""
+
+NAMES: Final[dict[str, str]] = {
+    "InstanceSpec": "PodSpec",
+    "DNSConfig": "PodDNSConfig",
+    "DNSConfigOption": "PodDNSConfigOption",
+}
+"""Models whose name is not that of the type in core/v1 that they stand for."""
+
+MAPS: Final = frozenset({"ResourceList"})
+"""Models that stand for a map of core/v1, whose keys are theirs."""
