@@ -14,9 +14,10 @@ STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
 POD_SECURITY := $(BIN)/python -m controller.api.podsecurity.generate
 CHART := $(BIN)/python -m tools.chart
 PODSPEC := $(BIN)/python -m tools.podspec
+DIFFERENCES := $(BIN)/python -m tools.diffkubelet.document docs/kubelet-differences.md
 
 .PHONY: help venv tools pod-tools helm generate verify format check test test-unit test-contract test-integration test-e2e \
-	image demo demo-down bench lock clean
+	image demo demo-down golden bench diff-kubelet lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,7 @@ generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, tabl
 	@$(POD_SECURITY) helm/moorage
 	@$(CHART)
 	@$(PODSPEC)
+	@$(DIFFERENCES)
 	@$(STUBS)
 
 verify: $(VENV)/.done helm ## Fail when a generated file is not what its source gives
@@ -60,6 +62,7 @@ verify: $(VENV)/.done helm ## Fail when a generated file is not what its source 
 	@$(POD_SECURITY) helm/moorage --check
 	@$(CHART) --check
 	@$(PODSPEC) --check
+	@$(DIFFERENCES) --check
 	@$(STUBS) --check
 
 format: $(VENV)/.done ## Format the code and mend what the linter can mend
@@ -91,8 +94,14 @@ test-integration: $(VENV)/.done tools ## Manager and agent against a real API se
 test-e2e: $(VENV)/.done pod-tools ## As a user would: kubectl, Helm, restarts, outages
 	$(PYTEST) tests/e2e
 
+golden: $(VENV)/.done ## Renew the golden OCI specs: read what has changed
+	$(PYTEST) -q tests/unit/runtime/test_golden.py --update-golden
+
 bench: $(VENV)/.done tools ## Measure speed and cost beside the floor (options: BENCH="--quick"); JSON goes to .bench/
 	$(BIN)/python -m benchmarks $(BENCH)
+
+diff-kubelet: $(VENV)/.done pod-tools ## Give the same pod specs to a kubelet and to Moorage, and compare (options: DIFF="-o json volumes")
+	@$(BIN)/python -m tools.diffkubelet $(DIFF)
 
 # --- image
 
@@ -108,4 +117,4 @@ demo-down: ## End the demo and remove every trace of it
 	@$(PYTHON) -m tools.lab.demo down --state $(DEMO_STATE)
 
 clean: demo-down ## Remove what make has made, but for the built tools
-	rm -rf $(VENV) .bench .image dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .diff .image dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

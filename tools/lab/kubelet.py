@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.build import BIN
@@ -48,18 +49,23 @@ PAUSE = "docker.io/library/pause:1"
 class Kubelet(Component):
     """A kubelet with a containerd of its own on a node, known to a control plane as that node and with its rights alone."""
 
-    def __init__(self, state: Path, node: Node, plane: ControlPlane) -> None:
+    def __init__(
+        self, state: Path, node: Node, plane: ControlPlane, *, settings: Mapping[str, object] | None = None, extra: str = ""
+    ) -> None:
         """Prepare both.
 
         Args:
             state: the folder for what they keep.
             node: where they run; it has to be up.
             plane: where the node is registered; made with `address=node.gateway` and `pods=True`.
+            settings: fields of the kubelet's configuration, over those that a node of the lab needs.
+            extra: more configuration of containerd in TOML.
         """
         super().__init__(state)
         self.node = node
         self._plane = plane
-        extra = CNI.format(plugins=BIN, pause=PAUSE)
+        self._settings = dict(settings or {})
+        extra = CNI.format(plugins=BIN, pause=PAUSE) + extra
         self.containerd = Containerd(self.state / "containerd", cri=True, extra=extra, node=node)
         self._config_file = self.state / "kubelet.json"
         self.process = Process("kubelet", node.inside(self._arguments()), self.state)
@@ -117,4 +123,5 @@ class Kubelet(Component):
             "serializeImagePulls": False,
             "nodeStatusUpdateFrequency": "5s",
             "registerNode": True,
+            **self._settings,
         }
