@@ -13,6 +13,11 @@ from tools.lab.rights import install_rights
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption("--update-golden", action="store_true", help="renew the golden files, which then are to be read")
+
+
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane with our kinds, and the chart's roles and policies."""

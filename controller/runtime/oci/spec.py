@@ -111,12 +111,12 @@ def _with_default(env: list[str], name: str, value: str) -> list[str]:
 
 
 def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:
-    """The default mounts, but for those that the container brings itself; then its own, parents before children."""
+    """The default mounts, but for those at and below the container's own; then those, parents before children."""
     own = sorted(config.mounts, key=lambda mount: mount.destination.rstrip("/").count("/"))
-    taken = {mount.destination.rstrip("/") for mount in own}
+    taken = tuple(f"{mount.destination.rstrip('/')}/" for mount in own)
     mounts = []
     defaults = (_HOST_SHM if config.host_ipc and default is _SHM else default for default in _MOUNTS)
-    for mount in (*(default for default in defaults if default.destination not in taken), *own):
+    for mount in (*(default for default in defaults if not f"{default.destination}/".startswith(taken)), *own):
         if not mount.destination.startswith("/"):
             raise InvalidConfig(f"mount destination {mount.destination!r} is not an absolute path")
         options = list(mount.options)
