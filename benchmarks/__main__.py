@@ -57,7 +57,8 @@ def sections(options: argparse.Namespace) -> list[Section]:
         rounds = _rounds(options, single=size == 1)
         found.append(Section(names, partial(apply.measure, count=size, rounds=rounds, details=details, deletion=deletion)))
     cni = largest if options.quick else CNI_SIZE
-    names = [f"apply_ready_{cni}_cni_seconds", f"delete_{cni}_cni_seconds"]
+    names = [f"{name}_{cni}_cni_seconds" for name in ("apply_ready", "floor", "delete", "floor_delete")]
+    names += [f"apply_ready_{cni}_cni_ratio_to_floor"]
     found.append(Section(names, partial(apply.measure_attached, count=cni, rounds=_rounds(options, single=False))))
     kills = _rounds(options, single=True)
     found.append(Section(["kill_ready_seconds", "floor_kill_seconds"], partial(kill.measure, kills=kills)))

@@ -99,14 +99,14 @@ class Floored:
     """Seconds of the start, by process."""
 
 
-def floor(bed: Bed, prefix: str, count: int, *, product_spec: bool = False) -> Floored:
-    """Start as many containers by bare calls, and remove them."""
+def floor(bed: Bed, prefix: str, count: int, *, product_spec: bool = False, attached: bool = False) -> Floored:
+    """Start as many containers by bare calls, and remove them; `attached`: by bare calls of CNI's plugins, too."""
     ids = workloads.names(prefix, count)
     bed.settle()
     before = bed.usage.look()
-    started = bed.floor.start(ids, product_spec=product_spec)
+    started = bed.floor.start(ids, product_spec=product_spec, attached=attached)
     cpu = spent(before, bed.usage.look())
-    return Floored(started, bed.floor.remove(ids), {process: cpu[process] for process in FLOOR_PROCESSES})
+    return Floored(started, bed.floor.remove(ids, attached=attached), {process: cpu[process] for process in FLOOR_PROCESSES})
 
 
 def measure(bed: Bed, figures: Figures, count: int, rounds: int, *, details: bool, deletion: bool) -> None:
@@ -144,16 +144,20 @@ def measure(bed: Bed, figures: Figures, count: int, rounds: int, *, details: boo
 
 
 def measure_attached(bed: Bed, figures: Figures, count: int, rounds: int) -> None:
-    """Apply and delete on networks of their own, by CNI."""
+    """Apply, delete and the floor on networks of their own, by CNI, in turns."""
     for number in range(rounds):
         applied = apply(bed, f"cni-{count}-{number}", count, attached=True)
         deleted = delete(bed, applied)
+        bare = floor(bed, f"floor-cni-{count}-{number}", count, attached=True)
         note(
             f"{count} by CNI, round {number + 1} of {rounds}: ready in {applied.ready_seconds:.2f} s, "
-            f"deleted in {deleted:.2f} s"
+            f"floor {bare.start_seconds:.2f} s, deleted in {deleted:.2f} s, floor {bare.remove_seconds:.2f} s"
         )
         figures.add(f"apply_ready_{count}_cni_seconds", "s", applied.ready_seconds)
+        figures.add(f"floor_{count}_cni_seconds", "s", bare.start_seconds)
+        figures.add(f"apply_ready_{count}_cni_ratio_to_floor", "x", applied.ready_seconds / bare.start_seconds)
         figures.add(f"delete_{count}_cni_seconds", "s", deleted)
+        figures.add(f"floor_delete_{count}_cni_seconds", "s", bare.remove_seconds)
 
 
 def _add_cpu(figures: Figures, applied: Applied, bare: Floored, like_ours: Floored) -> None:

@@ -63,7 +63,8 @@ class Bed:
         self.image = f"{self.registry.host}/{IMAGE}"
         self.network = Network(self.state / "network")
         self.halves = {half: self._half(half, profile.get(half)) for half in HALVES}
-        self.floor = Floor(self.containerd.address, _chain_id(), self.state / "floor-logs", f"{FLOOR_CGROUP}/{self.node}")
+        cgroup = f"{FLOOR_CGROUP}/{self.node}"
+        self.floor = Floor(self.containerd.address, _chain_id(), self.state / "floor-logs", cgroup, self.network)
         self.usage = Usage(
             {
                 "agent": lambda: self.halves["agent"].pid,
@@ -182,8 +183,11 @@ class Bed:
 
     def _end(self) -> None:
         note("remove everything")
-        left = down(self.state)
-        self.network.remove()
+        try:
+            self.network.detach_all()
+        finally:
+            left = down(self.state)
+            self.network.remove()
         reap()
         guardian.release(self.state)
         if left:

@@ -22,6 +22,7 @@ from typing import Any
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 
+from benchmarks.network import Network
 from benchmarks.workloads import COMMAND
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import containers_pb2, snapshots_pb2, tasks_pb2
@@ -43,7 +44,7 @@ SECONDS = 30.0
 class Floor:
     """Starts and removes containers in a containerd namespace of their own."""
 
-    def __init__(self, address: str, chain_id: str, logs: Path, cgroup: str) -> None:
+    def __init__(self, address: str, chain_id: str, logs: Path, cgroup: str, network: Network) -> None:
         """Remember where.
 
         Args:
@@ -51,19 +52,31 @@ class Floor:
             chain_id: name of the snapshot that the image is unpacked to.
             logs: folder for the output of containers whose spec is the product's.
             cgroup: path of the cgroup to make the containers' below.
+            network: attaches those that are to have a network of their own.
         """
         self._address = address
         self._chain_id = chain_id
         self._logs = logs
         self._cgroup = cgroup
+        self._network = network
 
-    def start(self, ids: Iterable[str], *, product_spec: bool = False) -> float:
+    def start(self, ids: Iterable[str], *, product_spec: bool = False, attached: bool = False) -> float:
         """Start containers; returns the seconds from the first call to the last answer."""
-        return asyncio.run(self._timed(ids, lambda channel: lambda name: self._start(channel, name, product_spec=product_spec)))
 
-    def remove(self, ids: Iterable[str]) -> float:
-        """Kill and remove containers; returns the seconds it took."""
-        return asyncio.run(self._timed(ids, lambda channel: lambda name: _remove(channel, name)))
+        def work(channel: Channel) -> Callable[[str], Awaitable[None]]:
+            return lambda name: self._start(channel, name, product_spec=product_spec, attached=attached)
+
+        return asyncio.run(self._timed(ids, work))
+
+    def remove(self, ids: Iterable[str], *, attached: bool = False) -> float:
+        """Kill and remove containers, and their networks; returns the seconds it took."""
+
+        async def one(channel: Channel, name: str) -> None:
+            await _remove(channel, name)
+            if attached:
+                await self._network.detach(name)
+
+        return asyncio.run(self._timed(ids, lambda channel: lambda name: one(channel, name)))
 
     def kill(self, name: str) -> float:
         """Kill a container's process and start another container when its end is seen; returns the seconds from the kill on.
@@ -89,6 +102,8 @@ class Floor:
             return time.monotonic() - begun
         except* RuntimeFailure as failures:
             raise ToolError(f"containerd: {failures.exceptions[0]}") from failures
+        except* ToolError as failures:
+            raise ToolError(str(failures.exceptions[0])) from failures
         finally:
             await channel.close()
 
@@ -115,9 +130,11 @@ class Floor:
         await channel.call(methods.VERSION, Empty())
         return channel
 
-    async def _start(self, channel: Channel, name: str, *, product_spec: bool = False) -> None:
+    async def _start(self, channel: Channel, name: str, *, product_spec: bool = False, attached: bool = False) -> None:
         output = f"file://{self._logs / name}.log" if product_spec else ""
         spec = (product_like_spec if product_spec else plain_spec)(name, self._cgroup)
+        if attached:
+            spec["linux"]["namespaces"].append({"type": "network", "path": await self._network.attach(name)})
         record = Container(
             id=name,
             runtime=Container.Runtime(name=RUNC),

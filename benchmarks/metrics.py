@@ -28,7 +28,10 @@ TARGETS = {
 EXPLANATIONS = {
     "apply_ready_{n}_seconds": "`kubectl apply` of one file with N workloads until all are Ready, seen by a watch",
     "apply_ready_{n}_cni_seconds": "the same on networks of their own, by CNI: bridge, host-local, portmap and firewall",
+    "floor_{n}_cni_seconds": "the floor of that: namespaces, the same plugins and containerd by bare calls, 4 in parallel",
+    "apply_ready_{n}_cni_ratio_to_floor": "the one by the other, as the median of the rounds' ratios",
     "delete_{n}_cni_seconds": "deletion of those",
+    "floor_delete_{n}_cni_seconds": "the floor of their deletion",
     "kubectl_apply_{n}_seconds": "kubectl's own part of it",
     "floor_{n}_seconds": "the same N containers by bare calls of containerd's API, 4 in parallel, plain OCI spec",
     "floor_{n}_product_spec_seconds": "the floor with the OCI spec that Moorage writes (seccomp, masked paths, log file)",

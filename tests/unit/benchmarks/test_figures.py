@@ -8,6 +8,7 @@ import pytest
 from benchmarks import report
 from benchmarks.__main__ import main, parser, sections
 from benchmarks.metrics import EXPLANATIONS, TARGETS, Figure, Figures, rounded, selected
+from benchmarks.network import Network
 from benchmarks.usage import cpu_seconds
 
 LINES = {
@@ -42,6 +43,24 @@ def test_every_figure_of_a_run_is_explained() -> None:
     names = {name for section in sections(parser().parse_args([])) for name in section.names}
     unexplained = [name for name in names if not any(selected(pattern, [name]) for pattern in patterns)]
     assert unexplained == []
+
+
+def test_instances_by_cni_stand_beside_a_floor_of_their_own() -> None:
+    """In the same run, since two runs do not compare."""
+    chosen = sections(parser().parse_args(["--only", "apply_ready_50_cni_seconds"]))
+    names = {name for section in chosen for name in section.names}
+    assert {"apply_ready_50_cni_seconds", "floor_50_cni_seconds", "apply_ready_50_cni_ratio_to_floor"} <= names
+    assert "apply_ready_100_seconds" not in names
+
+
+def test_the_floor_calls_the_plugins_that_the_agent_calls(tmp_path: Path) -> None:
+    """Of the same configuration, in the same order."""
+    network = Network(tmp_path)
+    network.make()
+    (file,) = (tmp_path / "conf").iterdir()
+    assert [plugin["type"] for plugin in json.loads(file.read_text())["plugins"]] == ["bridge", "portmap", "firewall"]
+    assert json.loads(file.read_text())["plugins"] == network.plugins()
+    network.detach_all()  # nothing is attached
 
 
 def test_only_what_gives_the_named_figures_is_measured() -> None:
