@@ -74,6 +74,8 @@ class AgentSettings:
     """Domain of the cluster's Services."""
     resolv_conf: str = "/etc/resolv.conf"
     """The node's resolver, for dnsPolicy Default."""
+    pids_limit: int = 0
+    """Most processes and threads of a container that says nothing itself; 0: no limit."""
     parallel_work: int = 4
     """How many containers are made, started or removed at the same time."""
     parallel_pulls: int = 3
@@ -108,6 +110,7 @@ class Agent:
             files_dir=str(settings.state_dir / FILES_FOLDER),
             cluster_dns=settings.cluster_dns,
             cluster_domain=settings.cluster_domain,
+            pids_limit=settings.pids_limit,
         )
         self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)

@@ -43,6 +43,7 @@ def facts(
     files_dir: str,
     cluster_dns: tuple[str, ...] = (),
     cluster_domain: str = "cluster.local",
+    pids_limit: int = 0,
 ) -> NodeFacts:
     """Read the facts of this node."""
     return NodeFacts(
@@ -58,6 +59,9 @@ def facts(
         files_dir=files_dir,
         cluster_dns=cluster_dns,
         cluster_domain=cluster_domain,
+        cpu_millis=1000 * processors(),
+        memory_bytes=memory(),
+        pids_limit=pids_limit,
     )
 
 
@@ -113,7 +117,7 @@ class NodeJudge:
                 NodeAddress(type="InternalIP", address=self.address),
                 NodeAddress(type="Hostname", address=socket.gethostname()),
             ),
-            capacity=Capacity(cpu=str(os.cpu_count() or 1), memory=_memory(), instances=self.max_instances),
+            capacity=Capacity(cpu=str(processors()), memory=f"{memory() // 1024}Ki", instances=self.max_instances),
             images=self._images,
             disk=disk,
             agent_version=__version__,
@@ -185,5 +189,11 @@ def os_image(root: Path) -> str:
     return ""
 
 
-def _memory() -> str:
-    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 1024}Ki"
+def processors() -> int:
+    """Processors of the node."""
+    return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Memory of the node, in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -7,6 +7,7 @@ from pydantic import Field
 from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import ObjectMeta
+from controller.api.resources import QOSClass
 from controller.api.spec import INSTANCE_SPEC_RULES, InstanceSpec
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -87,6 +88,9 @@ class InstanceStatus(Model):
         default=None,
         description="When the agent first acted on it, RFC 3339.",
         json_schema_extra={"format": "date-time"},
+    )
+    qos_class: QOSClass | None = Field(
+        default=None, description="Guaranteed, Burstable or BestEffort, by its containers' requests and limits, as a pod's."
     )
 
 

@@ -49,6 +49,19 @@ def whole(quantity: str | float) -> int:
     return int(parse(quantity).to_integral_value(ROUND_CEILING))
 
 
+def of_millis(amount: int) -> str:
+    """Thousandths of a core as Kubernetes writes them: `1500m`, `2`."""
+    return f"{amount}m" if amount % 1000 else str(amount // 1000)
+
+
+def of_bytes(amount: int) -> str:
+    """Bytes by the largest binary suffix that leaves a whole number: `64Mi`, `1000`."""
+    for power in range(len("KMGTPE"), 0, -1):
+        if amount and amount % 1024**power == 0:
+            return f"{amount // 1024**power}{'KMGTPE'[power - 1]}i"
+    return str(amount)
+
+
 def _checked(value: Any) -> Any:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         parse(value)

@@ -10,7 +10,7 @@ from pydantic import Field
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
-from controller.api.quantity import Quantity
+from controller.api.resources import ResourceRequirements
 from controller.api.security import PodSecurityContext, SecurityContext
 
 DNS_LABEL = rf"^{LABEL}$"
@@ -47,19 +47,6 @@ class ContainerPort(Model):
         default=None, min_length=1, max_length=15, pattern=PORT_NAME, description="Name, unique in the container."
     )
     protocol: Literal["TCP", "UDP", "SCTP"] = Field(default="TCP", description="TCP, UDP or SCTP.")
-
-
-class ResourceList(Model):
-    """Amounts of cpu (cores) and memory (bytes) as quantities."""
-
-    cpu: Quantity | None = Field(default=None, description="Cores: 500m is half a core. Enforced as a CFS quota.")
-    memory: Quantity | None = Field(default=None, description="Bytes: 64Mi, 1G. Beyond it the kernel kills a process.")
-
-
-class ResourceRequirements(Model):
-    """What a container may use."""
-
-    limits: ResourceList = Field(default_factory=ResourceList, description="Upper bounds, enforced by the kernel.")
 
 
 class Container(Model):
@@ -108,7 +95,9 @@ class Container(Model):
             )
         ),
     )
-    resources: ResourceRequirements = Field(default_factory=ResourceRequirements, description="Limits of cpu and memory.")
+    resources: ResourceRequirements = Field(
+        default_factory=ResourceRequirements, description="What it may use, and what it is promised."
+    )
     startup_probe: Probe | None = Field(
         default=None,
         description="Whether it has started: until it succeeds once, the other probes wait. When it fails, it is restarted.",

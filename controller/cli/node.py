@@ -38,6 +38,7 @@ from controller.cli.options import (
     LogMaxSize,
     NetnsDir,
     NodeName,
+    PidsLimit,
     PodSecurityEnforce,
     PodSecurityVersion,
     ResolvConf,
@@ -70,6 +71,7 @@ def node_half(
     cluster_dns: ClusterDns = [],  # noqa: B006 - as typer takes options that may be repeated
     cluster_domain: ClusterDomain = DEFAULT_CLUSTER_DOMAIN,
     resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
+    pids_limit: PidsLimit = 0,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -89,6 +91,7 @@ def node_half(
         cluster_dns=tuple(map(_address, cluster_dns)),
         cluster_domain=cluster_domain.strip("."),
         resolv_conf=str(resolv_conf),
+        pids_limit=pids_limit,
         log_max_bytes=_bytes(log_max_size),
         log_max_files=log_max_files,
         heartbeat_seconds=heartbeat_seconds,

@@ -88,6 +88,15 @@ ResolvConf = Annotated[
     Path,
     typer.Option(envvar="MOORAGE_RESOLV_CONF", help="The node's resolver, for dnsPolicy Default.", metavar="FILE"),
 ]
+PidsLimit = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=4194304,
+        help="Most processes and threads of a container whose resources.limits.pids says nothing; 0: no limit.",
+        metavar="N",
+    ),
+]
 LogMaxSize = Annotated[
     str,
     typer.Option(help="Size at which a container's log file is rotated, as a quantity.", metavar="QUANTITY"),

@@ -207,11 +207,19 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Limits; None means none."""
+    """What a container may use. Limits that are None are none."""
 
     cpu_millis: int | None = None
-    """Thousandths of a core."""
+    """Limit, in thousandths of a core."""
     memory_bytes: int | None = None
+    """Limit."""
+    cpu_request_millis: int | None = None
+    """What it is promised when all want the processors, in thousandths of a core: its weight beside others. 0: the least
+    that there is. None: the kernel's default, that of one core."""
+    pids: int | None = None
+    """Most processes and threads."""
+    huge_pages: tuple[tuple[str, int], ...] = ()
+    """Limits in bytes by size of page, as (`2Mi`, 4194304). Of a container that runs they cannot be changed."""
 
 
 class Seccomp(enum.StrEnum):
@@ -272,6 +280,9 @@ class ContainerConfig:
     """Empty: the node's own."""
     mounts: tuple[Mount, ...] = ()
     resources: Resources = field(default_factory=Resources)
+    oom_score_adj: int | None = None
+    """How soon the kernel kills it when the node has no memory left, from -1000 (never) to 1000 (first), as far as the runtime
+    may say so. None: as the runtime's own processes."""
     security: Security = field(default_factory=Security)
     network_namespace: str = ""
     """Path of the network namespace to join; empty: the node's own."""

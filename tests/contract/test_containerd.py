@@ -14,6 +14,7 @@ from controller.network.namespaces import Namespaces
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import containers_pb2
 from controller.runtime.containerd.container import evidence
+from controller.runtime.containerd.host import detect_host
 from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import (
     Conflict,
@@ -228,24 +229,53 @@ async def test_memory_limits_hold(real: ContainerdSubject) -> None:
 
 async def test_limits_are_written_to_the_cgroup(real: ContainerdSubject) -> None:
     """Also when they change, and when they are taken away."""
-    state = await real.run(resources=Resources(cpu_millis=250, memory_bytes=32 << 20))
-    assert limits(real, state) == ("25000", str(32 << 20))
-    await real.runtime.update_resources(state.id, Resources(cpu_millis=1500, memory_bytes=64 << 20))
-    assert limits(real, state) == ("150000", str(64 << 20))
-    await real.runtime.update_resources(state.id, Resources())
-    quota, memory = limits(real, state)
-    assert quota in {"-1", "max"}
-    assert memory == "max" or int(memory) > 1 << 60
+    asked = Resources(cpu_millis=250, memory_bytes=32 << 20, cpu_request_millis=100, pids=20)
+    state = await real.run(resources=asked)
+    assert limits(real, state) == {"cpu": "25000", "memory": str(32 << 20), "weight": weight(102), "pids": "20"}
+    more = Resources(cpu_millis=1500, memory_bytes=64 << 20, cpu_request_millis=1000, pids=30)
+    await real.runtime.update_resources(state.id, more)
+    assert limits(real, state) == {"cpu": "150000", "memory": str(64 << 20), "weight": weight(1024), "pids": "30"}
+    await real.runtime.update_resources(state.id, Resources(cpu_request_millis=0))
+    found = limits(real, state)
+    assert found["cpu"] in {"-1", "max"}
+    assert found["memory"] == "max" or int(found["memory"]) > 1 << 60
+    assert (found["weight"], found["pids"]) == (weight(2), "max")
 
 
-def limits(real: ContainerdSubject, state: ContainerState) -> tuple[str, str]:
-    """CPU quota and memory limit, from whichever version of cgroups there is."""
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def limits(real: ContainerdSubject, state: ContainerState) -> dict[str, str]:
+    """What the kernel has of CPU quota, memory limit, weight and processes, from whichever version of cgroups there is."""
     below = f"{real.cgroup.lstrip('/')}/{state.id}"
-    new, old = Path("/sys/fs/cgroup") / below, Path("/sys/fs/cgroup")
-    if (new / "memory.max").exists():
-        return (new / "cpu.max").read_text().split()[0], (new / "memory.max").read_text().strip()
-    quota = (old / "cpu" / below / "cpu.cfs_quota_us").read_text().strip()
-    return quota, (old / "memory" / below / "memory.limit_in_bytes").read_text().strip()
+    if CGROUP_V2:
+        files = {"cpu": "cpu.max", "memory": "memory.max", "weight": "cpu.weight", "pids": "pids.max"}
+        return {name: (CGROUPS / below / file).read_text().split()[0] for name, file in files.items()}
+    files = {
+        "cpu": f"cpu/{below}/cpu.cfs_quota_us",
+        "memory": f"memory/{below}/memory.limit_in_bytes",
+        "weight": f"cpu/{below}/cpu.shares",
+        "pids": f"pids/{below}/pids.max",
+    }
+    return {name: (CGROUPS / file).read_text().strip() for name, file in files.items()}
+
+
+CGROUP_V2 = (CGROUPS / "cgroup.controllers").exists()
+WEIGHTS = {2: "1", 102: "17", 1024: "100"}
+"""What runc makes of shares on version 2: the least of the least, and the default of what a core has."""
+
+
+def weight(shares: int) -> str:
+    """Shares, as the kernel has them."""
+    return WEIGHTS[shares] if CGROUP_V2 else str(shares)
+
+
+@pytest.mark.parametrize(("wanted", "least"), [(1000, 1000), (500, 500), (-997, None)])
+async def test_oom_scores_are_set_as_far_as_allowed(real: ContainerdSubject, wanted: int, least: int | None) -> None:
+    """One that is lower than this process may set is as low as it may be, and nothing fails."""
+    state = await real.run(oom_score_adj=wanted)
+    score = int(Path(f"/proc/{state.pid}/oom_score_adj").read_text())
+    assert score == (least if least is not None else max(wanted, detect_host().oom_score_floor))
 
 
 async def test_one_shim_serves_a_group(real: ContainerdSubject) -> None:

@@ -211,6 +211,42 @@ UNHEALTHY: dict[str, tuple[Object, str, str]] = {
 }
 """Fields of a container."""
 
+GREEDY: dict[str, tuple[Object, str, str]] = {
+    "more cpu asked for than allowed": (
+        {"requests": {"cpu": "1001m"}, "limits": {"cpu": 1}},
+        ".requests.cpu",
+        "must be less than or equal to cpu limit",
+    ),
+    "more memory asked for than allowed": (
+        {"requests": {"memory": "1Gi"}, "limits": {"memory": "1G"}},
+        ".requests.memory",
+        "must be less than or equal to memory limit",
+    ),
+    "a bad request": ({"requests": {"cpu": "much"}}, ".requests.cpu", "not a quantity"),
+    "huge pages that are asked for and not allowed": (
+        {"requests": {"cpu": 1, "hugepages-2Mi": "2Mi"}},
+        ".requests['hugepages-2Mi']",
+        "must be equal to the limit of hugepages-2Mi",
+    ),
+    "fewer huge pages asked for than allowed": (
+        {"requests": {"cpu": 1, "hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "4Mi"}},
+        ".requests['hugepages-2Mi']",
+        "must be equal to the limit of hugepages-2Mi",
+    ),
+    "a part of a huge page": (
+        {"limits": {"cpu": 1, "hugepages-2Mi": "3Mi"}},
+        ".limits['hugepages-2Mi']",
+        "must be a multiple of the size of a page, 2Mi",
+    ),
+    "huge pages alone": ({"limits": {"hugepages-1Gi": "1Gi"}}, "", "huge pages require cpu or memory"),
+    "huge pages of a size that is none": ({"limits": {"hugepages-3Mi": "3Mi"}}, ".limits.hugepages-3Mi", "unknown field"),
+    "no process": ({"limits": {"pids": 0}}, ".limits.pids", "greater than or equal to 1"),
+    "a promise of processes": ({"requests": {"pids": 5}}, ".requests.pids", "unknown field"),
+    "disk": ({"limits": {"ephemeral-storage": "1Gi"}}, ".limits.ephemeral-storage", "unknown field"),
+    "devices by name": ({"limits": {"example.com/gpu": 1}}, "limits.example.com/gpu", "unknown field"),
+}
+"""Resources of a container."""
+
 BAD: dict[str, tuple[Object, str, str]] = {
     **{
         sentence: (
@@ -219,6 +255,14 @@ BAD: dict[str, tuple[Object, str, str]] = {
             told,
         )
         for sentence, (container, path, told) in UNHEALTHY.items()
+    },
+    **{
+        sentence: (
+            workload(**{f"{CONTAINER}.resources": said}),
+            f"spec.template.spec.containers[0].resources{path}" if not path or path[0] == "." else path,
+            told,
+        )
+        for sentence, (said, path, told) in GREEDY.items()
     },
     "a sleep that is longer than the grace period": (
         workload(**{f"{CONTAINER}.lifecycle": {"preStop": {"sleep": {"seconds": 31}}}}),

@@ -51,6 +51,12 @@ class NodeFacts:
     """Addresses of the cluster's name servers; none when not known."""
     cluster_domain: str = "cluster.local"
     """Domain that Services are in."""
+    cpu_millis: int = 0
+    """What the node has, in thousandths of a core."""
+    memory_bytes: int = 0
+    """What the node has."""
+    pids_limit: int = 0
+    """Most processes and threads of a container that says nothing itself; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from controller.agent.decide import names
 from controller.agent.decide.actions import CreateContainer
 from controller.agent.decide.health import PENDING, hooks_label
 from controller.agent.decide.observation import NodeFacts
+from controller.agent.decide.resources import oom_score_adj, resources
 from controller.agent.decide.security import security
-from controller.api import labels, quantity
+from controller.api import labels
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import TERMINATION_LOG, Container
-from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount, Resources
+from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a container whose image sets none, as Docker's and containerd's."""
@@ -49,7 +50,6 @@ def container_config(
     hostname = names.kernel_name(instance, node)
     confined = security(container, spec, seccomp_profile)
     own = own_environment(container)
-    limits = container.resources.limits
     log = log_path(instance, container.name, action.restart_count, node)
     return ContainerConfig(
         id=container_id(instance, container.name, action.restart_count),
@@ -65,10 +65,8 @@ def container_config(
             *names.mounts(instance, node, read_only_root=confined.read_only_root),
             Mount(words_path(log), container.termination_message_path or TERMINATION_LOG),
         ),
-        resources=Resources(
-            cpu_millis=quantity.millis(limits.cpu or 0) or None,  # zero is no limit, as in core/v1
-            memory_bytes=quantity.whole(limits.memory or 0) or None,
-        ),
+        resources=resources(container, node),
+        oom_score_adj=oom_score_adj(container, spec, node.memory_bytes),
         security=confined,
         host_pid=spec.host_pid,
         host_ipc=spec.host_ipc,

@@ -8,6 +8,7 @@ from typing import Final
 
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
 from controller.agent.decide.plan import Plan, Verdict
+from controller.agent.decide.resources import qos_class
 from controller.agent.decide.terminated import EXIT_NOT_STARTED, before, terminated
 from controller.api.conditions import contract, timestamp
 from controller.api.instance import (
@@ -43,6 +44,7 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
         ip=next(iter(addresses), ""),
         ips=addresses,
         started_at=timestamp(now),
+        qos_class=qos_class(spec),
     )
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,9 @@ from controller.runtime.oci.host import Device, Host
 _UNIFIED: Final = Path("/sys/fs/cgroup/cgroup.controllers")
 """There exactly when the node has cgroup v2 alone (cgroups(7))."""
 _SECCOMP: Final = Path("/proc/sys/kernel/seccomp")
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+_HUGE_PAGES: Final = re.compile(r"hugepages-([0-9]+)kB")
+LOWEST_OOM_SCORE: Final = -1000
 _X32_GETPID: Final = 0x40000000 + 39
 _STATUS: Final = Path("/proc/self/status")
 
@@ -33,7 +37,35 @@ def detect_host() -> Host:
         cgroup_v2=_UNIFIED.exists(),
         seccomp=_SECCOMP.exists(),
         x32=_serves_x32(),
+        oom_score_floor=_oom_score_floor(),
+        huge_pages=huge_pages(),
     )
+
+
+def _oom_score_floor() -> int:
+    """With CAP_SYS_RESOURCE any score may be set; without, none below the own one, which what is started from here inherits."""
+    effective = next(line for line in _STATUS.read_text().splitlines() if line.startswith("CapEff:"))
+    if "CAP_SYS_RESOURCE" in decode_capabilities(int(effective.split()[1], 16)):
+        return LOWEST_OOM_SCORE
+    return int(_OOM_SCORE.read_text())
+
+
+def huge_pages(cgroups: Path = Path("/sys/fs/cgroup"), sizes: Path = Path("/sys/kernel/mm/hugepages")) -> tuple[str, ...]:
+    """Sizes of huge pages that containers can be limited in, the smallest first; none without the controller hugetlb."""
+    unified = cgroups / _UNIFIED.name
+    if not ("hugetlb" in unified.read_text().split() if unified.exists() else (cgroups / "hugetlb").exists()):
+        return ()
+    found = (_HUGE_PAGES.fullmatch(folder.name) for folder in sizes.glob("hugepages-*"))
+    return tuple(_size(kib) for kib in sorted(int(match[1]) for match in found if match))
+
+
+def _size(kib: int) -> str:
+    """As resources name it: 2048 is `2Mi`."""
+    for unit in "KM":
+        if kib % 1024:
+            return f"{kib}{unit}i"
+        kib //= 1024
+    return f"{kib}Gi"
 
 
 def _serves_x32() -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from controller.runtime.memory.node import MemoryContainer, MemoryNode
 from controller.runtime.memory.process import MemoryProcess
 from controller.runtime.memory.script import read_script
-from controller.runtime.oci import Host, User, container_user, linux_resources, runtime_spec
+from controller.runtime.oci import Host, User, container_user, resource_changes, runtime_spec
 from controller.runtime.port import (
     AlreadyExists,
     Conflict,
@@ -191,7 +191,7 @@ class MemoryRuntime:
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Change the limits of what runs."""
-        linux_resources(resources)
+        resource_changes(resources)
         self._find_alive(container_id).resources = resources
 
     async def set_labels(self, container_id: str, labels: Mapping[str, str]) -> None:

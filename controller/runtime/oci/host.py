@@ -31,6 +31,10 @@ class Host:
     cgroup_v2: bool = True
     seccomp: bool = True
     """The kernel can filter system calls."""
+    oom_score_floor: int = -1000
+    """Lowest OOM score that may be given away: without CAP_SYS_RESOURCE none below the own one (proc_pid_oom_score_adj(5))."""
+    huge_pages: tuple[str, ...] = ()
+    """Sizes of huge pages that a container can be limited in: the node has them, and the controller hugetlb. As `2Mi`."""
     x32: bool = True
     """The kernel serves the x32 binary interface of amd64, as few do."""
     devices: tuple[Device, ...] = ()

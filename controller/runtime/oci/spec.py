@@ -1,15 +1,15 @@
 """`ContainerConfig` -> OCI runtime spec (github.com/opencontainers/runtime-spec, config.md and config-linux.md).
 
 The defaults are Docker's: the same namespaces, mounts, capabilities, masked paths and system call filter, and no new
-privileges. Resource limits of processes and the OOM score stay as the OCI runtime has them itself: raising or lowering them
-takes CAP_SYS_RESOURCE, which a node agent in a container of its own often lacks.
+privileges. Resource limits of processes stay as the OCI runtime has them itself, and an OOM score is lowered no further than
+allowed: both take CAP_SYS_RESOURCE, which a node agent in a container of its own often lacks.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from controller.runtime.oci.host import Host
-from controller.runtime.oci.resources import linux_resources
+from controller.runtime.oci.resources import linux_resources, oom_score
 from controller.runtime.oci.security import bounding_set, confinement, process_capabilities
 from controller.runtime.oci.users import User
 from controller.runtime.port import ContainerConfig, ExecConfig, InvalidConfig, Mount
@@ -58,7 +58,7 @@ def runtime_spec(
     capabilities = bounding_set(config.security, host)
     spec: dict[str, Any] = {
         "ociVersion": OCI_VERSION,
-        "process": _process(config, user, capabilities),
+        "process": _process(config, user, capabilities, host),
         "root": {"path": "rootfs", "readonly": True} if config.security.read_only_root else {"path": "rootfs"},
         "mounts": _mounts(config),
         "linux": _linux(config, host, capabilities),
@@ -85,7 +85,7 @@ def exec_process(config: ExecConfig, process: Mapping[str, Any]) -> dict[str, An
     return {**process, **changed}
 
 
-def _process(config: ContainerConfig, user: User, capabilities: list[str]) -> dict[str, Any]:
+def _process(config: ContainerConfig, user: User, capabilities: list[str], host: Host) -> dict[str, Any]:
     if not config.args:
         raise InvalidConfig("no command to run is given, neither by the image nor by the container")
     if not config.cwd.startswith("/"):
@@ -103,6 +103,8 @@ def _process(config: ContainerConfig, user: User, capabilities: list[str]) -> di
     }
     if config.tty:
         process["terminal"] = True
+    if config.oom_score_adj is not None:
+        process["oomScoreAdj"] = oom_score(config.oom_score_adj, host)
     return process
 
 
@@ -132,7 +134,7 @@ def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict
         "namespaces": _namespaces(config, host),
         "cgroupsPath": f"{config.cgroup_parent.rstrip('/')}/{config.id}",
         # An OCI runtime adds what every container may use: null, zero, full, random, urandom, tty, console, ptmx.
-        "resources": {"devices": [{"allow": privileged, "access": "rwm"}], **linux_resources(config.resources)},
+        "resources": {"devices": [{"allow": privileged, "access": "rwm"}], **linux_resources(config.resources, host)},
     }
     if config.network_namespace:
         linux["sysctl"] = _SYSCTL

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.runtime.oci import DEFAULT_CAPABILITIES, Device, Host, User, exec_process, resource_changes, runtime_spec
+from controller.runtime.oci import DEFAULT_CAPABILITIES, Device, Host, User, exec_process, runtime_spec
 from controller.runtime.oci.capabilities import ALL_CAPABILITIES, decode_capabilities
 from controller.runtime.oci.seccomp import default_profile
 from controller.runtime.port import ContainerConfig, ExecConfig, InvalidConfig, Mount, Resources, Security
@@ -144,27 +144,6 @@ def test_the_cgroup_is_below_its_parent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "expected"),
-    [
-        (Resources(), {}),
-        (Resources(cpu_millis=1500), {"cpu": {"quota": 150_000, "period": 100_000}}),
-        (Resources(cpu_millis=1), {"cpu": {"quota": 1_000, "period": 100_000}}),
-        (Resources(memory_bytes=64 << 20), {"memory": {"limit": 64 << 20}}),
-    ],
-)
-def test_limits(resources: Resources, expected: dict[str, Any]) -> None:
-    """Only what is limited is written; the least quota is the kernel's."""
-    made = spec(resources=resources)["linux"]["resources"]
-    assert made.pop("devices") == [{"allow": False, "access": "rwm"}]
-    assert made == expected
-
-
-def test_limits_that_are_taken_away_are_said_to_be_none() -> None:
-    """Since leaving them out would leave them as they are."""
-    assert resource_changes(Resources()) == {"cpu": {"quota": -1, "period": 100_000}, "memory": {"limit": -1}}
-
-
-@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"args": ()}, "no command"),
@@ -172,6 +151,9 @@ def test_limits_that_are_taken_away_are_said_to_be_none() -> None:
         ({"mounts": (Mount("/a", "b"),)}, "not an absolute path"),
         ({"resources": Resources(cpu_millis=0)}, "CPU"),
         ({"resources": Resources(memory_bytes=1)}, "too low"),
+        ({"resources": Resources(pids=0)}, "processes"),
+        ({"resources": Resources(cpu_request_millis=-1)}, "request"),
+        ({"resources": Resources(huge_pages=(("2Mi", 1 << 21),))}, "no huge pages of 2Mi"),
     ],
 )
 def test_what_cannot_work(changes: dict[str, Any], message: str) -> None:

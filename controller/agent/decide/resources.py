@@ -1,0 +1,69 @@
+"""What a container may use: from the spec to cgroups, and to the score by which the kernel picks its victims. Pure.
+
+There is no cgroup for an instance, only one for each container below the node's: the limits of a whole instance, as a kubelet
+sets them, are sums of its containers' and hold nobody back further, and the weights of all containers of the node add up
+in one place.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from controller.agent.decide.observation import NodeFacts
+from controller.api import amounts
+from controller.api.amounts import Amounts
+from controller.api.resources import QOSClass
+from controller.api.spec import Container, InstanceSpec
+from controller.runtime.port import Resources
+
+GUARANTEED_SCORE: Final = -997
+BEST_EFFORT_SCORE: Final = 1000
+"""OOM scores of the kubelet (pkg/kubelet/qos/policy.go); those of Burstable are between."""
+
+
+def qos_class(spec: InstanceSpec) -> QOSClass:
+    """Which instances suffer first when the node has no memory left (kubernetes.io, "Pod Quality of Service Classes").
+
+    Guaranteed: each container has limits of cpu and memory, and is promised just these. BestEffort: nothing is said at all.
+    """
+    asked = [(amounts.requests(c), amounts.listed(c.resources.limits)) for c in spec.containers]
+    if not any(_said(both) for both in asked):
+        return "BestEffort"
+    limited = all(limits.cpu_millis and limits.memory_bytes for _, limits in asked)
+    promised = amounts.total(r for r, _ in asked)
+    bounds = amounts.total(limits for _, limits in asked)
+    same = (promised.cpu_millis, promised.memory_bytes) == (bounds.cpu_millis, bounds.memory_bytes)
+    return "Guaranteed" if limited and same else "Burstable"
+
+
+def _said(both: Iterable[Amounts]) -> bool:
+    return any(one.cpu_millis or one.memory_bytes for one in both)
+
+
+def oom_score_adj(container: Container, spec: InstanceSpec, memory_bytes: int) -> int:
+    """How soon the kernel kills it when the node has no memory left, from -1000 to 1000, as the kubelet has it.
+
+    Args:
+        container: the container.
+        spec: that of its instance.
+        memory_bytes: what the node has.
+    """
+    match qos_class(spec):
+        case "Guaranteed":
+            return GUARANTEED_SCORE
+        case "BestEffort":
+            return BEST_EFFORT_SCORE
+        case "Burstable":
+            promised = 1000 * amounts.requests(container).memory_bytes // max(memory_bytes, 1)
+            return min(max(1000 - promised, 1000 + GUARANTEED_SCORE), BEST_EFFORT_SCORE - 1)
+
+
+def resources(container: Container, node: NodeFacts) -> Resources:
+    """What the runtime is told. A limit of 0 is none, as in core/v1."""
+    asked, limits = amounts.requests(container), amounts.listed(container.resources.limits)
+    return Resources(
+        cpu_millis=limits.cpu_millis or None,
+        memory_bytes=limits.memory_bytes or None,
+        cpu_request_millis=asked.cpu_millis,
+        pids=container.resources.limits.pids or node.pids_limit or None,
+        huge_pages=limits.huge_pages,
+    )
