@@ -22,6 +22,7 @@ from controller.agent.decide.actions import (
     PullImage,
     RemoveContainer,
     RemoveNetwork,
+    ResizeContainer,
     RunPreStop,
     StartContainer,
     StopContainer,
@@ -33,11 +34,13 @@ from controller.agent.decide.observation import (
     NetworkTrouble,
     NodeFacts,
     Pull,
+    ResizeTrouble,
     Trouble,
     crashes,
     restart_count,
 )
 from controller.agent.decide.resolve import container_config
+from controller.agent.decide.resources import applied, resources
 from controller.agent.decide.security import localhost_profile
 from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
@@ -128,6 +131,8 @@ class Actor:
                     await self._start(desired, action, action.container_id or made, None if action.container_id else making)
                 case StartContainer():
                     pass
+                case ResizeContainer():
+                    await self._resize(desired, action)
                 case PullImage() | RunPreStop() | StopContainer() | KillContainer() | RemoveContainer():
                     await self._simple(desired, action)
 
@@ -282,6 +287,28 @@ class Actor:
         else:
             self._notes.killed[action.container_id] = time.time()
 
+    async def _resize(self, desired: Desired, action: ResizeContainer) -> None:
+        """Change what it is held to, then note that it is: if this ends in between, it is done once more."""
+        hands, name, wanted = self._hands, action.container.name, applied(action.container)
+        try:
+            await hands.runtime.update_resources(action.container_id, resources(action.container, hands.node))
+            marks = {labels.RESOURCES: wanted, labels.SPEC_HASH: action.spec_hash}
+            await hands.runtime.set_labels(action.container_id, marks)
+        except NotFound:
+            await hands.view.refresh(action.container_id)
+            return
+        except Unavailable:
+            raise
+        except RuntimeFailure as exc:
+            before = self._notes.resizes.get(action.container_id)
+            count = before.count + 1 if before is not None and before.resources == wanted else 1
+            self._notes.resizes[action.container_id] = ResizeTrouble(wanted, str(exc), time.time(), count)
+            hands.events.record(desired.instance, Reason.RESIZE_ERROR, f"container {name}: {exc}", warning=True)
+            return
+        self._notes.resizes.pop(action.container_id, None)
+        await hands.view.refresh(action.container_id)
+        hands.events.record(desired.instance, Reason.RESIZE_COMPLETED, f"Resized container {name}: {wanted or 'no limits'}")
+
     def _pre_stop(self, desired: Desired, action: RunPreStop) -> None:
         """Begin the handler, and look again when it has ended."""
         found = next((c for c in self._hands.view.of(desired.uid) if c.id == action.container_id), None)
@@ -308,14 +335,18 @@ class Actor:
     def _trouble(self, desired: Desired, name: str, spec_hash: str, exc: Exception, otherwise: Reason) -> None:
         reason = next((r for kind, r in _REASONS if isinstance(exc, kind)), otherwise)
         metrics.FAILURES.labels(reason).inc()
+        spec = desired.instance.spec
+        held_to = next((applied(c) for c in spec.containers if c.name == name), "")
         before = self._notes.troubles.get(name)
-        count = before.count + 1 if before is not None and before.spec_hash == spec_hash else 1
+        same = before is not None and (before.spec_hash, before.resources) == (spec_hash, held_to)
+        count = before.count + 1 if before is not None and same else 1
         self._notes.troubles[name] = Trouble(
             spec_hash,
             reason,
             str(exc),
             time.time(),
             count,
+            held_to,
             terminal=isinstance(exc, InvalidConfig),
             started=isinstance(exc, StartFailure),
         )
@@ -327,6 +358,6 @@ def turn(actions: Iterable[Action]) -> Priority | None:
     kinds = {type(a) for a in actions}
     if any(isinstance(a, CreateContainer) and a.restart_count for a in actions):
         return Priority.RESTART
-    if kinds & {CreateContainer, StartContainer, CreateNetwork}:
+    if kinds & {CreateContainer, StartContainer, CreateNetwork, ResizeContainer}:
         return Priority.START
     return Priority.REMOVE if kinds & {RemoveContainer, RemoveNetwork} else None

@@ -14,6 +14,7 @@ from controller.agent.decide.observation import (
     NetworkTrouble,
     Observation,
     Remembered,
+    ResizeTrouble,
     Trouble,
     crashes,
     restart_count,
@@ -33,6 +34,7 @@ class Notes:
     """What the agent knows of one instance that is written nowhere else. Losing it costs a repeated try, nothing more."""
 
     troubles: dict[str, Trouble] = field(default_factory=dict)
+    resizes: dict[str, ResizeTrouble] = field(default_factory=dict)
     stopping: dict[str, float] = field(default_factory=dict)
     hooks: dict[str, bool] = field(default_factory=dict)
     signalled: dict[str, float] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class Notes:
     @property
     def _by_id(self) -> tuple[dict[str, Any], ...]:
         """Notes on containers by id."""
-        return self.stopping, self.hooks, self.signalled, self.killed, self.last_words, self.words_before
+        return self.resizes, self.stopping, self.hooks, self.signalled, self.killed, self.last_words, self.words_before
 
     def forget(self) -> None:
         """The instance starts from nothing the next time."""
@@ -112,6 +114,7 @@ async def observe(
         containers=containers,
         images=seen,
         troubles=dict(notes.troubles),
+        resizes=dict(notes.resizes),
         stopping=dict(notes.stopping),
         hooks=dict(notes.hooks),
         signalled=dict(notes.signalled),

@@ -7,7 +7,7 @@ from pydantic import Field
 from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import ObjectMeta
-from controller.api.resources import QOSClass
+from controller.api.resources import AppliedResources, QOSClass
 from controller.api.spec import INSTANCE_SPEC_RULES, InstanceSpec
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -67,6 +67,9 @@ class ContainerStatus(Model):
         description="Whether it runs, its postStart handler has ended and its startup probe has succeeded, if it has them.",
     )
     restart_count: int = Field(default=0, description="Number of restarts.")
+    resources: AppliedResources | None = Field(
+        default=None, description="What it is promised and held to now, while it runs; absent where that is nothing."
+    )
 
 
 class InstanceStatus(Model):

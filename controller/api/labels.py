@@ -48,7 +48,11 @@ CONTAINER: Final = f"{GROUP}/container"
 """Name of the container within the instance's spec."""
 
 SPEC_HASH: Final = f"{GROUP}/spec-hash"
-"""16 hex digits over the fields of the spec that matter for the running container."""
+"""16 hex digits over the fields of the spec that matter for the running container, and cannot be changed while it runs."""
+
+RESOURCES: Final = f"{GROUP}/resources"
+"""JSON `{"requests": {...}, "limits": {...}}` of quantities as Kubernetes writes them: what the container is promised and held
+to at the moment. Absent when that is nothing, and on what releases before this label have made."""
 
 RESTART_COUNT: Final = f"{GROUP}/restart-count"
 """Decimal number of restarts before this container; also the attempt in its id and its log file's name."""

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     """Being deleted: containers are stopping or being removed."""
     UPDATING = "Updating"
     """A newer spec is known and is being brought in place."""
+    RESIZING = "Resizing"
+    """The container runs, and its changed resources are not in force yet; the message says what keeps them from being so."""
 
     # --- images
     INVALID_IMAGE_NAME = "InvalidImageName"
@@ -119,6 +121,10 @@ class Reason(StrEnum):
     """A probe failed; the message says how."""
     PROBE_WARNING = "ProbeWarning"
     """A probe succeeded, but not by what it asked: it was sent to another host."""
+    RESIZE_COMPLETED = "ResizeCompleted"
+    """Changed resources of a running container are in force."""
+    RESIZE_ERROR = "ResizeError"
+    """They could not be put in force; it is tried again after a pause."""
     FAILED_POST_START_HOOK = "FailedPostStartHook"
     """The postStart handler failed: the container is restarted."""
     FAILED_PRE_STOP_HOOK = "FailedPreStopHook"

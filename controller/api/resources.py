@@ -101,5 +101,21 @@ class ResourceRequirements(Model):
     limits: ResourceLimits = Field(default_factory=ResourceLimits, description="Upper bounds, enforced by the kernel.")
 
 
+class ContainerResizePolicy(Model):
+    """How a change of a resource reaches a container that runs (core/v1 `ContainerResizePolicy`)."""
+
+    resource_name: Literal["cpu", "memory"] = Field(description="cpu or memory.")
+    restart_policy: Literal["NotRequired", "RestartContainer"] = Field(
+        description="NotRequired: in place. RestartContainer: the container is restarted."
+    )
+
+
+class AppliedResources(Model):
+    """What a container is promised and held to, as quantities by the resource's name."""
+
+    requests: dict[str, str] = Field(default={}, description="What it is promised.")
+    limits: dict[str, str] = Field(default={}, description="What it is held to.")
+
+
 QOSClass = Literal["Guaranteed", "Burstable", "BestEffort"]
 """Which instances suffer first when a node runs out of memory (kubernetes.io, "Pod Quality of Service Classes")."""

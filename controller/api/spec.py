@@ -10,7 +10,7 @@ from pydantic import Field
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
-from controller.api.resources import ResourceRequirements
+from controller.api.resources import ContainerResizePolicy, ResourceRequirements
 from controller.api.security import PodSecurityContext, SecurityContext
 
 DNS_LABEL = rf"^{LABEL}$"
@@ -98,6 +98,12 @@ class Container(Model):
     resources: ResourceRequirements = Field(
         default_factory=ResourceRequirements, description="What it may use, and what it is promised."
     )
+    resize_policy: tuple[ContainerResizePolicy, ...] = Field(
+        default=(),
+        max_length=2,
+        description="How changes of resources reach the container while it runs; in place where nothing is said.",
+        json_schema_extra=list_map("resourceName"),
+    )
     startup_probe: Probe | None = Field(
         default=None,
         description="Whether it has started: until it succeeds once, the other probes wait. When it fails, it is restarted.",
@@ -157,6 +163,12 @@ INSTANCE_SPEC_RULES = (
             path=".containers",
         )
         for hook in ("postStart", "preStop")
+    ),
+    rule(
+        "self.restartPolicy != 'Never' || self.containers.all(c, !has(c.resizePolicy) || "
+        "c.resizePolicy.all(p, p.restartPolicy == 'NotRequired'))",
+        "resizePolicy must be NotRequired when restartPolicy is Never",
+        path=".containers",
     ),
     rule(
         "!has(self.network) || " + _PORTS.format("!has(p.hostPort) || p.hostPort == 0"),

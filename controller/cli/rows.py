@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import restart_count
 from controller.api import labels
 from controller.api.conditions import timestamp
@@ -153,7 +153,7 @@ def _present(
     if not newest:
         notes.append("replaced")
     elif container is not None and known.desired is not None and not notes:
-        changed = state.labels.get(labels.SPEC_HASH) != spec_hash(container, known.desired.instance.spec)
+        changed = not made_from(state, container, known.desired.instance.spec)
         notes += ["updating"] if changed else []
     return Row(
         namespace=known.namespace,

@@ -450,7 +450,10 @@ class Runtime(Protocol):
         ...
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
-        """Change the limits of a running container in place; None takes a limit away. Raises `NotFound`, `InvalidConfig`."""
+        """Change what a running container may use, in place; None takes a limit away. Huge pages stay as they are.
+
+        Raises `NotFound`, `InvalidConfig`, and `Conflict` when it uses more memory than it is to be held to now.
+        """
         ...
 
     async def set_labels(self, container_id: str, labels: Mapping[str, str]) -> None:

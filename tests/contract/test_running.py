@@ -44,7 +44,12 @@ async def test_what_does_not_run_is_not_found(subject: Subject) -> None:
 async def test_limits_are_checked(subject: Subject) -> None:
     """A limit that cannot work is refused."""
     started = await subject.run()
-    for resources in (Resources(cpu_millis=-1), Resources(memory_bytes=10)):
+    for resources in (
+        Resources(cpu_millis=-1),
+        Resources(memory_bytes=10),
+        Resources(cpu_request_millis=-1),
+        Resources(pids=0),
+    ):
         with pytest.raises(InvalidConfig):
             await subject.runtime.update_resources(started.id, resources)
 
@@ -54,6 +59,17 @@ async def test_limits_change_without_a_restart(subject: Subject) -> None:
     started = await subject.run(resources=Resources(cpu_millis=100))
     await subject.runtime.update_resources(started.id, Resources(cpu_millis=200, memory_bytes=64 << 20))
     await subject.runtime.update_resources(started.id, Resources())
+    assert await subject.runtime.inspect(started.id) == started
+
+
+async def test_what_is_in_use_cannot_be_taken_away(subject: Subject) -> None:
+    """A limit of memory below it is a conflict, for now, and changes nothing; what is above it can be had."""
+    script = "dd if=/dev/zero of=/dev/shm/full bs=1M count=24; echo full; sleep 1000000"
+    started = await subject.run("sh", "-c", script, resources=Resources(memory_bytes=64 << 20))
+    await subject.wait_for_output(started.id, "full")
+    with pytest.raises(Conflict, match="in use"):
+        await subject.runtime.update_resources(started.id, Resources(memory_bytes=8 << 20))
+    await subject.runtime.update_resources(started.id, Resources(memory_bytes=48 << 20))
     assert await subject.runtime.inspect(started.id) == started
 
 

@@ -225,17 +225,17 @@ GREEDY: dict[str, tuple[Object, str, str]] = {
     "a bad request": ({"requests": {"cpu": "much"}}, ".requests.cpu", "not a quantity"),
     "huge pages that are asked for and not allowed": (
         {"requests": {"cpu": 1, "hugepages-2Mi": "2Mi"}},
-        ".requests['hugepages-2Mi']",
+        ".requests.hugepages-2Mi",
         "must be equal to the limit of hugepages-2Mi",
     ),
     "fewer huge pages asked for than allowed": (
         {"requests": {"cpu": 1, "hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "4Mi"}},
-        ".requests['hugepages-2Mi']",
+        ".requests.hugepages-2Mi",
         "must be equal to the limit of hugepages-2Mi",
     ),
     "a part of a huge page": (
         {"limits": {"cpu": 1, "hugepages-2Mi": "3Mi"}},
-        ".limits['hugepages-2Mi']",
+        ".limits.hugepages-2Mi",
         "must be a multiple of the size of a page, 2Mi",
     ),
     "huge pages alone": ({"limits": {"hugepages-1Gi": "1Gi"}}, "", "huge pages require cpu or memory"),
@@ -259,7 +259,7 @@ BAD: dict[str, tuple[Object, str, str]] = {
     **{
         sentence: (
             workload(**{f"{CONTAINER}.resources": said}),
-            f"spec.template.spec.containers[0].resources{path}" if not path or path[0] == "." else path,
+            f"spec.template.spec.containers[0].resources{path}" if path[:1] in {"", "."} else path,
             told,
         )
         for sentence, (said, path, told) in GREEDY.items()

@@ -48,7 +48,6 @@ ABSENT: Final[Fields] = {
     },
     "Container": {
         "envFrom": LATER,
-        "resizePolicy": LATER,
         "restartPolicy": LATER,
         "restartPolicyRules": LATER,
         "stdin": LATER,
@@ -71,7 +70,7 @@ ABSENT: Final[Fields] = {
         "sysctls": LATER,
         "windowsOptions": _WINDOWS,
     },
-    "ResourceRequirements": {"claims": _CLAIMS, "requests": LATER},
+    "ResourceRequirements": {"claims": _CLAIMS},
     "SecurityContext": {
         "appArmorProfile": LATER,
         "seLinuxOptions": _SELINUX,

@@ -53,6 +53,15 @@ class StartContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Hold a container that runs to the resources of its spec, without a restart."""
+
+    container: Container
+    container_id: str
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunPreStop:
     """Begin the preStop handler of a container that is to stop; does not wait for it."""
 
@@ -95,6 +104,7 @@ Action = (
     | RemoveNetwork
     | CreateContainer
     | StartContainer
+    | ResizeContainer
     | RunPreStop
     | StopContainer
     | KillContainer

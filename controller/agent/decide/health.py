@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import Health
 from controller.api import labels
 from controller.api.probes import Lifecycle
@@ -92,7 +92,7 @@ def lifecycle(container: ContainerState, spec: InstanceSpec) -> Lifecycle:
     """What is done with a container as it goes: as its spec says now, or said when it was last up to date with it."""
     mine = next((c for c in spec.containers if c.name == container.labels.get(labels.CONTAINER)), None)
     written = container.labels.get(labels.HOOKS, "")
-    if mine is not None and (written == LONG or container.labels.get(labels.SPEC_HASH) == spec_hash(mine, spec)):
+    if mine is not None and (written == LONG or made_from(container, mine, spec)):
         return mine.lifecycle
     try:
         return Lifecycle.model_validate_json(written)

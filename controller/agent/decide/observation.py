@@ -88,10 +88,24 @@ class Trouble:
     at: float
     count: int
     """Failures in a row, this one included."""
+    resources: str = ""
+    """What it was to be held to (`decide/resources.applied`)."""
     terminal: bool = False
     """Trying again makes no sense until the spec changes."""
     started: bool = False
     """It was the start that failed: for restartPolicy Never that is the container's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeTrouble:
+    """The last failed try to change what a running container is held to."""
+
+    resources: str
+    """What it was to be held to (`decide/resources.applied`)."""
+    message: str
+    at: float
+    count: int
+    """Failures in a row, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,8 @@ class Observation:
     """By the reference as written in the spec."""
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """By container name."""
+    resizes: Mapping[str, ResizeTrouble] = field(default_factory=dict)
+    """By container id."""
     stopping: Mapping[str, float] = field(default_factory=dict)
     """When a container, by id, was asked to stop: its preStop handler began, or its stop signal was sent."""
     hooks: Mapping[str, bool] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from controller.agent.decide import names
 from controller.agent.decide.actions import CreateContainer
 from controller.agent.decide.health import PENDING, hooks_label
 from controller.agent.decide.observation import NodeFacts
-from controller.agent.decide.resources import oom_score_adj, resources
+from controller.agent.decide.resources import applied, oom_score_adj, resources
 from controller.agent.decide.security import security
 from controller.api import labels
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
@@ -156,6 +156,7 @@ def _labels(instance: ContainerInstance, action: CreateContainer, image: ImageSt
         (labels.INSTANCE_NAME, meta.name),
         (labels.CONTAINER, name),
         (labels.SPEC_HASH, action.spec_hash),
+        (labels.RESOURCES, applied(action.container)),
         (labels.RESTART_COUNT, str(action.restart_count)),
         (labels.CRASHES, str(action.crashes)),
         (labels.STOP_SIGNAL, image.config.stop_signal or DEFAULT_STOP_SIGNAL),

@@ -5,13 +5,16 @@ sets them, are sums of its containers' and hold nobody back further, and the wei
 in one place.
 """
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
+from pydantic import ValidationError
+
 from controller.agent.decide.observation import NodeFacts
-from controller.api import amounts
+from controller.api import amounts, quantity
 from controller.api.amounts import Amounts
-from controller.api.resources import QOSClass
+from controller.api.resources import AppliedResources, QOSClass
 from controller.api.spec import Container, InstanceSpec
 from controller.runtime.port import Resources
 
@@ -55,6 +58,33 @@ def oom_score_adj(container: Container, spec: InstanceSpec, memory_bytes: int) -
         case "Burstable":
             promised = 1000 * amounts.requests(container).memory_bytes // max(memory_bytes, 1)
             return min(max(1000 - promised, 1000 + GUARANTEED_SCORE), BEST_EFFORT_SCORE - 1)
+
+
+def applied(container: Container) -> str:
+    """What a container is held to and promised, as the label `resources` has it: the same text for the same amounts.
+
+    What the node alone says (its limit of processes) is not in it: that holds for containers that are made from then on.
+    """
+    limits = container.resources.limits
+    said = {"requests": _written(amounts.requests(container)), "limits": _written(amounts.listed(limits))}
+    if limits.pids:
+        said["limits"]["pids"] = str(limits.pids)
+    told = {what: values for what, values in said.items() if values}
+    return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else ""
+
+
+def read_applied(label: str) -> AppliedResources | None:
+    """The label `resources` of a container, read; None when it is absent, or not ours."""
+    try:
+        return AppliedResources.model_validate_json(label) if label else None
+    except ValidationError:
+        return None
+
+
+def _written(said: Amounts) -> dict[str, str]:
+    """As Kubernetes writes it, without what is 0."""
+    write = {amounts.CPU: quantity.of_millis}
+    return {name: write.get(name, quantity.of_bytes)(amount) for name, amount in said.by_name().items() if amount}
 
 
 def resources(container: Container, node: NodeFacts) -> Resources:

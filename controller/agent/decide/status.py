@@ -8,8 +8,9 @@ from typing import Final
 
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
 from controller.agent.decide.plan import Plan, Verdict
-from controller.agent.decide.resources import qos_class
+from controller.agent.decide.resources import qos_class, read_applied
 from controller.agent.decide.terminated import EXIT_NOT_STARTED, before, terminated
+from controller.api import labels
 from controller.api.conditions import contract, timestamp
 from controller.api.instance import (
     ContainerState,
@@ -71,6 +72,7 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
         ready=running and not (verdict.unproven or verdict.health.unready),
         started=running and verdict.health.started,
         restart_count=restart_count(current),
+        resources=read_applied(current.labels.get(labels.RESOURCES, "")) if running else None,
     )
 
 
@@ -133,6 +135,8 @@ def _waiting(verdicts: Mapping[str, Verdict], waiting: Collection[str]) -> tuple
     for name, verdict in verdicts.items():
         if name in waiting and verdict.reason is Reason.RUNNING and verdict.health.unready:
             return Reason.CONTAINERS_NOT_READY, f"container {name!r}: {verdict.health.unready}"
+        if verdict.resizing:
+            return Reason.RESIZING, f"container {name!r}: {verdict.resizing}"
         if verdict.unproven:
             return Reason.CRASH_LOOP_BACK_OFF, f"container {name!r}: {verdict.unproven}"
         if name in waiting or verdict.outdated:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from controller.agent.decide import health
-from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import Desired, Health, NodeFacts
 from controller.agent.probes.attendant import Attendant, Room
 from controller.agent.probes.handlers import Handlers, subject
@@ -87,7 +87,7 @@ class Probes:
             if known is not None:
                 known.rest()
             return
-        if state.labels.get(labels.SPEC_HASH) != spec_hash(wanted, instance.spec):
+        if not made_from(state, wanted, instance.spec):
             return
         if known is None:
             tell = self._teller(instance, wanted.name)

@@ -131,6 +131,12 @@ def start_failure(failure: RuntimeFailure) -> RuntimeFailure:
     return (CommandFailure if _OF_COMMAND.search(text) else StartFailure)(_explain(text))
 
 
+_IN_USE: Final = re.compile(
+    r"unable to set memory limit to (\d+) \(current usage: (\d+)|rejecting memory limit (\d+) <= usage (\d+)"
+)
+"""What runc says of cgroups of version 1 and of version 2."""
+
+
 def config_failure(failure: RuntimeFailure) -> RuntimeFailure:
     """What a refused change of limits means."""
     if isinstance(failure, _KEPT):
@@ -138,6 +144,9 @@ def config_failure(failure: RuntimeFailure) -> RuntimeFailure:
     text = str(failure)
     if "not running" in text or "does not exist" in text:
         return NotFound(text)
+    if in_use := _IN_USE.search(text):
+        limit, used = (n for n in in_use.groups() if n)
+        return Conflict(f"a memory limit of {limit} bytes is below what is in use: {used} bytes")
     return InvalidConfig(_explain(text))
 
 

@@ -192,7 +192,10 @@ class MemoryRuntime:
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Change the limits of what runs."""
         resource_changes(resources)
-        self._find_alive(container_id).resources = resources
+        container = self._find_alive(container_id)
+        if resources.memory_bytes is not None and resources.memory_bytes < container.script.memory_bytes:
+            raise Conflict(f"{container.script.memory_bytes} bytes of memory are in use")
+        container.resources = resources
 
     async def set_labels(self, container_id: str, labels: Mapping[str, str]) -> None:
         """Write some labels."""

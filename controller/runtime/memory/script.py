@@ -12,8 +12,9 @@ SIGKILL |
 | anything else | runs until a signal ends it, with 128 + its number |
 
 Of a shell's text these statements are understood, separated by `;`, in their order: `exit N`, `sleep N`, `echo WORDS`,
-`echo WORDS >&2`, `trap "exit N" SIGNAL`, `trap "" SIGNAL`. A `while` runs for ever; others are passed over. A shell ignores
-signals that it has no trap for, as the kernel has it for the first process of a container (pid_namespaces(7)).
+`echo WORDS >&2`, `trap "exit N" SIGNAL`, `trap "" SIGNAL`, `dd ... bs=1M count=N` (it fills N MiB of memory). A `while` runs
+for ever; others are passed over. A shell ignores signals that it has no trap for, as the kernel has it for the first process of
+a container (pid_namespaces(7)).
 """
 
 import re
@@ -28,6 +29,7 @@ from controller.runtime.signals import signal_number
 FOREVER: Final = float("inf")
 
 _TRAP: Final = re.compile(r"""^trap\s+(["'])(?P<action>.*?)\1\s+(?P<signal>\w+)$""")
+_FILL: Final = re.compile(r"^dd\s.*\bbs=1M\s+count=(?P<count>\d+)$")
 _ECHO: Final = re.compile(r"^echo\s+(?P<words>.*?)(?P<stderr>\s*>&2)?$")
 
 
@@ -40,6 +42,8 @@ class Script:
     output: tuple[tuple[Stream, bytes], ...] = ()
     traps: Mapping[int, int | None] = field(default_factory=dict)
     """By signal: the exit code that it leads to, None when it is ignored."""
+    memory_bytes: int = 0
+    """What it fills."""
     ignores: bool = False
     """Signals without a trap do nothing."""
     echoes: bool = False
@@ -80,7 +84,7 @@ def _seconds(text: str) -> float:
 
 
 def _read_shell(text: str) -> Script:
-    seconds, exit_code = 0.0, 0
+    seconds, exit_code, memory = 0.0, 0, 0
     output: list[tuple[Stream, bytes]] = []
     traps: dict[int, int | None] = {}
     for statement in (part.strip() for part in text.split(";")):
@@ -91,6 +95,8 @@ def _read_shell(text: str) -> Script:
         elif echo := _ECHO.match(statement):
             line = echo["words"].strip("\"'").encode() + b"\n"
             output.append((Stream.STDERR if echo["stderr"] else Stream.STDOUT, line))
+        elif fill := _FILL.match(statement):
+            memory += int(fill["count"]) << 20
         elif word == "sleep":
             seconds += _seconds(rest)
         elif word == "while":
@@ -98,4 +104,4 @@ def _read_shell(text: str) -> Script:
         elif word == "exit":
             exit_code = int(rest or 0)
             break
-    return Script(seconds, exit_code, tuple(output), traps, ignores=True)
+    return Script(seconds, exit_code, tuple(output), traps, memory, ignores=True)

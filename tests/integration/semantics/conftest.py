@@ -11,10 +11,15 @@ from tools.lab import Containerd, ControlPlane, Registry
 
 @pytest.fixture(scope="module")
 def world(
-    plane: ControlPlane, containerd: Containerd, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    plane: ControlPlane,
+    containerd: Containerd,
+    registry: Registry,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
-    """Manager and agent; at the end everything is deleted, and nothing may be left."""
-    site = Site(plane, containerd, registry, tmp_path_factory.mktemp("semantics") / "s", "semantics")
+    """Manager and agent; at the end everything is deleted, and nothing may be left. A module may name node and options."""
+    node, options = getattr(request.module, "NODE", "semantics"), getattr(request.module, "OPTIONS", ())
+    site = Site(plane, containerd, registry, tmp_path_factory.mktemp("semantics") / "s", node, options)
     found = World(site)
     with started(site):
         yield found

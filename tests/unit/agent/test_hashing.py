@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent.values import container, current_hash, desired
+from controller.agent.decide.hashing import made_from
+from controller.api import labels
+from tests.unit.agent.values import container, current_hash, desired, first, state
 
 BEFORE = current_hash(desired())
 
@@ -18,8 +20,7 @@ BEFORE = current_hash(desired())
         {"args": ["--verbose"]},
         {"env": [{"name": "A", "value": "1"}]},
         {"workingDir": "/srv"},
-        {"resources": {"limits": {"cpu": "500m"}}},
-        {"resources": {"limits": {"memory": "64Mi"}}},
+        {"resources": {"limits": {"cpu": 1, "hugepages-2Mi": "2Mi"}}},
         {"terminationMessagePath": "/tmp/end"},
     ],
     ids=lambda fields: next(iter(fields)),
@@ -41,6 +42,8 @@ def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) ->
         ({}, {"terminationGracePeriodSeconds": 5}),
         ({}, {"backoff": {"initialSeconds": 7}}),
         ({}, {"suspend": True}),
+        ({"resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi", "pids": 5}}}, {}),
+        ({"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]}, {}),
         ({"command": [], "args": [], "env": [], "workingDir": "", "terminationMessagePath": "/dev/termination-log"}, {}),
     ],
     ids=[
@@ -53,6 +56,8 @@ def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) ->
         "grace period",
         "back-off",
         "suspend",
+        "resources",
+        "resize policy",
         "defaults written out",
     ],
 )
@@ -80,9 +85,8 @@ def test_the_hash_of_a_release_is_the_hash_of_the_next() -> None:
         args=["-v"],
         env=[{"name": "A", "value": "1"}],
         workingDir="/srv",
-        resources={"limits": {"cpu": 1, "memory": "64Mi"}},
     )
-    assert (BEFORE, current_hash(desired(full))) == ("d6f1b453f6097fa0", "12840b73dead50c2")
+    assert (BEFORE, current_hash(desired(full))) == ("d6f1b453f6097fa0", "6c0c682cfe98f188")
     secured = container(
         securityContext={
             "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
@@ -92,3 +96,33 @@ def test_the_hash_of_a_release_is_the_hash_of_the_next() -> None:
         }
     )
     assert current_hash(desired(secured, hostPID=True, securityContext={"supplementalGroups": [7]})) == "4f1e5654c8c13887"
+
+
+LIMITED: dict[str, tuple[dict[str, Any], bool]] = {
+    "the limits that it was made with": ({"limits": {"cpu": 1, "memory": "64Mi"}}, True),
+    "beside them requests, which there were none of": (
+        {"requests": {"cpu": "100m"}, "limits": {"cpu": 1, "memory": "64Mi", "pids": 9}},
+        True,
+    ),
+    "other limits": ({"limits": {"cpu": 1, "memory": "65Mi"}}, False),
+    "no limits": ({}, False),
+}
+
+
+@pytest.mark.parametrize("sentence", LIMITED)
+def test_what_an_earlier_release_has_made_with_limits_is_up_to_date(sentence: str) -> None:
+    """It had the limits in the hash, as it has been until then; of other limits it cannot be told that only they changed."""
+    resources, expected = LIMITED[sentence]
+    wanted = desired(
+        container(command=["/app"], args=["-v"], env=[{"name": "A", "value": "1"}], workingDir="/srv", resources=resources)
+    )
+    made = state(wanted, spec_hash="12840b73dead50c2")
+    assert made_from(made, first(wanted), wanted.instance.spec) is expected
+
+
+def test_the_older_hash_is_of_no_use_to_what_is_made_now() -> None:
+    """The label with its resources tells them apart."""
+    wanted = desired(container(resources={"limits": {"cpu": 1}}))
+    made = state(wanted, spec_hash="an older one", labels={labels.RESOURCES: "{}"})
+    assert not made_from(made, first(wanted), wanted.instance.spec)
+    assert made_from(state(wanted), first(wanted), wanted.instance.spec)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
+from controller.agent.decide.resources import applied
 from controller.api import labels
 from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, Phase
@@ -30,11 +31,13 @@ EVENTS = st.one_of(
     st.sampled_from([0.1, 1.0, 6.0, 200.0]).map(lambda s: (f"{s} seconds", lambda w: setattr(w, "now", w.now + s))),
     st.sampled_from([0, 1, 137]).map(lambda c: (f"ends with {c}", lambda w: w.crash(c))),
     st.sampled_from("abc").map(lambda t: (f"main gets args {t}", lambda w: w.change_main(t))),
+    st.sampled_from(["", "1", "2"]).map(lambda c: (f"main may use {c or 'any'} cpu", lambda w: w.limit_main(c))),
+    st.sampled_from(["NotRequired", "RestartContainer"]).map(lambda p: (f"resizing {p}", lambda w: w.resize_main(p))),
     st.booleans().map(lambda b: (f"side container: {b}", lambda w: w.with_side(b))),
     st.booleans().map(lambda b: (f"suspend: {b}", lambda w: w.edit(suspend=b))),
     st.sampled_from(["Always", "OnFailure", "Never"]).map(lambda p: (f"policy {p}", lambda w: w.edit(restartPolicy=p))),
     st.sampled_from([0, 5]).map(lambda g: (f"grace {g}", lambda w: w.edit(terminationGracePeriodSeconds=g))),
-    st.builds(failing, st.sampled_from(["create", "start", "pull", "stop", "network"]), st.integers(1, 3)),
+    st.builds(failing, st.sampled_from(["create", "start", "pull", "stop", "network", "resize"]), st.integers(1, 3)),
     st.booleans().map(lambda b: (f"own network: {b}", lambda w: w.give_network(b))),
     st.sampled_from(["startup", "liveness", "postStart"]).map(lambda c: (f"{c} fails", lambda w: w.sicken(c))),
     st.booleans().map(lambda b: (f"hooks: {b}", lambda w: w.with_hooks(b))),
@@ -72,6 +75,9 @@ def well(world: World, name: str) -> bool:
         return world.spec.get("restartPolicy") == "Never" and world.notes.troubles[name].started
     (only,) = found
     if only.labels[labels.SPEC_HASH] != current_hash(world.desired, name):
+        return False
+    spec = next(c for c in world.desired.instance.spec.containers if c.name == name)
+    if only.phase in ALIVE and only.labels.get(labels.RESOURCES, "") != applied(spec):
         return False
     policy = world.spec.get("restartPolicy", "Always")
     failed = only.exit_code != 0 or labels.UNHEALTHY in only.labels

@@ -17,13 +17,15 @@ from controller.agent.decide.actions import (
     PullImage,
     RemoveContainer,
     RemoveNetwork,
+    ResizeContainer,
     RunPreStop,
     StartContainer,
     StopContainer,
 )
-from controller.agent.decide.observation import Desired, ImageView, NetworkTrouble, Observation, Pull, Trouble
+from controller.agent.decide.observation import Desired, ImageView, NetworkTrouble, Observation, Pull, ResizeTrouble, Trouble
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.resolve import container_config
+from controller.agent.decide.resources import applied
 from controller.agent.observe import Notes
 from controller.api import labels
 from controller.api.instance import ContainerInstance
@@ -52,7 +54,9 @@ class World:
     network: NetworkState = NetworkState.ABSENT
     inside: set[str] = field(default_factory=set)
     """Ids of the containers that were made for the instance's own network."""
-    failing: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("create", "start", "pull", "stop", "network"), 0))
+    failing: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("create", "start", "pull", "stop", "network", "resize"), 0)
+    )
     """How many of the next calls of a kind fail; a `stop` that fails is a signal that the process ignores."""
     down_since: float = 0.0
     known: tuple[ContainerState, ...] = ()
@@ -82,6 +86,7 @@ class World:
             containers=self.known,
             images={IMAGE: view} if self.up else {},
             troubles=dict(self.notes.troubles),
+            resizes=dict(self.notes.resizes),
             stopping=dict(self.notes.stopping),
             killed=dict(self.notes.killed),
             hooks=dict(self.notes.hooks),
@@ -169,6 +174,17 @@ class World:
             case PullImage():
                 self.notes.pulling[action.container] = action.spec_hash
                 self.pull = Pull(running=True)
+            case ResizeContainer():
+                assert self.containers[action.container_id].phase in ALIVE, "only what runs is resized"
+                wanted = applied(action.container)
+                if self.fails("resize"):
+                    self.notes.resizes[action.container_id] = ResizeTrouble(wanted, "in use", self.now, 1)
+                    return
+                self.notes.resizes.pop(action.container_id, None)
+                before = self.containers[action.container_id].labels
+                self.change(
+                    action.container_id, labels={**before, labels.RESOURCES: wanted, labels.SPEC_HASH: action.spec_hash}
+                )
             case RunPreStop():
                 assert action.container_id not in self.notes.hooks, "a handler is run twice"
                 self.notes.stopping[action.container_id] = self.now
@@ -190,7 +206,8 @@ class World:
         """Note a failed try, as the actor does."""
         before = self.notes.troubles.get(name)
         count = before.count + 1 if before is not None and before.spec_hash == spec_hash else 1
-        self.notes.troubles[name] = Trouble(spec_hash, Reason.START_ERROR, "failed", self.now, count, started=started)
+        held_to = next(applied(c) for c in self.desired.instance.spec.containers if c.name == name)
+        self.notes.troubles[name] = Trouble(spec_hash, Reason.START_ERROR, "failed", self.now, count, held_to, started=started)
 
     def fails(self, kind: str) -> bool:
         """Whether this call fails."""
@@ -269,6 +286,16 @@ class World:
         """The user changes the first container."""
         first, *rest = self.spec["containers"]
         self.edit(containers=[{**first, "args": [text]}, *rest])
+
+    def limit_main(self, cpu: str) -> None:
+        """The user limits the first container, or takes the limit away."""
+        first, *rest = self.spec["containers"]
+        self.edit(containers=[{**first, "resources": {"limits": {"cpu": cpu}} if cpu else {}}, *rest])
+
+    def resize_main(self, policy: str) -> None:
+        """The user says how changed limits reach it."""
+        first, *rest = self.spec["containers"]
+        self.edit(containers=[{**first, "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]}, *rest])
 
     def with_side(self, there: bool) -> None:  # noqa: FBT001 - an event with one argument
         """The user adds or takes away a second container."""

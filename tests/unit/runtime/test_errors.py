@@ -101,12 +101,24 @@ def test_what_says_nothing_of_the_process_stays(kind: type[port.RuntimeFailure])
     assert config_failure(failure) is failure
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "runc update failed: unable to set memory limit to 100 (current usage: 200, peak usage: 300)",
+        "runc update failed: rejecting memory limit 100 <= usage 200",
+    ],
+    ids=["cgroup v1", "cgroup v2"],
+)
+def test_a_limit_below_what_is_used_is_a_conflict(text: str) -> None:
+    """It may be had later."""
+    failure = config_failure(port.RuntimeFailure(text))
+    assert type(failure) is port.Conflict
+    assert str(failure) == "a memory limit of 100 bytes is below what is in use: 200 bytes"
+
+
 def test_a_refused_limit_is_a_wrong_configuration() -> None:
     """Unless what should be limited does not run."""
-    text = "runc update failed: unable to set memory limit to 100 (current usage: 200, peak usage: 300)"
-    failure = config_failure(port.RuntimeFailure(text))
-    assert type(failure) is port.InvalidConfig
-    assert "too low" in str(failure)
+    assert type(config_failure(port.RuntimeFailure("runc update failed: invalid argument"))) is port.InvalidConfig
     assert type(config_failure(port.RuntimeFailure("container not running"))) is port.NotFound
 
 

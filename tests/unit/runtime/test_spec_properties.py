@@ -235,7 +235,8 @@ def test_whatever_changes_a_container_changes_its_hash(one: dict[str, Any], othe
 def without_resources(found: dict[str, Any]) -> dict[str, Any]:
     """An OCI spec without what can be changed later."""
     linux = {key: value for key, value in found["linux"].items() if key != "resources"}
-    return found | {"linux": linux}
+    process = {key: value for key, value in found["process"].items() if key != "oomScoreAdj"}  # that goes with them
+    return found | {"linux": linux, "process": process}
 
 
 PLACES = [

@@ -2,9 +2,10 @@
 
 from controller.agent.decide import backoff
 from controller.agent.decide.actions import CreateContainer, PullImage, StartContainer
-from controller.agent.decide.observation import ImageView, Observation
+from controller.agent.decide.hashing import made_from
+from controller.agent.decide.observation import ImageView
 from controller.agent.decide.plan.values import Case, Step, Verdict
-from controller.api import labels
+from controller.agent.decide.resources import applied
 from controller.api.reasons import Reason
 from controller.api.spec import Container
 from controller.runtime.port import ContainerState
@@ -13,7 +14,7 @@ from controller.runtime.port import ContainerState
 def brought_up(create: CreateContainer, current: ContainerState | None, case: Case) -> Step:
     """Image first, then the container, unless it must not be, or a try just failed."""
     name, wanted = create.container.name, create.spec_hash
-    waiting = refused(current, case) or failed(name, wanted, current, case) or _image(create, current, case.seen, case.now)
+    waiting = refused(current, case) or failed(create.container, wanted, current, case) or _image(create, current, case)
     if waiting is not None:
         return waiting
     return Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
@@ -30,11 +31,11 @@ def refused(current: ContainerState | None, case: Case) -> Step | None:
     return Step(Verdict(Reason.POD_SECURITY, message, current, terminal=True)) if message else None
 
 
-def failed(name: str, wanted: str, current: ContainerState | None, case: Case) -> Step | None:
+def failed(container: Container, wanted: str, current: ContainerState | None, case: Case) -> Step | None:
     """What a failed try with this spec asks for: to wait, or to give up; None when it is time for the next one."""
     spec, now = case.spec, case.now
-    trouble = case.seen.troubles.get(name)
-    if trouble is None or trouble.spec_hash != wanted:
+    trouble = case.seen.troubles.get(container.name)
+    if trouble is None or (trouble.spec_hash, trouble.resources) != (wanted, applied(container)):
         return None
     if trouble.started and spec.restart_policy == "Never":
         return Step(Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message))
@@ -45,15 +46,15 @@ def failed(name: str, wanted: str, current: ContainerState | None, case: Case) -
     return Step(verdict, (), None if trouble.terminal else retry_at)
 
 
-def _image(create: CreateContainer, current: ContainerState | None, seen: Observation, now: float) -> Step | None:
+def _image(create: CreateContainer, current: ContainerState | None, case: Case) -> Step | None:
     """What has to happen to the image before the container can be made; None when it is there.
 
     With imagePullPolicy Always the registry is asked for each new instance and each changed spec. A restart after a crash uses
     what is there, so that it needs no registry.
     """
-    container, wanted = create.container, create.spec_hash
+    container, wanted, seen, now = create.container, create.spec_hash, case.seen, case.now
     view = seen.images.get(container.image, ImageView())
-    same = current is not None and current.labels.get(labels.SPEC_HASH) == wanted
+    same = current is not None and made_from(current, container, case.spec)
     ask = pull_policy(container) == "Always" and seen.pulled.get(container.name) != wanted and not same
     if view.pull is not None and view.pull.terminal:
         return Step(Verdict(view.pull.reason, view.pull.message, current, terminal=True))

@@ -5,15 +5,15 @@ from typing import Final
 
 from controller.agent.decide import backoff, health
 from controller.agent.decide.actions import CreateContainer, RemoveContainer, StartContainer
-from controller.agent.decide.hashing import spec_hash
+from controller.agent.decide.hashing import made_from, spec_hash
 from controller.agent.decide.health import State
 from controller.agent.decide.observation import Health, Observation, crashes, restart_count
+from controller.agent.decide.plan import resize
 from controller.agent.decide.plan.bringup import brought_up, failed, refused
 from controller.agent.decide.plan.teardown import torn_down
 from controller.agent.decide.plan.values import Case, Step, Verdict, earliest, how
 from controller.agent.decide.stop import stop
 from controller.agent.decide.terminated import before, terminated
-from controller.api import labels
 from controller.api.reasons import Reason
 from controller.api.spec import Container
 from controller.runtime.port import ContainerState, Phase
@@ -55,14 +55,14 @@ def _current(container: Container, wanted: str, current: ContainerState | None, 
         )
         return brought_up(first, None, case)
     found = seen.health.get(current.id) or health.noted(current)
-    same = current.labels.get(labels.SPEC_HASH) == wanted
+    same = made_from(current, container, case.spec) and not resize.needs_restart(container, current, case)
     up_to_date = same and (current.id not in seen.stopping or bool(found.failed))
     judged = health.state(container, found)
     match current.phase:
         case Phase.RUNNING | Phase.PAUSED if up_to_date and judged.unhealthy:
             return _unhealthy(current, judged, case)
         case Phase.RUNNING | Phase.PAUSED if up_to_date:
-            return _running(container, current, judged, case)
+            return resize.resized(container, current, _running(container, current, judged, case), case)
         case Phase.RUNNING | Phase.PAUSED:
             return _swapped(container, wanted, current, judged, case)
         case Phase.UNKNOWN:
@@ -70,7 +70,7 @@ def _current(container: Container, wanted: str, current: ContainerState | None, 
             return Step(Verdict(Reason.CONTAINER_STATUS_UNKNOWN, told, current), (), now + LOOK_AGAIN_SECONDS)
         case Phase.CREATED if up_to_date:
             start = StartContainer(container.name, wanted, current.id)
-            held = refused(current, case) or failed(container.name, wanted, current, case)
+            held = refused(current, case) or failed(container, wanted, current, case)
             return held or Step(Verdict(Reason.CONTAINER_CREATING, container=current), (start,))
         case Phase.CREATED:
             return Step(Verdict(Reason.CONTAINER_CREATING), (RemoveContainer(current.id),))

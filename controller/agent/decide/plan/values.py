@@ -32,6 +32,8 @@ class Verdict:
     """Why its process could not even be started, when that is its end."""
     unproven: str = ""
     """It runs, but has crashed again and again and does not count as ready yet; what a person should know."""
+    resizing: str = ""
+    """It runs, and its changed resources are not in force yet; what a person should know."""
     health: State = WELL
     """What its hooks and probes say of it, while it runs."""
     last_words: str = ""
