@@ -57,7 +57,7 @@ def container_config(
         args=command_line(container, image.config, own),
         labels=_labels(instance, action, image, node),
         group=instance.metadata.uid,
-        env=environment(image.config, own, hostname or node.name),
+        env=environment(image.config, own, hostname or node.host_name or node.name),
         cwd=container.working_dir or image.config.working_dir or "/",
         user=image.config.user,
         hostname=hostname,

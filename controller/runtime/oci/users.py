@@ -1,9 +1,10 @@
 """Who a container's process is, from the image's own passwd and group files.
 
-The rules are those of Docker's USER and of containerd: a name or number is looked up in /etc/passwd; the group comes from
-there unless it is given; supplementary groups are those that list the user in /etc/group, unless a group is given. A number
-that is in no file stands for itself, with group 0. The own group is always among the supplementary ones, so that a file which
-its group may not read cannot be reached by dropping that group.
+The rules are those of containerd's CRI: a name or number is looked up in /etc/passwd; the group comes from there unless it is
+given; supplementary groups are those that list the user in /etc/group, also when a group is given (Docker leaves them out
+then; Kubernetes merges them, core/v1 `supplementalGroupsPolicy`). A number that is in no file stands for itself, with group 0.
+The own group is always among the supplementary ones, so that a file which its group may not read cannot be reached by dropping
+that group.
 """
 
 from collections.abc import Iterator
@@ -50,9 +51,6 @@ class _Group:
 def container_user(config: ContainerConfig, passwd: str = "", group: str = "") -> User:
     """Who a container's process is: the image's user, unless the container's security says otherwise.
 
-    A user or group of the container's own leaves the memberships in /etc/group in force, unlike a group that the image's USER
-    names: Kubernetes merges them (core/v1 `supplementalGroupsPolicy`, default Merge).
-
     Raises:
         InvalidConfig: when a name is in neither file, or root is not allowed.
     """
@@ -92,11 +90,9 @@ def resolve_user(user: str, passwd: str = "", group: str = "") -> User:
     """
     who, colon, which = user.partition(":")
     account = _account(who or "0", passwd)
-    if colon and which:
-        gid = _group(which, group)
-        return User(account.uid, gid, (gid,))
-    more = sorted({entry.gid for entry in _groups(group) if account.name in entry.members} - {account.gid})
-    return User(account.uid, account.gid, (account.gid, *more))
+    gid = _group(which, group) if colon and which else account.gid
+    memberships = tuple(entry.gid for entry in _groups(group) if account.name in entry.members)
+    return User(account.uid, gid, _united(gid, memberships))
 
 
 def _account(text: str, passwd: str) -> _Account:

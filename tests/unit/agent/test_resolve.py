@@ -37,6 +37,11 @@ def resolved(
     return container_config(wanted.instance, action, ImageState(IMAGE, "sha256:0", 1, image), NODE)
 
 
+def test_the_host_name_of_the_nodes_network_is_the_nodes() -> None:
+    """The name that the kernel of the node has, not the one that its node object has; as a kubelet's HOSTNAME."""
+    assert dict(resolved(spec={"hostNetwork": True}).env)["HOSTNAME"] == NODE.host_name
+
+
 # --- command and arguments
 
 

@@ -18,18 +18,18 @@ GROUP = "root:x:0:\nstaff:x:50:app\nextra:x:2001:app,other\nwheel:x:10:root, app
         ("app", User(1001, 50, (50, 10, 2001))),
         ("1001", User(1001, 50, (50, 10, 2001))),
         ("app:", User(1001, 50, (50, 10, 2001))),
-        ("app:staff", User(1001, 50, (50,))),
-        ("app:extra", User(1001, 2001, (2001,))),
-        ("app:7", User(1001, 7, (7,))),
+        ("app:staff", User(1001, 50, (50, 10, 2001))),
+        ("app:extra", User(1001, 2001, (2001, 10, 50))),
+        ("app:7", User(1001, 7, (7, 10, 50, 2001))),
         ("5", User(5, 0, (0,))),
         ("5:6", User(5, 6, (6,))),
-        (":6", User(0, 6, (6,))),
+        (":6", User(0, 6, (6, 10))),
         ("1234", User(7, 8, (8,))),
-        ("app:99", User(1001, 98, (98,))),
+        ("app:99", User(1001, 98, (98, 10, 50, 2001))),
     ],
 )
-def test_a_user_is_resolved_as_docker_does(user: str, expected: User) -> None:
-    """Names first, then numbers; groups of the user unless a group is given."""
+def test_a_user_is_resolved_as_containerds_cri_does(user: str, expected: User) -> None:
+    """Names first, then numbers; the user's memberships always, also beside a group that is given."""
     assert resolve_user(user, PASSWD, GROUP) == expected
 
 
@@ -64,7 +64,7 @@ def config(user: str, **security: object) -> ContainerConfig:
 @pytest.mark.parametrize(
     ("user", "security", "expected"),
     [
-        ("app:extra", {}, User(1001, 2001, (2001,))),
+        ("app:extra", {}, User(1001, 2001, (2001, 10, 50))),
         ("app:extra", {"run_as_user": 0}, User(0, 0, (0, 10))),
         ("no:such", {"run_as_user": 5}, User(5, 0, (0,))),
         ("app", {"run_as_user": 5, "run_as_group": 6}, User(5, 6, (6,))),
