@@ -1,6 +1,8 @@
 """The comparison with a kubelet: what is pure of it. `make diff-kubelet` runs the whole."""
 
 import os
+import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import eventually
 from tools.diffkubelet import compare, document, look, report, specs, status, texts
 from tools.diffkubelet.compare import ABSENT, Difference, Named, Verdict
 from tools.diffkubelet.differences import DIFFERENCES
 from tools.diffkubelet.run import Result, absent_fields
+from tools.lab import procfs
 from tools.lab.caller import Answer
 from tools.lab.process import ROOT
 from tools.progress import ToolError
@@ -107,6 +111,7 @@ def instance(container: dict[str, Any], phase: str = "Running") -> dict[str, Any
         (RUNNING, "Running", "restarted", False),
         (LOOPS, "Running", "waiting CrashLoopBackOff", True),
         (LOOPS, "Running", "waiting ImagePullBackOff", False),
+        (RUNNING, "Running", "waiting ImagePullBackOff or ready", True),
     ],
 )
 def test_when_a_spec_is_settled(container: dict[str, Any], phase: str, until: str, *, settled: bool) -> None:
@@ -185,6 +190,17 @@ def test_with_whom_namespaces_are_shared() -> None:
     assert texts.spaces(own, {"net": "1"}, others) == {"net": "the node's", "ipc": "shared", "mnt": "its own"}
 
 
+def test_filters_are_compared_by_system_call() -> None:
+    """Whatever the order of rules, and however many calls a rule names."""
+    socket = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 38, "op": "SCMP_CMP_LT"}]}
+    clone3 = {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}
+    together = {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"}
+    apart = [{"names": [name], "action": "SCMP_ACT_ALLOW"} for name in ("write", "read")]
+    one = texts.call_filter({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [together, socket, clone3]})
+    assert one == texts.call_filter({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [clone3, *apart, socket]})
+    assert one["calls"] == {"read": "ALLOW", "write": "ALLOW", "socket": "ALLOW if 0 LT 38", "clone3": "ERRNO 38"}
+
+
 def test_links_without_addresses_that_are_random() -> None:
     """Interfaces by name, and the way to each destination."""
     link = {
@@ -205,24 +221,32 @@ def test_links_without_addresses_that_are_random() -> None:
 
 
 @pytest.fixture
-def sleeper() -> Iterator[int]:
-    """A process of this machine."""
-    with subprocess.Popen(["/bin/busybox", "sleep", "1000"], env={"COLOUR": "blue"}, cwd="/") as process:
+def sleeper(tmp_path: Path) -> Iterator[int]:
+    """A process of this machine that sees a root of its own."""
+    for folder in ("bin", "dev", "etc"):
+        (tmp_path / folder).mkdir()
+    shutil.copy("/bin/busybox", tmp_path / "bin")
+    os.mknod(tmp_path / "dev" / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    (tmp_path / "etc" / "hosts").write_text("# ours\n127.0.0.1\tlocalhost\n")
+    command = ["/bin/busybox", "chroot", tmp_path, "/bin/busybox", "sleep", "1000"]
+    with subprocess.Popen(command, env={"COLOUR": "blue"}) as process:
+        eventually(lambda: procfs.command(process.pid), lambda line: "sleep" in line[1:2])
         yield process.pid
         process.kill()
 
 
-def test_a_process_is_seen_as_it_is(sleeper: int) -> None:
+def test_a_process_is_seen_as_it_is(sleeper: int, tmp_path: Path) -> None:
     """Its arguments, environment, folder, user and namespaces; nothing has to run beside it."""
     seen = look.processes({"main": sleeper}, Path("/proc/self/ns/net"))["main"]
     assert seen["argv"] == ["/bin/busybox", "sleep", "1000"]
     assert seen["env"] == {"COLOUR": "blue"}
-    assert seen["cwd"] == "/"
+    assert seen["cwd"] == str(tmp_path), "a root that was changed by chroot(2) is seen from outside of it"
     assert seen["status"]["Uid"] == f"{os.getuid()} {os.getuid()} {os.getuid()} {os.getuid()}"
     assert set(seen["namespaces"].values()) == {"the node's"}
-    assert seen["dev"]["null"] == "crw-rw-rw- 0:0 1:3"
+    assert seen["dev"] == {"null": "crw------- 0:0 1:3"}
+    assert seen["files"]["/etc/hosts"] == {".": "-rw-r--r-- 0:0 127.0.0.1 localhost"}
     assert seen["sysctl"]["kernel.hostname"] == os.uname().nodename
-    assert "lo" in seen["network"]["links"]
+    assert seen["network"] == "the node's"
 
 
 # --- compare
@@ -271,6 +295,13 @@ def test_a_name_that_nothing_needs_is_told() -> None:
     """So that none stays by mistake."""
     verdict = compare.judge(environment(COLOUR="blue"), environment(COLOUR="red"), KNOWN)
     assert compare.unused(KNOWN, [verdict]) == ["extra"]
+
+
+def test_a_name_may_be_of_some_specs_alone() -> None:
+    """What is right for one spec would hide a defect in another."""
+    known = [Named("all", ("*",), "why", specs=("a-*",))]
+    words = [compare.judge(environment(A="1"), environment(A="2"), known, spec).word for spec in ("a-b", "b")]
+    assert words == ["named", "DIFFERENT"]
 
 
 def test_what_people_read() -> None:

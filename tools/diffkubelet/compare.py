@@ -37,11 +37,14 @@ class Named:
     """Shell pattern of the kubelet's value."""
     instance: str = "*"
     """Shell pattern of Moorage's."""
+    specs: Sequence[str] = ("*",)
+    """Shell patterns of names of specs."""
 
-    def covers(self, difference: Difference) -> bool:
-        """Whether this is such a difference."""
+    def covers(self, difference: Difference, spec: str) -> bool:
+        """Whether this is such a difference of a spec."""
         return (
-            any(fnmatchcase(difference.path, pattern) for pattern in self.paths)
+            any(fnmatchcase(spec, pattern) for pattern in self.specs)
+            and any(fnmatchcase(difference.path, pattern) for pattern in self.paths)
             and fnmatchcase(difference.pod, self.pod)
             and fnmatchcase(difference.instance, self.instance)
         )
@@ -66,8 +69,8 @@ class Verdict:
 
 
 def differences(pod: Any, instance: Any, path: str = "") -> Iterator[Difference]:
-    """Every value that differs. What is missing on one side as a whole is one difference."""
-    if isinstance(pod, Mapping) and isinstance(instance, Mapping):
+    """Every value that differs. What is missing or empty on one side as a whole is one difference."""
+    if isinstance(pod, Mapping) and isinstance(instance, Mapping) and bool(pod) == bool(instance):
         for key in sorted({*pod, *instance}):
             below = f"{path} {key}".strip()
             yield from differences(pod.get(key, ABSENT), instance.get(key, ABSENT), below)
@@ -79,8 +82,8 @@ def _text(value: Any) -> str:
     return ABSENT if value == ABSENT else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def judge(pod: Mapping[str, Any], instance: Mapping[str, Any], known: Iterable[Named]) -> Verdict:
-    """Compare two reports; of several names that cover a difference, the first has it.
+def judge(pod: Mapping[str, Any], instance: Mapping[str, Any], known: Iterable[Named], spec: str = "") -> Verdict:
+    """Compare two reports of a spec; of several names that cover a difference, the first has it.
 
     Of specs that the API server refused on either side nothing else is compared, and its words may differ.
     """
@@ -92,7 +95,7 @@ def judge(pod: Mapping[str, Any], instance: Mapping[str, Any], known: Iterable[N
     named: dict[str, list[Difference]] = {}
     unnamed = []
     for difference in differences(pod, instance):
-        name = next((entry.name for entry in known if entry.covers(difference)), None)
+        name = next((entry.name for entry in known if entry.covers(difference, spec)), None)
         if name is None:
             unnamed.append(difference)
         else:

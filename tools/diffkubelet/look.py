@@ -5,6 +5,7 @@ Nothing of this runs in the container, so a spec is run as it is written, whatev
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -62,7 +63,10 @@ def processes(pids: Mapping[str, int], network: Path) -> dict[str, dict[str, Any
     found = {}
     for name, pid in pids.items():
         others = [spaces[other] for other in pids if other != name]
-        found[name] = process(pid) | {"namespaces": texts.spaces(spaces[name], node, others)}
+        shared = texts.spaces(spaces[name], node, others)
+        found[name] = process(pid) | {"namespaces": shared}
+        if shared["net"] == "the node's":  # on which links of other pods come and go
+            found[name]["network"] = "the node's"
     return found
 
 
@@ -168,7 +172,10 @@ def _entry(path: Path, *, text: bool = False) -> str:
     if stat.S_ISLNK(about.st_mode):
         return f"{shown} -> {path.readlink()}"
     if stat.S_ISREG(about.st_mode):
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as exc:  # a namespace that is mounted on it, for example
+            return f"{shown} {errno.errorcode[exc.errno or 0]}"
         return f"{shown} {texts.plain_lines(data.decode(errors='replace')) if text else texts.content(data)}"
     return shown
 

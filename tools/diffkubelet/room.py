@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.build import BIN
-from tools.diffkubelet import specs
+from tools.diffkubelet import specs, texts
 from tools.images import all_images
 from tools.images.store import write_archive
 from tools.lab import ControlPlane, Kubelet, Node, Process, ToolError, claim
@@ -26,17 +28,14 @@ READY_SECONDS = 60.0
 
 DNS = "10.96.0.10"
 DOMAIN = "cluster.test"
+SETTINGS = {"clusterDNS": [DNS], "clusterDomain": DOMAIN}
+"""The kubelet's, beside those that a node of the lab needs: all else is its default."""
+
+PORTS = {"type": "portmap", "capabilities": {"portMappings": True}}
+"""The CNI plugin for ports of the node, behind the bridge."""
 
 RUNTIMES = {"k8s.io": "the kubelet's", "moorage": "Moorage's"}
 """The namespaces of containerd."""
-
-SECOND_HANDLER = """
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.second]
-  runtime_type = 'io.containerd.runc.v2'
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.second.options]
-    BinaryName = '{runc}'
-"""
-"""A second handler for a RuntimeClass: the same runc by its path."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,15 @@ class Room:
         rows = (line.split() for line in listed.splitlines()[1:])
         return {row[0]: int(row[1]) for row in rows if row[2] == "RUNNING"}
 
+    def filters(self, namespace: str, ids: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """The filter of system calls that each container was made with, by the same names as its id; empty without one."""
+        found = {}
+        for name, key in ids.items():
+            about = json.loads(self.kubelet.containerd.ctr("containers", "info", key, namespace=namespace).stdout)
+            seccomp = about["Spec"]["linux"].get("seccomp")
+            found[name] = texts.call_filter(seccomp) if seccomp else {}
+        return found
+
     def check(self) -> None:
         """Raise `ToolError` when the kubelet or the agent has ended."""
         for process in (self.kubelet.process, self.agent):
@@ -78,7 +86,7 @@ def room(state: Path) -> Iterator[Room]:
     with (
         Node(state / "node", name=NODE) as node,
         ControlPlane(state / "plane", address=node.gateway, pods=True, crds=[ROOT / "crds"]) as plane,
-        Kubelet(state / "kubelet", node, plane, settings={"clusterDNS": [DNS], "clusterDomain": DOMAIN}) as kubelet,
+        Kubelet(state / "kubelet", node, plane, settings=SETTINGS, plugins=[PORTS]) as kubelet,
     ):
         claim(node.state, "cgroup", f"/moorage/{NODE}")
         images = state / "images.tar"

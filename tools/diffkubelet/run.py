@@ -72,7 +72,7 @@ def _compared(room: Room, specs: Sequence[Spec]) -> Iterator[Result]:
             continue
         pod = _report(room, spec, PODS, pods[spec.name], found)
         instance = _report(room, spec, INSTANCES, instances[spec.name], found)
-        yield Result(spec, compare.judge(pod, instance, DIFFERENCES), pod, instance)
+        yield Result(spec, compare.judge(pod, instance, DIFFERENCES, spec.name), pod, instance)
 
 
 def absent_fields(answer: Answer) -> list[str]:
@@ -108,10 +108,11 @@ def _report(room: Room, spec: Spec, path: str, answer: Answer, found: Mapping[st
         return {"gone": True}
     report: dict[str, Any] = {"settled": status.settled(obj, spec.until)}
     report |= status.outline(obj, spec.until, room.node.address)
-    if spec.until in {"ready", "running"}:
+    if {"ready", "running"} & set(spec.until.split(" or ")):
         running = room.pids(RUNTIME[path])
-        pids = {name: running[i] for name, i in status.container_ids(obj).items() if i in running}
-        report["process"] = look.processes(pids, room.network)
+        ids = {name: key for name, key in status.container_ids(obj).items() if key in running}
+        report["process"] = look.processes({name: running[key] for name, key in ids.items()}, room.network)
+        report["filter"] = room.filters(RUNTIME[path], ids)
     own = {address: "<ip>" for address in status.addresses(obj) if address != room.node.address}
     own |= {obj["metadata"]["uid"]: "<uid>"}
     cleaned: dict[str, Any] = texts.generic(report, own)

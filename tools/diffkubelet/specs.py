@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tools.diffkubelet.status import UNTIL
+from tools.diffkubelet.status import UNTIL, moments
 from tools.progress import ToolError
 
 Object = dict[str, Any]
@@ -94,7 +94,7 @@ def parse(name: str, topic: str, entry: Object) -> Spec:
         raise ToolError(f"{topic}.yaml: {name} has {unknown[0]!r}, and there are only {', '.join(sorted(_KEYS))}")
     if "says" not in entry:
         raise ToolError(f"{topic}.yaml: {name} does not say what it is about: add `says`")
-    if until not in UNTIL and not until.startswith("waiting "):
+    if moments(until):
         raise ToolError(f"{topic}.yaml: {name} has until: {until!r}; it may be {', '.join(UNTIL)} or `waiting REASON`")
     return Spec(name, topic, entry["says"], until, written_out(entry.get("spec") or {}), entry.get("annotations") or {})
 

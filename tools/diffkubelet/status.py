@@ -11,7 +11,8 @@ UNTIL = ("ready", "running", "ended", "restarted")
 """When a spec is looked at.
 
 ready: every container is ready, or has ended as it should. running: every container runs, ready or not. ended: all have ended
-for good. restarted: some container was restarted. `waiting REASON`: some container waits for this reason.
+for good. restarted: some container was restarted. `waiting REASON`: some container waits for this reason. Of several, with `or`
+between them, one has to hold.
 """
 
 LISTS = (("initContainerStatuses", "initContainers"), ("containerStatuses", "containers"))
@@ -31,6 +32,15 @@ def runs_once(obj: Object) -> set[str]:
 
 def settled(obj: Object, until: str) -> bool:
     """Whether an object has come to where it is to be looked at."""
+    return any(_settled(obj, one) for one in until.split(" or "))
+
+
+def moments(until: str) -> list[str]:
+    """The moments in it that there are not."""
+    return [one for one in until.split(" or ") if one not in UNTIL and not one.startswith("waiting ")]
+
+
+def _settled(obj: Object, until: str) -> bool:
     found, once = containers(obj), runs_once(obj)
     wanted = {c["name"] for key in ("initContainers", "containers") for c in obj["spec"].get(key) or ()}
     if until == "ended":
@@ -77,7 +87,7 @@ def outline(obj: Object, until: str, node_address: str) -> dict[str, Any]:
 
 
 def _container(status: Object, until: str) -> Iterator[tuple[str, Any]]:
-    looping = until == "restarted" or until.startswith("waiting ")
+    looping = "restarted" in until or "waiting " in until
     times = status.get("restartCount", 0)
     yield "restartCount", min(times, 1) if looping else times  # how often so far is a matter of pauses
     yield "lastState", dict(_state(status.get("lastState") or {}))

@@ -123,6 +123,27 @@ def spaces(own: Mapping[str, str], node: Mapping[str, str], others: Iterable[Map
     }
 
 
+def call_filter(seccomp: Mapping[str, Any]) -> dict[str, Any]:
+    """`linux.seccomp` of an OCI spec by system call: under which conditions what is done, whatever the order of the rules."""
+    calls: dict[str, set[str]] = {}
+    for rule in seccomp.get("syscalls", ()):
+        does = f"{rule['action'].removeprefix('SCMP_ACT_')} {rule.get('errnoRet', '')}".strip()
+        given = " and ".join(_condition(argument) for argument in rule.get("args") or ())
+        for name in rule["names"]:
+            calls.setdefault(name, set()).add(f"{does} if {given}" if given else does)
+    return {
+        "default": f"{seccomp['defaultAction']} {seccomp.get('defaultErrnoRet') or ''}".strip(),
+        "architectures": dict.fromkeys(seccomp.get("architectures", ()), True),
+        "calls": {name: "; ".join(sorted(rules)) for name, rules in calls.items()},
+    }
+
+
+def _condition(argument: Mapping[str, Any]) -> str:
+    operator = argument["op"].removeprefix("SCMP_CMP_")
+    second = f" {argument['valueTwo']}" if argument.get("valueTwo") else ""
+    return f"{argument['index']} {operator} {argument['value']}{second}"
+
+
 def links(addresses: Sequence[Mapping[str, Any]], routes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """`ip -json address` and `ip -json route`: interfaces by name, and the way to each destination.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.build import BIN
@@ -18,20 +18,17 @@ READY_SECONDS = 60.0
 PORT = 10250
 PODS = "10.244.0.0/24"
 
-NETWORK = {
-    "cniVersion": "1.0.0",
-    "name": "pods",
-    "plugins": [
-        {
-            "type": "bridge",
-            "bridge": "pods0",
-            "isDefaultGateway": True,
-            "ipMasq": True,
-            "hairpinMode": True,
-            "ipam": {"type": "host-local", "ranges": [[{"subnet": PODS}]]},
-        },
-    ],
-}
+NETWORK = {"cniVersion": "1.0.0", "name": "pods"}
+BRIDGE = (
+    {
+        "type": "bridge",
+        "bridge": "pods0",
+        "isDefaultGateway": True,
+        "ipMasq": True,
+        "hairpinMode": True,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": PODS}]]},
+    },
+)
 """A CNI configuration: a bridge on the node, whose pods reach the machine through the node's address."""
 
 CNI = """\
@@ -50,7 +47,14 @@ class Kubelet(Component):
     """A kubelet with a containerd of its own on a node, known to a control plane as that node and with its rights alone."""
 
     def __init__(
-        self, state: Path, node: Node, plane: ControlPlane, *, settings: Mapping[str, object] | None = None, extra: str = ""
+        self,
+        state: Path,
+        node: Node,
+        plane: ControlPlane,
+        *,
+        settings: Mapping[str, object] | None = None,
+        plugins: Sequence[Mapping[str, object]] = (),
+        extra: str = "",
     ) -> None:
         """Prepare both.
 
@@ -59,12 +63,14 @@ class Kubelet(Component):
             node: where they run; it has to be up.
             plane: where the node is registered; made with `address=node.gateway` and `pods=True`.
             settings: fields of the kubelet's configuration, over those that a node of the lab needs.
+            plugins: CNI plugins behind the bridge.
             extra: more configuration of containerd in TOML.
         """
         super().__init__(state)
         self.node = node
         self._plane = plane
         self._settings = dict(settings or {})
+        self._network = NETWORK | {"plugins": [*BRIDGE, *plugins]}
         extra = CNI.format(plugins=BIN, pause=PAUSE) + extra
         self.containerd = Containerd(self.state / "containerd", cri=True, extra=extra, node=node)
         self._config_file = self.state / "kubelet.json"
@@ -77,7 +83,7 @@ class Kubelet(Component):
         self.containerd.start()
         network = self.node.path("/var/lib/cni/net.d")
         network.mkdir(parents=True, exist_ok=True)
-        (network / "10-pods.conflist").write_text(json.dumps(NETWORK))
+        (network / "10-pods.conflist").write_text(json.dumps(self._network))
         user = self._plane.certificate(f"system:node:{self.node.name}", ["system:nodes"])
         self._plane.kubeconfig_of(f"kubelet-{self.node.name}", user)
         self._config_file.write_text(json.dumps(self._configuration(), indent=2))
