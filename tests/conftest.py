@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tools.images import all_images, push
 from tools.images.product import __main__ as product
@@ -11,6 +12,9 @@ from tools.lab import Containerd, ControlPlane, Registry
 from tools.lab.rights import install_rights
 
 ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("moorage", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("moorage")  # how long an example takes says more of the machine than of the code
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

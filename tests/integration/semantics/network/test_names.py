@@ -184,7 +184,12 @@ def test_a_change_of_names_reaches_the_container(home: Site) -> None:
 
 def test_the_files_go_with_the_instance(home: Site, found: dict[str, Object]) -> None:
     """One folder for each, which all of its containers see; none is left of those that are gone."""
-    folders = {path.name for path in (home.state / "agent" / "files").iterdir()}
-    assert folders >= {o["metadata"]["uid"] for o in found.values()}
-    remove(home, "named")
-    assert found["named"]["metadata"]["uid"] not in {p.name for p in (home.state / "agent" / "files").iterdir()}
+    home.apply(instance(home, "going"))
+    going = home.instances(all_ready("going"))["going"]["metadata"]["uid"]
+
+    def folders() -> set[str]:
+        return {path.name for path in (home.state / "agent" / "files").iterdir()}
+
+    assert folders() >= {going, *(o["metadata"]["uid"] for o in found.values())}
+    remove(home, "going")
+    assert going not in folders()
