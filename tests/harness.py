@@ -29,7 +29,7 @@ MOORAGE = Path(sys.executable).with_name("moorage")
 GROUP = "/apis/moorage.dev/v1alpha1"
 NAMESPACE = "moorage"
 """Moorage's own namespace of containerd."""
-KEPT_OF_INSTANCES = ("files", "networks")
+KEPT_OF_INSTANCES = ("files", "networks", "volumes")
 """Folders below an agent's state folder that hold something for each instance, and nothing without."""
 
 
@@ -216,7 +216,9 @@ class Site:
         left = [f"shim: {pid}" for pid in self.shims()]
         left += [f"network namespace: {path}" for path in self.netns.glob("*")]
         left += [
-            f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {self.netns}/" in line
+            f"mount: {line}"
+            for line in Path("/proc/self/mountinfo").read_text().splitlines()
+            if any(f" {folder}/" in line for folder in (self.netns, self.state / "agent" / "volumes"))
         ]
         left += [f"cgroup: {path}" for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.node}/*") if path.is_dir()]
         left += [f"state: {path}" for name in KEPT_OF_INSTANCES for path in (self.state / "agent" / name).glob("*")]

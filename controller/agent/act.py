@@ -19,9 +19,11 @@ from controller.agent.decide.actions import (
     CreateContainer,
     CreateNetwork,
     KillContainer,
+    MakeVolumes,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
+    RemoveVolumes,
     ResizeContainer,
     RunPreStop,
     StartContainer,
@@ -39,9 +41,11 @@ from controller.agent.decide.observation import (
     crashes,
     restart_count,
 )
-from controller.agent.decide.resolve import container_config
+from controller.agent.decide.resolve import container_config, own_environment
 from controller.agent.decide.resources import applied, resources
 from controller.agent.decide.security import localhost_profile
+from controller.agent.decide.volumes.mounts import mounts
+from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
 from controller.agent.levels import Levels
@@ -52,6 +56,8 @@ from controller.agent.report.events import EventRecorder
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
 from controller.agent.view import NodeView
+from controller.agent.volumes.actions import VolumeActions
+from controller.agent.volumes.port import Volumes
 from controller.api import labels
 from controller.api.reasons import Reason
 from controller.network.port import NetworkFailure, Networks
@@ -72,11 +78,15 @@ from controller.runtime.port import (
 
 log = logging.getLogger(__name__)
 
-_REASONS: Final[tuple[tuple[type[RuntimeFailure], Reason], ...]] = (
+_REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
     (CommandFailure, Reason.CONTAINER_CANNOT_RUN),
     (StartFailure, Reason.START_ERROR),
     (InvalidConfig, Reason.CREATE_CONTAINER_CONFIG_ERROR),
+    (VolumeFailure, Reason.CREATE_CONTAINER_CONFIG_ERROR),
 )
+
+AROUND: Final = (CreateNetwork, RemoveNetwork, MakeVolumes, RemoveVolumes)
+"""Actions on what is around the containers; they need no turn, and what comes after them is decided anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class Hands:
     view: NodeView
     images: Images
     networks: Networks
+    volumes: Volumes
     levels: Levels
     probes: Probes
     events: EventRecorder
@@ -109,6 +120,7 @@ class Actor:
 
     def __init__(self, hands: Hands, notes: Notes, wake: Callable[[], None]) -> None:
         self._hands, self._notes, self._wake = hands, notes, wake
+        self._volumes = VolumeActions(hands.volumes, hands.events, notes)
 
     async def carry_out(self, desired: Desired, actions: Iterable[Action], images: Mapping[str, ImageView]) -> None:
         """Do the actions one after another; the first that cannot be asked for ends the row.
@@ -122,6 +134,8 @@ class Actor:
             match action:
                 case CreateNetwork() | RemoveNetwork():
                     await self._network(desired, action)
+                case MakeVolumes() | RemoveVolumes():
+                    await self._volumes.carry_out(desired, action)
                 case CreateContainer():
                     making = _Making(action, asyncio.get_running_loop().time())
                     made = await self._create(desired, action, images[action.container.image].present)
@@ -194,6 +208,8 @@ class Actor:
             profile = self._seccomp_profile(desired, action)
             config = container_config(desired.instance, action, image, hands.node, profile)
             config_id = config.id
+            _, needed = mounts(desired.instance, action.container, own_environment(action.container), hands.node)
+            await hands.volumes.prepare(desired.uid, name, needed)
             hands.logs.prepare(config.log_path)
             hands.files.write(desired.instance, hands.networks.addresses(desired.uid))
             state = await hands.runtime.create(config)
@@ -205,7 +221,7 @@ class Actor:
             if config_id not in {c.id for c in hands.view.of(desired.uid)}:
                 self._trouble(desired, name, action.spec_hash, exc, Reason.CREATE_CONTAINER_ERROR)
             return ""
-        except (RuntimeFailure, OSError) as exc:
+        except (RuntimeFailure, VolumeFailure, OSError) as exc:
             if isinstance(exc, NotFound | ImageFailure):
                 hands.images.changed(image.name)
             self._trouble(desired, name, action.spec_hash, exc, Reason.CREATE_CONTAINER_ERROR)

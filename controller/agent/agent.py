@@ -31,6 +31,9 @@ from controller.agent.slots import Slots
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
+from controller.agent.volumes.place import Place
+from controller.agent.volumes.volumes import FOLDER as VOLUMES_FOLDER
+from controller.agent.volumes.volumes import NodeVolumes
 from controller.api.base import API_VERSION
 from controller.api.node import RuntimeNode
 from controller.api.podsecurity.levels import BASELINE, LevelVersion
@@ -108,6 +111,7 @@ class Agent:
             netns_dir=str(settings.netns_dir),
             seccomp_dir=str(settings.state_dir / SECCOMP_FOLDER),
             files_dir=str(settings.state_dir / FILES_FOLDER),
+            volumes_dir=str(settings.state_dir / VOLUMES_FOLDER),
             cluster_dns=settings.cluster_dns,
             cluster_domain=settings.cluster_domain,
             pids_limit=settings.pids_limit,
@@ -117,6 +121,7 @@ class Agent:
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)
         self._files = InstanceFiles(node, root=settings.cni.root, resolv_conf=settings.resolv_conf)
         self._networks = AttachedNetworks(Namespaces(str(settings.netns_dir)), settings.state_dir / "networks", settings.cni)
+        self._volumes = NodeVolumes(node.volumes_dir, Place(settings.cni.process), runtime)
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
@@ -137,13 +142,14 @@ class Agent:
             lambda _: self._node_reference(),
             settings.node_name,
         )
-        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._files)
+        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._volumes, self._files)
         self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake, self._networks.addresses)
         self._hands = Hands(
             runtime=runtime,
             view=self.view,
             images=self._images,
             networks=self._networks,
+            volumes=self._volumes,
             levels=self._levels,
             probes=self._probes,
             events=self._events,
@@ -185,6 +191,7 @@ class Agent:
         """Run until `stop` is set; then end what is under way, and leave on the node what runs there."""
         self.store.load()
         self._networks.load()
+        self._volumes.load()
         self._levels.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:

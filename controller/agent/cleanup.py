@@ -11,10 +11,12 @@ import shutil
 from typing import Final
 
 from controller.agent import metrics
+from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
 from controller.agent.logs import LogFiles
 from controller.agent.store import Store
 from controller.agent.view import NodeView
+from controller.agent.volumes.port import Volumes
 from controller.api import labels
 from controller.network.port import NetworkFailure, Networks
 from controller.runtime.port import Runtime, RuntimeFailure
@@ -30,10 +32,17 @@ class Cleanup:
     """Removes what belongs to no instance."""
 
     def __init__(
-        self, store: Store, view: NodeView, runtime: Runtime, logs: LogFiles, networks: Networks, files: InstanceFiles
+        self,
+        store: Store,
+        view: NodeView,
+        runtime: Runtime,
+        logs: LogFiles,
+        networks: Networks,
+        volumes: Volumes,
+        files: InstanceFiles,
     ) -> None:
         self._store, self._view, self._runtime, self._logs, self._networks = store, view, runtime, logs, networks
-        self._files = files
+        self._volumes, self._files = volumes, files
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()
@@ -82,6 +91,7 @@ class Cleanup:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         found |= self._files_pass()
         found |= await self._networks_pass()
+        found |= await self._volumes_pass()
         self._suspects = found
         await self._tidy()
 
@@ -112,6 +122,19 @@ class Cleanup:
         for uid in unwanted & self._suspects:
             await self._remove_network(uid)
         return unwanted
+
+    async def _volumes_pass(self) -> set[str]:
+        """Those that no instance and no container needs; what was found before is removed."""
+        unwanted = {f"volumes {u}": u for u in self._volumes.uids() if not (self._wanted(u) or self._view.of(u))}
+        for name in unwanted.keys() & self._suspects:
+            log.warning("the %s, of an instance which is not there, are removed", name)
+            try:
+                await self._volumes.remove(unwanted[name])
+            except (VolumeFailure, RuntimeFailure) as exc:
+                log.warning("they cannot be removed now: %s", exc)
+                continue
+            metrics.LEFTOVERS.labels("volumes").inc()
+        return set(unwanted)
 
     async def _remove_network(self, uid: str) -> None:
         log.warning("the network of instance %s, which is not there, is removed", uid)

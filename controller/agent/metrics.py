@@ -54,7 +54,7 @@ CONTAINERS: Final = Reading("moorage_agent_containers", "Containers on the node 
 INSTANCES: Final = Reading("moorage_agent_instances", "Instances of the node by the phase that is told of them.", ["phase"])
 LEFTOVERS: Final = Counter("moorage_leftovers_total", "Things found on the node that no instance wants, and removed.", ["kind"])
 
-for _kind in ("container", "files", "log", "network", "runtime"):
+for _kind in ("container", "files", "log", "network", "runtime", "volumes"):
     LEFTOVERS.labels(_kind)  # there from the start, so that the first one is a rise
 
 PROBES: Final = Counter(

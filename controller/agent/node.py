@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ IMAGES_SECONDS: Final = 60.0
 
 _OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
 """Where a system says what it is, in the order of os-release(5)."""
+_RECURSIVE_READ_ONLY: Final = (5, 12)
+"""First kernel with mount_setattr(2)."""
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -41,6 +44,7 @@ def facts(
     netns_dir: str,
     seccomp_dir: str,
     files_dir: str,
+    volumes_dir: str,
     cluster_dns: tuple[str, ...] = (),
     cluster_domain: str = "cluster.local",
     pids_limit: int = 0,
@@ -57,12 +61,20 @@ def facts(
         address=address(),
         host_name=socket.gethostname(),
         files_dir=files_dir,
+        volumes_dir=volumes_dir,
+        recursive_read_only=_kernel() >= _RECURSIVE_READ_ONLY,
         cluster_dns=cluster_dns,
         cluster_domain=cluster_domain,
         cpu_millis=1000 * processors(),
         memory_bytes=memory(),
         pids_limit=pids_limit,
     )
+
+
+def _kernel() -> tuple[int, ...]:
+    """Version of the kernel, as its first two numbers."""
+    found = re.match(r"(\d+)\.(\d+)", platform.release())
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def address() -> str:

@@ -16,15 +16,19 @@ from controller.agent.decide.observation import (
     Remembered,
     ResizeTrouble,
     Trouble,
+    VolumeTrouble,
     crashes,
     restart_count,
 )
+from controller.agent.decide.volumes.wanted import mounted
 from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
 from controller.agent.view import NodeView
+from controller.agent.volumes.port import Volumes
 from controller.agent.words import FALLBACK
 from controller.api import labels
+from controller.api.spec import InstanceSpec
 from controller.network.port import Networks
 from controller.runtime.port import ContainerState, Phase, RuntimeFailure
 
@@ -47,6 +51,7 @@ class Notes:
     words_before: dict[str, str] = field(default_factory=dict)
     """Those of the runs before, by the id of the container that came after."""
     network: NetworkTrouble | None = None
+    volumes: VolumeTrouble | None = None
     unsure: set[str] = field(default_factory=set)
     """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
     unlabelled_since: float = 0.0
@@ -64,7 +69,7 @@ class Notes:
         by_name: tuple[dict[str, Any], ...] = (self.troubles, self.pulled, self.remembered)
         for notes in (*by_name, *self._by_id):
             notes.clear()
-        self.network = None
+        self.network = self.volumes = None
 
     def follow(self, containers: tuple[ContainerState, ...], wanted: Collection[str]) -> None:
         """Drop notes on containers that are gone or no longer wanted, and remember those that have run. `wanted` are names."""
@@ -85,6 +90,7 @@ async def observe(
     view: NodeView,
     images: Images,
     networks: Networks,
+    volumes: Volumes,
     levels: Levels,
     probes: Probes,
     notes: Notes,
@@ -104,7 +110,7 @@ async def observe(
     seen: dict[str, ImageView] = {}
     if not (desired.deleting or desired.instance.spec.suspend or error):
         try:
-            seen = {c.image: await images.view(c.image) for c in desired.instance.spec.containers}
+            seen = {image: await images.view(image) for image in _images(desired.instance.spec)}
         except RuntimeFailure as exc:
             error = str(exc)
     notes.unanswered_since = (notes.unanswered_since or time.time()) if error else 0.0
@@ -128,11 +134,20 @@ async def observe(
         network=networks.state(desired.uid, request(desired.instance)),
         addresses=networks.addresses(desired.uid),
         network_trouble=notes.network,
+        volumes=volumes.made(desired.uid),
+        volumes_there=desired.uid in volumes.uids(),
+        volume_trouble=notes.volumes,
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
         pod_security=level,
         unlabelled_since=notes.unlabelled_since,
     )
+
+
+def _images(spec: InstanceSpec) -> set[str]:
+    """References of all images that an instance needs, as written."""
+    volumes = {volume.image.reference for volume in mounted(spec) if volume.image is not None}
+    return {container.image for container in spec.containers} | volumes
 
 
 async def _listen(desired: Desired, containers: tuple[ContainerState, ...], notes: Notes) -> None:

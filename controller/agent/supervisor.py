@@ -9,8 +9,8 @@ import logging
 import time
 from typing import Final
 
-from controller.agent.act import Actor, Hands, turn
-from controller.agent.decide.actions import Action, CreateNetwork, RemoveNetwork
+from controller.agent.act import AROUND, Actor, Hands, turn
+from controller.agent.decide.actions import Action
 from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.status import instance_status
@@ -107,7 +107,7 @@ class Supervisor:
     async def _look(self, desired: Desired) -> tuple[Observation, Plan]:
         """Observe, decide, and have told what is the case."""
         hands = self._hands
-        around = (hands.view, hands.images, hands.networks, hands.levels, hands.probes)
+        around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.probes)
         seen = await observe(desired, *around, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
@@ -126,13 +126,13 @@ class Supervisor:
     async def _act(self, desired: Desired, seen: Observation, decided: Plan) -> None:
         """Do what is quick at once, and the rest when it is its turn; if the world moved meanwhile, what is right by then.
 
-        Networks have turns of their own, since a plugin that hangs must not keep those waiting that need none. What comes after
-        one is decided when it is there.
+        Networks and volumes have turns of their own, since a plugin or a file system that hangs must not keep those waiting
+        that need none. What comes after one is decided when it is there.
         """
         quick = [a for a in decided.actions if turn([a]) is None]
-        networks = [a for a in decided.actions if isinstance(a, CreateNetwork | RemoveNetwork)]
-        await self._actor.carry_out(desired, [*quick, *networks], seen.images)
-        if networks:
+        around = [a for a in decided.actions if isinstance(a, AROUND)]
+        await self._actor.carry_out(desired, [*quick, *around], seen.images)
+        if around:
             return
         heavy = [a for a in decided.actions if turn([a]) is not None]
         priority = turn(heavy)
@@ -145,7 +145,7 @@ class Supervisor:
                 desired = newest
                 seen, decided = await self._look(desired)
                 heavy = list(decided.actions)
-                if any(isinstance(a, CreateNetwork | RemoveNetwork) for a in heavy):
+                if any(isinstance(a, AROUND) for a in heavy):
                     return  # it has a turn of its own in the next round, and not this slot
             await self._actor.carry_out(desired, heavy, seen.images)
 

@@ -51,6 +51,8 @@ class Reason(StrEnum):
     """The command cannot be executed: not found, or no permission."""
     NETWORK_SETUP_FAILED = "NetworkSetupFailed"
     """The instance's network could not be made; it is tried again after a pause."""
+    FAILED_MOUNT = "FailedMount"
+    """A volume could not be made; it is tried again after a pause."""
     CONTAINERS_NOT_READY = "ContainersNotReady"
     """A container runs, and its startup or readiness probe does not say yes; the message says which."""
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"

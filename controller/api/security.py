@@ -140,6 +140,10 @@ class PodSecurityContext(Model):
         description="Group ids beside the user's own group and those that the image's /etc/group gives the user.",
         json_schema_extra=LIST_ATOMIC,
     )
+    fs_group: Id | None = Field(
+        default=None,
+        description="Group that emptyDir volumes, and what is made in them, belong to; processes are in it, too.",
+    )
     seccomp_profile: SeccompProfile | None = Field(
         default=None, description="Filter of system calls; RuntimeDefault when not set."
     )

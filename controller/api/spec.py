@@ -5,13 +5,15 @@ A field that is not supported is not here, so the API server refuses it at apply
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
 from controller.api.resources import ContainerResizePolicy, ResourceRequirements
 from controller.api.security import PodSecurityContext, SecurityContext
+from controller.api.volumes.mount import BIDIRECTIONAL_IS_PRIVILEGED, VolumeMount
+from controller.api.volumes.volume import Volume
 
 DNS_LABEL = rf"^{LABEL}$"
 ENV_NAME = r"^[^=\x00]+$"
@@ -51,6 +53,8 @@ class ContainerPort(Model):
 
 class Container(Model):
     """One container of an instance (core/v1 `Container`)."""
+
+    model_config = ConfigDict(json_schema_extra=rules(BIDIRECTIONAL_IS_PRIVILEGED))
 
     name: str = Field(min_length=1, max_length=63, pattern=DNS_LABEL, description="Name, unique in the instance; a DNS label.")
     image: str = Field(
@@ -94,6 +98,12 @@ class Container(Model):
                 "two ports have the same name: names of ports are unique in a container",
             )
         ),
+    )
+    volume_mounts: tuple[VolumeMount, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Volumes in its file system.",
+        json_schema_extra=list_map("mountPath"),
     )
     resources: ResourceRequirements = Field(
         default_factory=ResourceRequirements, description="What it may use, and what it is promised."
@@ -187,6 +197,12 @@ INSTANCE_SPEC_RULES = (
         path=".dnsPolicy",
     ),
     rule(
+        "[has(self.volumes) ? self.volumes.map(v, v.name) : []].all(names, "
+        "self.containers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names)))",
+        "a volumeMount names no volume of the spec: add it to volumes, or correct its name",
+        path=".volumes",
+    ),
+    rule(
         "self.backoff.initialSeconds <= self.backoff.maxSeconds",
         "initialSeconds must not exceed maxSeconds: raise maxSeconds or lower initialSeconds",
         path=".backoff.initialSeconds",
@@ -203,6 +219,12 @@ class InstanceSpec(Model):
         min_length=1,
         max_length=32,
         description="The containers; at least one. They share the instance's fate on the node.",
+        json_schema_extra=list_map("name"),
+    )
+    volumes: tuple[Volume, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Files and folders that its containers may mount.",
         json_schema_extra=list_map("name"),
     )
     restart_policy: Literal["Always", "OnFailure", "Never"] = Field(

@@ -206,6 +206,15 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files of an image, as they are mounted on the node (mount(2)); to be mounted read-only."""
+
+    type: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """What a container may use. Limits that are None are none."""
 
@@ -427,6 +436,22 @@ class Runtime(Protocol):
 
     async def remove_image(self, reference: str) -> None:
         """Remove the name; its content goes when nothing else needs it. Absent is success."""
+        ...
+
+    async def hold_image(self, holder: str, reference: str) -> ImageFiles:
+        """Hold the files of an image that is on the node, so that they can be mounted; they stay whatever becomes of its name.
+
+        Asked again by the same holder, it is what that holds already, whatever the name means by now. Raises `NotFound`,
+        `InvalidReference`, `Unsupported`.
+        """
+        ...
+
+    async def release_image(self, holder: str) -> None:
+        """The holder holds nothing any more, and has unmounted what it held. Absent is success."""
+        ...
+
+    async def image_holders(self) -> frozenset[str]:
+        """Who holds anything."""
         ...
 
     async def create(self, config: ContainerConfig) -> ContainerState:

@@ -106,3 +106,35 @@ async def test_what_is_no_reference_is_refused(subject: Subject, call: str) -> N
     """Every call that takes a reference parses it first."""
     with pytest.raises(InvalidReference):
         await getattr(subject.runtime, call)("Not A Reference")
+
+
+async def test_files_of_an_image_are_held(subject: Subject) -> None:
+    """By a name of the holder's, as often as it asks; a name that is gone, and another connection, change nothing."""
+    await subject.pull("busybox:1")
+    assert await subject.runtime.image_holders() == frozenset()
+    files = await subject.runtime.hold_image("a.1", subject.ref("busybox:1"))
+    assert files.source or files.options
+    other = await subject.connect()
+    try:
+        assert await other.hold_image("a.1", subject.ref("busybox:1")) == files
+        await other.hold_image("b.1", subject.ref("busybox:1"))
+        assert await other.image_holders() == {"a.1", "b.1"}
+        await other.remove_image(subject.ref("busybox:1"))
+        assert await other.hold_image("a.1", subject.ref("busybox:1")) == files
+        with pytest.raises(NotFound):
+            await other.hold_image("c.1", subject.ref("busybox:1"))
+        assert await other.image_holders() == {"a.1", "b.1"}
+    finally:
+        for holder in ("a.1", "b.1", "b.1", "never"):
+            await other.release_image(holder)
+        assert await other.image_holders() == frozenset()
+        await other.close()
+
+
+async def test_what_is_held_must_be_on_the_node(subject: Subject) -> None:
+    """Nothing is pulled for it, and a name that is none is told as one."""
+    with pytest.raises(NotFound):
+        await subject.runtime.hold_image("a.1", subject.ref("busybox:1"))
+    with pytest.raises(InvalidReference):
+        await subject.runtime.hold_image("a.1", "no such::name")
+    assert await subject.runtime.image_holders() == frozenset()

@@ -178,6 +178,9 @@ def _specs(random_ones: int) -> Iterator[Object]:
         [[none]],
     ):
         yield {"containers": [container(n, **HARDENED) | {"ports": p} for n, p in zip(("web", "b"), listed, strict=False)]}
+    host, other_host = ({"name": name, "hostPath": {"path": path}} for name, path in (("root", "/"), ("logs", "/var/log")))
+    for volumes in ([host], [other_host, {"name": "own", "emptyDir": {}}, host], [{"name": "own", "emptyDir": {}}]):
+        yield {"volumes": volumes, "containers": [container("web", **HARDENED)]}
     chance = random.Random(11)
     for _ in range(random_ones):
         yield _any(chance)

@@ -500,11 +500,23 @@ GOOD: dict[str, Object] = {
             "spec.template.spec.terminationGracePeriodSeconds": 0,
             "spec.template.spec.hostPID": True,
             "spec.template.spec.hostIPC": True,
+            "spec.template.spec.volumes": [
+                {"name": "data", "emptyDir": {}},
+                {"name": "fast", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+                {"name": "logs", "hostPath": {"path": "/var/log", "type": "DirectoryOrCreate"}},
+            ],
+            f"{CONTAINER}.volumeMounts": [
+                {"name": "data", "mountPath": "/data", "subPath": "a/..b", "mountPropagation": "HostToContainer"},
+                {"name": "data", "mountPath": "/more", "subPathExpr": "$(PORT)", "readOnly": True},
+                {"name": "fast", "mountPath": "/fast", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+                {"name": "logs", "mountPath": "/var/log/", "mountPropagation": "None"},
+            ],
             "spec.template.spec.securityContext": {
                 "runAsUser": 0,
                 "runAsGroup": 2**31 - 1,
                 "runAsNonRoot": False,
                 "supplementalGroups": [5, 6],
+                "fsGroup": 7,
                 "seccompProfile": {"type": "Unconfined"},
             },
             f"{CONTAINER}.securityContext": {

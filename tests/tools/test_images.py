@@ -39,6 +39,7 @@ def test_a_layout_holds_all_that_it_refers_to(tmp_path: Path) -> None:
         "web:1",
         "web:2",
         "pause:1",
+        "links:1",
         "user:1",
     }
     while waiting:

@@ -6,6 +6,7 @@
 | `busybox:docker` | the same as a Docker schema 2 manifest |
 | `web:1`, `web:2` | busybox httpd on `$PORT` (8080), with one page each; stops within milliseconds |
 | `pause:1` | does nothing, for ever: what a pod's sandbox is made from |
+| `links:1` | two layers over busybox; links /outside to /srv, /up upwards, /within; /data has files and a program |
 | `user:1` | a named user and group, environment, working folder, entrypoint with arguments, STOPSIGNAL SIGINT |
 """
 
@@ -78,6 +79,7 @@ def all_images() -> list[Image]:
         _web("1", "#12557a", "This page comes from a container that runs right on its node."),
         _web("2", "#1d6b4f", "The second edition: updated in place, berth and lines kept."),
         Image("pause", "1", [base], {"Entrypoint": ["sleep", "2147483647"], "Env": [PATH]}),
+        _links(),
         _user(),
     ]
 
@@ -92,6 +94,18 @@ def _web(tag: str, colour: str, text: str) -> Image:
         "WorkingDir": "/www",
     }
     return Image("web", tag, [_base(), make_layer(tree)], config)
+
+
+def _links() -> Image:
+    below: dict[str, Entry] = {"data/file": File(b"covered\n"), "data/gone": File(b"below\n")}
+    above: dict[str, Entry] = {
+        "data/file": File(b"from the image\n"),
+        "data/program": File(b"#!/bin/sh\ntrue\n", 0o755),
+        "outside": Link("/srv"),
+        "up": Link("../../../../../../../../../../srv"),
+        "within": Link("data/file"),
+    }
+    return Image("links", "1", [_base(), make_layer(below), make_layer(above)], {"Cmd": ["sh"], "Env": [PATH]})
 
 
 def _user() -> Image:

@@ -44,7 +44,6 @@ ABSENT: Final[Fields] = {
         "serviceAccountName": LATER,
         "shareProcessNamespace": LATER,
         "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
-        "volumes": LATER,
     },
     "Container": {
         "envFrom": LATER,
@@ -54,7 +53,6 @@ ABSENT: Final[Fields] = {
         "stdinOnce": LATER,
         "tty": LATER,
         "volumeDevices": _CSI,
-        "volumeMounts": LATER,
     },
     "EnvVar": {"valueFrom": LATER},
     "EnvVarSource": {"fileKeyRef": "An init container that writes variables into a volume is not read back."},
@@ -62,8 +60,7 @@ ABSENT: Final[Fields] = {
     "LifecycleHandler": {"tcpSocket": "Deprecated in core/v1, where it fails when it is run."},
     "PodSecurityContext": {
         "appArmorProfile": LATER,
-        "fsGroup": LATER,
-        "fsGroupChangePolicy": LATER,
+        "fsGroupChangePolicy": "Has no effect on any kind of volume that there is here, nor has it in core/v1 on these.",
         "seLinuxChangePolicy": _SELINUX,
         "seLinuxOptions": _SELINUX,
         "supplementalGroupsPolicy": "Groups of the image's own group file are always given (`Merge`).",
@@ -86,15 +83,18 @@ ABSENT: Final[Fields] = {
             ),
             _DRIVER,
         ),
+        "configMap": LATER,
         "csi": _CSI,
+        "downwardAPI": LATER,
         "ephemeral": _CSI,
         "persistentVolumeClaim": _CSI,
+        "projected": LATER,
+        "secret": LATER,
         "fc": "Block storage is attached by the node; a hostPath leads to where it is mounted.",
         "gitRepo": "Disabled in Kubernetes since it ran what a repository said, as root.",
         "iscsi": "Block storage is attached by the node; a hostPath leads to where it is mounted.",
         "nfs": "Mounted by the node; a hostPath leads there.",
     },
-    "VolumeMount": {"recursiveReadOnly": LATER},
     "VolumeProjection": {
         "clusterTrustBundle": "Needs rights on the cluster's trust bundles that agents do not have.",
         "podCertificate": "Is issued for a Pod, which an instance is not.",
@@ -115,6 +115,7 @@ REMARKS: Final[Fields] = {
     },
     "LifecycleHandler": {"httpGet": "An HTTPS request does not fall back to HTTP."},
     "Lifecycle": {"stopSignal": "Needs no `os.name`."},
+    "EmptyDirVolumeSource": {"sizeLimit": "Needs `medium: Memory`; nothing would hold it on the node's disk."},
     "Probe": {
         "failureThreshold": "0 is no value (in core/v1 it means the default).",
         "periodSeconds": "0 is no value. A container that has not started yet is also asked in between.",
@@ -126,6 +127,9 @@ REMARKS: Final[Fields] = {
         "capabilities": "Written without `CAP_`; one that does not exist or that the node cannot give is an error.",
         "procMount": "`Unmasked` needs no user namespace.",
         "runAsNonRoot": "A name in the image's USER is looked up; a kubelet refuses every name.",
+    },
+    "VolumeMount": {
+        "mountPath": "Must be absolute. A volume wins over `/dev/termination-log`, too.",
     },
 }
 """What differs from core/v1 where a field is supported."""

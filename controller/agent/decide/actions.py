@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from controller.agent.decide.volumes.wanted import WantedVolume
 from controller.api.instance import ContainerStateTerminated
 from controller.api.probes import LifecycleHandler
 from controller.api.spec import Container
@@ -29,6 +30,21 @@ class CreateNetwork:
 @dataclass(frozen=True, slots=True)
 class RemoveNetwork:
     """Remove the instance's network; no container of the instance uses it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeVolumes:
+    """Make volumes of the instance, or bring those that are there into the state that is wanted."""
+
+    volumes: tuple[WantedVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVolumes:
+    """Remove volumes that no container of the instance uses any more, with all that is in them."""
+
+    ids: frozenset[str] | None = None
+    """Which; None: all that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,8 @@ Action = (
     PullImage
     | CreateNetwork
     | RemoveNetwork
+    | MakeVolumes
+    | RemoveVolumes
     | CreateContainer
     | StartContainer
     | ResizeContainer

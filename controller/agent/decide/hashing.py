@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from controller.agent.decide.security import matters
+from controller.agent.decide.volumes import wanted as volumes
 from controller.api import labels
 from controller.api.spec import TERMINATION_LOG, Container, InstanceSpec
 from controller.runtime.port import ContainerState
@@ -23,7 +24,8 @@ def spec_hash(container: Container, spec: InstanceSpec) -> str:
     Fields at their default are left out, so that a release that adds a field restarts nothing. Ports are information,
     and those of the node the network's; imagePullPolicy, restartPolicy, back-off, grace period, probes and lifecycle are the
     agent's business: a change of them touches nothing. Of the security contexts counts what comes of them for this container,
-    wherever written. Of the resources only huge pages count: all others are changed in place (`decide/resources.py`).
+    wherever written; of the volumes, those that it mounts, and not what is in them. Of the resources only huge pages count: all
+    others are changed in place (`decide/resources.py`).
     """
     return _hash(container, spec, container.resources.limits.huge_pages())
 
@@ -52,5 +54,7 @@ def _hash(container: Container, spec: InstanceSpec, resources: Mapping[str, Any]
         matter["container"]["resources"] = resources
     if security := matters(container, spec):
         matter["security"] = security
+    if mounts := volumes.matters(container, spec):
+        matter["volumes"] = mounts
     text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

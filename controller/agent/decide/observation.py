@@ -45,6 +45,10 @@ class NodeFacts:
     address: str = ""
     files_dir: str = "/var/lib/moorage/files"
     """Where the instances' own `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` are, in a folder each."""
+    volumes_dir: str = "/var/lib/moorage/volumes"
+    """Where the instances' volumes are, in a folder each; the container runtime must see it at the same path."""
+    recursive_read_only: bool = False
+    """The kernel can make a mount read-only with all mounts below it (Linux 5.12)."""
     host_name: str = ""
     """The node's own, as the kernel has it."""
     cluster_dns: tuple[str, ...] = ()
@@ -121,6 +125,18 @@ class NetworkTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeTrouble:
+    """The last failed try to make or remove the instance's volumes."""
+
+    message: str
+    at: float
+    count: int
+    """Failures in a row, this one included."""
+    removing: bool = False
+    """They were to be removed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the agent still knows of a container that the runtime has lost, so that its history is not told wrongly."""
 
@@ -182,6 +198,11 @@ class Observation:
     network_trouble: NetworkTrouble | None = None
     addresses: tuple[str, ...] = ()
     """The instance's own, on that network."""
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    """The instance's volumes on the node: by id, the state that each was last made in; empty when only its folder is known."""
+    volumes_there: bool = False
+    """There may be something of its volumes on the node."""
+    volume_trouble: VolumeTrouble | None = None
     runtime_error: str = ""
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0

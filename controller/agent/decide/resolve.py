@@ -10,10 +10,12 @@ from typing import Final
 
 from controller.agent.decide import names
 from controller.agent.decide.actions import CreateContainer
+from controller.agent.decide.environment import expand
 from controller.agent.decide.health import PENDING, hooks_label
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.resources import applied, oom_score_adj, resources
 from controller.agent.decide.security import security
+from controller.agent.decide.volumes.mounts import mounts
 from controller.api import labels
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import TERMINATION_LOG, Container
@@ -28,7 +30,6 @@ _MOST_NAME, _MOST_CONTAINER = 30, 20
 _MOST_NAME_IN_PATH: Final = 120
 MOST_MESSAGE: Final = 512
 """Characters kept of how the last run ended: containerd takes 4096 bytes for a label, its key included."""
-_REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
 
 
 def container_config(
@@ -51,6 +52,7 @@ def container_config(
     confined = security(container, spec, seccomp_profile)
     own = own_environment(container)
     log = log_path(instance, container.name, action.restart_count, node)
+    volumes, _ = mounts(instance, container, own, node)
     return ContainerConfig(
         id=container_id(instance, container.name, action.restart_count),
         image=image.name,
@@ -61,9 +63,12 @@ def container_config(
         cwd=container.working_dir or image.config.working_dir or "/",
         user=image.config.user,
         hostname=hostname,
-        mounts=(
-            *names.mounts(instance, node, read_only_root=confined.read_only_root),
-            Mount(words_path(log), container.termination_message_path or TERMINATION_LOG),
+        mounts=_over(
+            volumes,
+            (
+                *names.mounts(instance, node, read_only_root=confined.read_only_root),
+                Mount(words_path(log), container.termination_message_path or TERMINATION_LOG),
+            ),
         ),
         resources=resources(container, node),
         oom_score_adj=oom_score_adj(container, spec, node.memory_bytes),
@@ -74,6 +79,12 @@ def container_config(
         cgroup_parent=node.cgroup_parent,
         log_path=log,
     )
+
+
+def _over(volumes: tuple[Mount, ...], others: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """What is mounted by default, but where a volume is mounted; then the volumes."""
+    taken = {mount.destination.rstrip("/") for mount in volumes}
+    return (*(mount for mount in others if mount.destination.rstrip("/") not in taken), *volumes)
 
 
 def words_path(log_path: str) -> str:
@@ -109,19 +120,6 @@ def environment(image: ImageConfig, own: Mapping[str, str], hostname: str) -> tu
         name, _, value = entry.partition("=")
         result[name] = value
     return tuple((result | dict(own)).items())
-
-
-def expand(text: str, env: Mapping[str, str]) -> str:
-    """Replace `$(NAME)` by the variable's value; `$$` is a `$`, and a reference to nothing stays as it is.
-
-    Source: k8s.io/kubernetes/third_party/forked/golang/expansion.
-    """
-
-    def replaced(match: re.Match[str]) -> str:
-        name = match["name"]
-        return "$" if name is None else env.get(name, match[0])
-
-    return _REFERENCE.sub(replaced, text)
 
 
 def container_id(instance: ContainerInstance, container: str, attempt: int) -> str:

@@ -6,7 +6,7 @@ Kubernetes': no new privileges are to be had unless `allowPrivilegeEscalation: t
 
 from typing import Any, Final, TypeVar
 
-from controller.api.security import SeccompProfile
+from controller.api.security import PodSecurityContext, SeccompProfile
 from controller.api.spec import Container, InstanceSpec
 from controller.runtime.port import Seccomp, Security
 
@@ -36,7 +36,7 @@ def security(container: Container, spec: InstanceSpec, profile: str = "") -> Sec
         run_as_user=_first(own.run_as_user, common.run_as_user),
         run_as_group=_first(own.run_as_group, common.run_as_group),
         run_as_non_root=_first(own.run_as_non_root, common.run_as_non_root) is True,
-        supplemental_groups=tuple(sorted(set(common.supplemental_groups))),
+        supplemental_groups=tuple(sorted({*common.supplemental_groups, *_owners(common)})),
     )
 
 
@@ -55,6 +55,11 @@ def matters(container: Container, spec: InstanceSpec) -> dict[str, Any]:
     changed = {name: value for name in Security.__slots__ if (value := getattr(found, name)) != getattr(PLAIN, name)}
     profile = localhost_profile(container, spec)
     return changed | ({"seccomp_profile": profile} if profile else {})
+
+
+def _owners(common: PodSecurityContext) -> tuple[int, ...]:
+    """The group that volumes belong to."""
+    return () if common.fs_group is None else (common.fs_group,)
 
 
 def _filter(container: Container, spec: InstanceSpec) -> SeccompProfile:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from controller.agent.decide.environment import expand
 from controller.agent.decide.observation import NodeFacts
-from controller.agent.decide.resolve import expand, own_environment
+from controller.agent.decide.resolve import own_environment
 from controller.agent.probes import grpc, http
 from controller.agent.probes.outcome import NoOutcome, Outcome, told
 from controller.api.instance import ContainerInstance

@@ -17,11 +17,13 @@ from controller.api.podsecurity.predicates import Outside, Predicate, literal
 from controller.api.podsecurity.table import (
     CONTAINER_LISTS,
     CONTROLS,
+    AnyClause,
     Clause,
     Control,
     Flags,
     Hosts,
     Ports,
+    Volumes,
     instance_fields,
     overriders,
 )
@@ -234,7 +236,7 @@ def _active(control: Control) -> str:
     return " && ".join(parts)
 
 
-def _detail(prefix: str, active: str, clause: Clause | Flags | Hosts | Ports) -> list[Variable]:
+def _detail(prefix: str, active: str, clause: AnyClause) -> list[Variable]:
     match clause:
         case Flags():
             return _flags(prefix, active, clause)
@@ -242,6 +244,8 @@ def _detail(prefix: str, active: str, clause: Clause | Flags | Hosts | Ports) ->
             return _hosts(prefix, active, clause)
         case Ports():
             return _ports(prefix, active, clause)
+        case Volumes():
+            return _volumes(prefix, active, clause)
         case Clause():
             return _clause(prefix, active, clause)
 
@@ -302,6 +306,17 @@ def _hosts(prefix: str, active: str, clause: Hosts) -> list[Variable]:
             f"    + ({who}.size() == 1 ? ' uses' : ' use') + ' probe or lifecycle host'\n"
             f"    + ({hosts}.join(', ').contains(', ') ? 's ' : ' ') + {hosts}.join(', ')]",
         ),
+    ]
+
+
+def _volumes(prefix: str, active: str, clause: Volumes) -> list[Variable]:
+    """The names, and the detail as `[]` or `[text]`."""
+    names = f"variables.{prefix}_names"
+    listed = f"variables.spec.?volumes.orValue([]).filter(v, v.?{clause.source}.hasValue())"
+    one, many = (_text(text, {"who": f"{names}.join(', ')"}) for text in (clause.one, clause.many))
+    return [
+        Variable(f"{prefix}_names", f"({active}) ? {listed}.map(v, '\"' + v.name + '\"') : []"),
+        Variable(prefix, f"{names}.size() == 0 ? [] : [{names}.size() == 1 ? {one} : {many}]"),
     ]
 
 

@@ -6,7 +6,17 @@ from typing import Any
 
 from controller.api.podsecurity.levels import Level, LevelVersion
 from controller.api.podsecurity.predicates import Outside, Subject
-from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, Clause, Control, Flags, Hosts, Ports, overriders
+from controller.api.podsecurity.table import (
+    CONTAINER_LISTS,
+    CONTROLS,
+    AnyClause,
+    Control,
+    Flags,
+    Hosts,
+    Ports,
+    Volumes,
+    overriders,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +59,17 @@ def _holds(control: Control, level: Level, minor: int) -> bool:
     return level.rank >= control.level.rank and minor >= control.since
 
 
-def _detail(clause: Clause | Flags | Hosts | Ports, spec: Subject, containers: list[Subject]) -> str:
+def _detail(clause: AnyClause, spec: Subject, containers: list[Subject]) -> str:
     if isinstance(clause, Flags):
         return ", ".join(f"{field.path}=true" for field in clause.fields if field.of(spec))
     if isinstance(clause, Ports):
         return _ports(clause, containers)
     if isinstance(clause, Hosts):
         return _hosts(clause, containers)
+    if isinstance(clause, Volumes):
+        bad_ones = clause.of(spec)
+        text = clause.one if len(bad_ones) == 1 else clause.many
+        return text.format(who=_quoted(bad_ones)) if bad_ones else ""
     spared = clause.unless is not None and clause.unless.holds(spec)
     bad = [] if spared else [c for c in containers if clause.container.holds(c)]
     itself = clause.instance is not None and clause.instance.holds(spec)

@@ -3,7 +3,7 @@
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/, and k8s.io/pod-security-admission v0.36 for the
 first version of each control, its words and their order: baseline before restricted, each by id.
 
-Left out, since the schema has no field for it: hostPathVolumes, restrictedVolumes, seLinuxOptions, appArmorProfile, sysctls,
+Left out, since the schema has no field for it: seLinuxOptions, appArmorProfile, sysctls,
 windowsHostProcess; the annotations that seccomp profiles were written in before 1.19, and AppArmor's, which mean nothing
 here; what Windows (1.25) and user namespaces (1.35) relax. `COVERED` names the fields, so that none can enter the schema
 without its control.
@@ -72,6 +72,30 @@ class Hosts:
 
 
 @dataclass(frozen=True, slots=True)
+class Volumes:
+    """Names the volumes whose source is of one kind."""
+
+    field: Field
+    """`volumes.<source>`."""
+    one: str = "volume {who}"
+    """What is told of a single one, with `{who}` for its name."""
+    many: str = "volumes {who}"
+    """What is told of several."""
+
+    @property
+    def source(self) -> str:
+        """The field of a volume."""
+        return self.field.path.rpartition(".")[2]
+
+    def of(self, spec: Subject) -> list[str]:
+        """Names of an instance's volumes of that kind."""
+        return [str(volume["name"]) for volume in spec.get("volumes") or () if volume.get(self.source) is not None]
+
+
+AnyClause = Clause | Flags | Hosts | Ports | Volumes
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """One control."""
 
@@ -81,7 +105,7 @@ class Control:
     """First minor version that has it (as a check of these fields)."""
     reason: str
     """What it forbids, in short."""
-    clauses: tuple[Clause | Flags | Hosts | Ports, ...]
+    clauses: tuple[AnyClause, ...]
     overrides: tuple[str, ...] = ()
     """Controls of baseline that it says better: they are left out where it holds."""
     first_only: bool = False
@@ -107,6 +131,8 @@ _PROC_MOUNT_CLAUSE: Final = Clause(
     "{who} must not set securityContext.procMount to {values}",
     container=Outside(_PROC_MOUNT, allowed=("Default",), named=("Unmasked",)),
 )
+
+_HOST_PATH: Final = Field("volumes.hostPath")
 
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 _HANDLERS: Final = (
@@ -153,6 +179,7 @@ CONTROLS: Final = (
         "host namespaces",
         (Flags((Field("hostNetwork"), Field("hostPID"), Field("hostIPC"))),),
     ),
+    Control("hostPathVolumes", Level.BASELINE, 0, "hostPath volumes", (Volumes(_HOST_PATH),)),
     Control("hostPorts", Level.BASELINE, 0, "hostPort", (Ports(Field("ports.hostPort")),)),
     Control(
         "hostProbesAndHostLifecycle",
@@ -189,6 +216,20 @@ CONTROLS: Final = (
         overrides=("capabilities_baseline",),
     ),
     Control("procMount_restricted", Level.RESTRICTED, 35, "procMount", (_PROC_MOUNT_CLAUSE,), overrides=("procMount",)),
+    Control(
+        "restrictedVolumes",  # of all kinds in the schema, hostPath alone is restricted
+        Level.RESTRICTED,
+        0,
+        "restricted volume types",
+        (
+            Volumes(
+                _HOST_PATH,
+                'volume {who} uses restricted volume type "hostPath"',
+                'volumes {who} use restricted volume type "hostPath"',
+            ),
+        ),
+        overrides=("hostPathVolumes",),
+    ),
     Control(
         "runAsNonRoot",
         Level.RESTRICTED,
@@ -254,7 +295,7 @@ def fields(control: Control) -> frozenset[Field]:
     for clause in control.clauses:
         if isinstance(clause, Flags | Hosts):
             found.update(clause.fields)
-        elif isinstance(clause, Ports):
+        elif isinstance(clause, Ports | Volumes):
             found.add(clause.field)
         else:
             found.update(p.field for p in (clause.container, clause.instance, clause.unless) if p is not None)
@@ -264,4 +305,4 @@ def fields(control: Control) -> frozenset[Field]:
 def instance_fields() -> tuple[str, ...]:
     """The fields at the top of an instance spec that the standards look at, or that hold what they look at."""
     flags = [f.path for c in CONTROLS for clause in c.clauses if isinstance(clause, Flags) for f in clause.fields]
-    return (*CONTAINER_LISTS, *flags, _CONTEXT)
+    return (*CONTAINER_LISTS, *flags, _CONTEXT, "volumes")

@@ -16,6 +16,7 @@ from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import config_failure
 from controller.runtime.containerd.events import events
+from controller.runtime.containerd.image.held import HeldImages
 from controller.runtime.containerd.image.images import Images
 from controller.runtime.containerd.image.pull import Puller
 from controller.runtime.oci import resource_changes
@@ -24,6 +25,7 @@ from controller.runtime.port import (
     ContainerState,
     ContainerStats,
     ExecConfig,
+    ImageFiles,
     ImageState,
     PullProgress,
     Resources,
@@ -73,6 +75,7 @@ class ContainerdRuntime:
         self._containers = Containers(self._channel, snapshotter)
         self._tasks = Tasks(self._channel)
         self._images = Images(self._channel, self._snapshots)
+        self._held = HeldImages(self._channel, self._snapshots, self._images)
         self._states = States(self._containers, self._tasks)
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
         self._lifecycle = Lifecycle(self._containers, self._tasks, self._snapshots, self._images, self._states)
@@ -112,6 +115,18 @@ class ContainerdRuntime:
     async def remove_image(self, reference: str) -> None:
         """Remove a name; containerd collects the content when no other name and no container needs it."""
         await self._images.remove(str(parse(reference)))
+
+    async def hold_image(self, holder: str, reference: str) -> ImageFiles:
+        """Hold a view of an image's layers."""
+        return await self._held.hold(holder, str(parse(reference)))
+
+    async def release_image(self, holder: str) -> None:
+        """Remove what a holder holds."""
+        await self._held.release(holder)
+
+    async def image_holders(self) -> frozenset[str]:
+        """Who holds anything."""
+        return await self._held.holders()
 
     async def create(self, config: ContainerConfig) -> ContainerState:
         """Make a container: its record and its snapshot."""

@@ -66,6 +66,8 @@ class MemoryNode:
         self.clock = clock
         self.images: dict[str, ImageState] = {}
         self.containers: dict[str, MemoryContainer] = {}
+        self.held: dict[str, str] = {}
+        """Digests of images whose files are held, by the holder."""
         self.version = "2.0.0"
         self.commands: dict[str, Script] = {}
         """What further processes do, by the command; those that are not in it do as their arguments say."""

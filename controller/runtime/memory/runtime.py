@@ -17,6 +17,7 @@ from controller.runtime.port import (
     EventKind,
     ExecConfig,
     Feature,
+    ImageFiles,
     ImageForbidden,
     ImageNotFound,
     ImageState,
@@ -124,6 +125,21 @@ class MemoryRuntime:
         name, node = str(parse(reference)), self._ask()
         if node.images.pop(name, None) is not None:
             node.tell(EventKind.IMAGE_CHANGED, image=name)
+
+    async def hold_image(self, holder: str, reference: str) -> ImageFiles:
+        """Hold an image; its files are nowhere."""
+        held = self._ask().held
+        if holder not in held:
+            held[holder] = (await self.image(reference)).digest
+        return ImageFiles("bind", f"/nowhere/{held[holder]}", ("ro", "rbind"))
+
+    async def release_image(self, holder: str) -> None:
+        """Hold it no more."""
+        self._ask().held.pop(holder, None)
+
+    async def image_holders(self) -> frozenset[str]:
+        """Who holds anything."""
+        return frozenset(self._ask().held)
 
     async def create(self, config: ContainerConfig) -> ContainerState:
         """Make a container; what an OCI runtime would refuse is refused here too."""

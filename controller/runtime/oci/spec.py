@@ -5,7 +5,7 @@ privileges. Resource limits of processes stay as the OCI runtime has them itself
 allowed: both take CAP_SYS_RESOURCE, which a node agent in a container of its own often lacks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from controller.runtime.oci.host import Host
@@ -136,6 +136,8 @@ def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict
         # An OCI runtime adds what every container may use: null, zero, full, random, urandom, tty, console, ptmx.
         "resources": {"devices": [{"allow": privileged, "access": "rwm"}], **linux_resources(config.resources, host)},
     }
+    if propagation := _root_propagation(config.mounts):
+        linux["rootfsPropagation"] = propagation
     if config.network_namespace:
         linux["sysctl"] = _SYSCTL
     if privileged:
@@ -153,6 +155,12 @@ def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict
         ]
     linux |= confinement(config.security, host, capabilities)
     return linux
+
+
+def _root_propagation(mounts: Iterable[Mount]) -> str:
+    """What the root of the mount namespace must be for mounts below one of these to pass (runtime-spec, config-linux.md)."""
+    options = {option for mount in mounts for option in mount.options}
+    return next((kind for kind in ("rshared", "rslave") if kind in options), "")
 
 
 def _namespaces(config: ContainerConfig, host: Host) -> list[dict[str, str]]:

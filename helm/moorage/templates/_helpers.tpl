@@ -115,8 +115,10 @@ told the same paths and look them up on the node itself.
 - name: state
   path: {{ clean .stateDir }}
   type: DirectoryOrCreate
+  propagation: HostToContainer
   why: >-
-    what this node is to run, so that it does so when the API server is away; and the lock that keeps a second agent out.
+    what this node is to run, so that it does so when the API server is away; the lock that keeps a second agent out; and volumes
+    of instances, which are made and mounted in containerd's mount namespace. What is unmounted there must go from here, too.
 - name: logs
   path: {{ clean .logDir }}
   type: DirectoryOrCreate

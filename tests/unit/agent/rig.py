@@ -1,7 +1,7 @@
 """A whole node half around real classes: the runtime and the API server are in memory, and the informer is a callback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.decide.observation import NodeFacts
+from controller.agent.decide.volumes.mounts import Preparation
+from controller.agent.decide.volumes.wanted import VolumeFailure, WantedVolume
 from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
 from controller.agent.levels import Levels
@@ -140,6 +142,53 @@ class SimulatedNetworks:
             raise NetworkFailure(self.failures.pop(0))
 
 
+@dataclass
+class SimulatedVolumes:
+    """Volumes that are there, by uid and id; the node's own, so that they outlive an agent."""
+
+    there: dict[str, set[str]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    """What the next calls fail with."""
+    prepared: list[Preparation] = field(default_factory=list)
+    states: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """A new agent knows what is there, and not in which state."""
+        self.states = {uid: dict.fromkeys(ids, "") for uid, ids in self.there.items()}
+
+    def made(self, uid: str) -> Mapping[str, str]:
+        """By id, the state."""
+        return dict(self.states.get(uid, {}))
+
+    def uids(self) -> frozenset[str]:
+        """Of whom there is anything."""
+        return frozenset(self.states)
+
+    async def make(self, uid: str, volumes: Sequence[WantedVolume]) -> Mapping[str, str]:
+        """Make them."""
+        states = self.states.setdefault(uid, {})
+        if self.failures:
+            return {volumes[0].name: self.failures.pop(0)}
+        self.there.setdefault(uid, set()).update(volume.id for volume in volumes)
+        states.update({volume.id: volume.state for volume in volumes})
+        return {}
+
+    async def remove(self, uid: str, ids: frozenset[str] | None = None) -> None:
+        """Remove them."""
+        if self.failures:
+            raise VolumeFailure(self.failures.pop(0))
+        if ids is None:
+            self.there.pop(uid, None)
+            self.states.pop(uid, None)
+            return
+        self.there[uid] -= ids
+        self.states[uid] = {id_: state for id_, state in self.states[uid].items() if id_ not in ids}
+
+    async def prepare(self, uid: str, container: str, needed: Sequence[Preparation]) -> None:  # noqa: ARG002 - the port's
+        """Note it."""
+        self.prepared += needed
+
+
 async def _judge(_: float) -> NodeStatus:
     return NodeStatus()
 
@@ -159,6 +208,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.runtime = Recorder(self.node)
         self.networks = SimulatedNetworks()
+        self.volumes = SimulatedVolumes()
         self.supervisors: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.api.watchers.append(self.watch)
@@ -186,13 +236,14 @@ class Rig:
             files_dir=str(self.folder / "files"),
         )
         self.files = InstanceFiles(facts)
-        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.files)
+        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.volumes, self.files)
         self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
         self.hands = Hands(
             runtime=self.runtime,
             view=self.view,
             images=self.images,
             networks=self.networks,
+            volumes=self.volumes,
             levels=self.levels,
             probes=self.probes,
             events=self.events,
@@ -263,6 +314,7 @@ class Rig:
         """Start the agent."""
         self.store.load()
         self.levels.load()
+        self.volumes.load()
         self.operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self.desired_changed(desired.uid)

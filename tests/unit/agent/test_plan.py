@@ -11,7 +11,6 @@ from controller.agent.decide.plan import RUNTIME_PATIENCE_SECONDS, Plan, plan, p
 from controller.agent.decide.stop import KILL_AGAIN_SECONDS
 from controller.api import labels
 from controller.api.reasons import Reason
-from controller.api.spec import Container
 from controller.runtime.port import Phase
 from tests.unit.agent.values import (
     HERE,
@@ -114,7 +113,7 @@ def test_a_container_is_brought_up(sentence: str, observation: Observation, then
 )
 def test_the_default_pull_policy_is_kubernetes(image: str, written: Any, policy: str) -> None:
     """Always for the tag `latest` or none, else IfNotPresent; what is written holds."""
-    assert pull_policy(Container(name="c", image=image, image_pull_policy=written)) == policy
+    assert pull_policy(written, image) == policy
 
 
 ALWAYS = desired(container(imagePullPolicy="Always"))

@@ -8,13 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.agent.decide.actions import CreateContainer
+from controller.agent.decide.environment import expand
 from controller.agent.decide.resolve import (
     DEFAULT_PATH,
     command_line,
     container_config,
     container_id,
     environment,
-    expand,
     instance_log_dir,
     own_environment,
 )

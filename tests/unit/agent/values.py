@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from controller.agent.decide.actions import Action, CreateContainer, CreateNetwork, RemoveNetwork, StartContainer
+from controller.agent.decide.actions import (
+    Action,
+    CreateContainer,
+    CreateNetwork,
+    MakeVolumes,
+    RemoveNetwork,
+    RemoveVolumes,
+    StartContainer,
+)
 from controller.agent.decide.hashing import spec_hash
 from controller.agent.decide.observation import Desired, ImageView, NodeFacts, Observation, Pull, Remembered, Trouble
 from controller.api import labels
@@ -129,5 +137,9 @@ def _short(action: Action) -> str:
             return f"{kind} {action.container_id or action.container}"
         case CreateNetwork() | RemoveNetwork():
             return kind
+        case MakeVolumes():
+            return f"{kind} {' '.join(volume.name for volume in action.volumes)}"
+        case RemoveVolumes():
+            return f"{kind} {'all' if action.ids is None else ' '.join(i.split('~')[1] for i in action.ids)}"
         case _:
             return f"{kind} {getattr(action, 'container_id', '') or getattr(action, 'image', '')}"

@@ -11,6 +11,7 @@ from controller.api.podsecurity.check import refusal, violations
 from controller.api.podsecurity.levels import NEWEST, Level, LevelVersion, Policy, enforced, policy
 from controller.api.podsecurity.table import CONTAINER_LISTS, CONTROLS, COVERED, fields, instance_fields
 from controller.api.spec import InstanceSpec
+from controller.api.volumes.volume import SOURCES
 
 LATEST_BASELINE = LevelVersion(Level.BASELINE)
 DEFAULT = Policy(LATEST_BASELINE, LATEST_BASELINE, LATEST_BASELINE)
@@ -62,11 +63,11 @@ def test_a_field_without_a_control_is_noticed() -> None:
         hostPort: int = 0
 
     class Wide(InstanceSpec):
-        volumes: tuple[str, ...] = ()
+        windowsOptions: tuple[str, ...] = ()
         initContainers: tuple[Port, ...] = ()
         probes: dict[str, Handler] | None = None
 
-    assert uncovered(Wide) == {"volumes", "initContainers.hostPort", "probes.host"}
+    assert uncovered(Wide) == {"windowsOptions", "initContainers.hostPort", "probes.host"}
 
 
 def test_all_containers_are_looked_at() -> None:
@@ -74,6 +75,12 @@ def test_all_containers_are_looked_at() -> None:
     lists = {path for path in wire_paths(InstanceSpec) if path.lower().endswith("containers")}
     assert lists <= set(CONTAINER_LISTS)
     assert {"containers", "hostNetwork", "securityContext"} <= set(instance_fields())
+
+
+def test_every_kind_of_volume_is_judged() -> None:
+    """A kind that `restricted` does not name is restricted there (pod-security-admission, `restrictedVolumes`)."""
+    allowed = {"config_map", "secret", "empty_dir", "projected", "image", "downward_api"}
+    assert set(SOURCES) - allowed == {"host_path"}
 
 
 def test_controls_stand_in_the_order_of_their_words() -> None:

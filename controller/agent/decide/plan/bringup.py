@@ -1,9 +1,11 @@
 """Bringing up one container: what has to be there, or not to be, before it is made and started. Pure."""
 
+from dataclasses import dataclass
+
 from controller.agent.decide import backoff
 from controller.agent.decide.actions import CreateContainer, PullImage, StartContainer
 from controller.agent.decide.hashing import made_from
-from controller.agent.decide.observation import ImageView
+from controller.agent.decide.observation import ImageView, Observation
 from controller.agent.decide.plan.values import Case, Step, Verdict
 from controller.agent.decide.resources import applied
 from controller.api.reasons import Reason
@@ -52,29 +54,51 @@ def _image(create: CreateContainer, current: ContainerState | None, case: Case) 
     With imagePullPolicy Always the registry is asked for each new instance and each changed spec. A restart after a crash uses
     what is there, so that it needs no registry.
     """
-    container, wanted, seen, now = create.container, create.spec_hash, case.seen, case.now
-    view = seen.images.get(container.image, ImageView())
+    container, wanted = create.container, create.spec_hash
     same = current is not None and made_from(current, container, case.spec)
-    ask = pull_policy(container) == "Always" and seen.pulled.get(container.name) != wanted and not same
+    policy = pull_policy(container.image_pull_policy, container.image)
+    asked = ImageAsked(container.name, container.image, policy, wanted, settled=same)
+    return fetched(asked, current, case.seen, case.now)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAsked:
+    """An image that has to be on the node, and for whom."""
+
+    asker: str
+    """Name of the container, or of what else needs it; one of each."""
+    image: str
+    policy: str
+    wanted: str
+    """The asker as it is wanted: something else when it is changed."""
+    settled: bool = False
+    """The registry has been asked for this before, by policy Always."""
+    field: str = "imagePullPolicy"
+
+
+def fetched(asked: ImageAsked, current: ContainerState | None, seen: Observation, now: float) -> Step | None:
+    """What has to happen to an image; None when it is there."""
+    view = seen.images.get(asked.image, ImageView())
+    ask = asked.policy == "Always" and seen.pulled.get(asked.asker) != asked.wanted and not asked.settled
     if view.pull is not None and view.pull.terminal:
         return Step(Verdict(view.pull.reason, view.pull.message, current, terminal=True))
     if view.present is not None and not ask:
         return None
-    if pull_policy(container) == "Never":
-        message = f"image {container.image!r} is not on the node, and imagePullPolicy is Never"
+    if asked.policy == "Never":
+        message = f"image {asked.image!r} is not on the node, and {asked.field} is Never"
         return Step(Verdict(Reason.ERR_IMAGE_NEVER_PULL, message, current, terminal=True))
-    joined = seen.pulling.get(container.name) == wanted
+    joined = seen.pulling.get(asked.asker) == asked.wanted
     if view.pull is not None and (joined if view.pull.running else now < view.pull.retry_at):
         retry_at = None if view.pull.running else view.pull.retry_at
         return Step(Verdict(view.pull.reason, view.pull.message, current), (), retry_at)
-    fetch = PullImage(container.name, container.image, wanted)
-    return Step(Verdict(Reason.PULLING, f"pulling {container.image}", current), (fetch,))
+    fetch = PullImage(asked.asker, asked.image, asked.wanted)
+    return Step(Verdict(Reason.PULLING, f"pulling {asked.image}", current), (fetch,))
 
 
-def pull_policy(container: Container) -> str:
+def pull_policy(written: str | None, image: str) -> str:
     """The policy in force: as written, else Always for the tag `latest` or none, else IfNotPresent (core/v1 `Container`)."""
-    if container.image_pull_policy is not None:
-        return container.image_pull_policy
-    name, _, digest = container.image.partition("@")
+    if written is not None:
+        return written
+    name, _, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
     return "Always" if not digest and tag in {"", "latest"} else "IfNotPresent"

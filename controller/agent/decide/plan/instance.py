@@ -1,4 +1,4 @@
-"""The plan for one instance as a whole: its network, its containers, and what is no longer wanted. Pure."""
+"""The plan for one instance as a whole: its network, its volumes, its containers, and what is no longer wanted. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,6 +8,7 @@ from controller.agent.decide import network
 from controller.agent.decide.actions import Action, CreateContainer, RunPreStop, StartContainer, StopContainer
 from controller.agent.decide.network import NetworkPlan
 from controller.agent.decide.observation import Desired, Observation
+from controller.agent.decide.plan import volumes
 from controller.agent.decide.plan.container import container_step
 from controller.agent.decide.plan.teardown import all_torn_down, torn_down
 from controller.agent.decide.plan.values import Case, Plan, Step, Verdict, earliest
@@ -67,16 +68,18 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
     cleared = torn_down(strangers, spec, seen, now, "it is no longer in the spec")
     case = Case(spec, seen, now)
     steps = {c.name: container_step(c, case) for c in spec.containers}
-    asked = network.request(instance)
+    asked, unused = network.request(instance), _unused(seen, steps.values())
     if asked is None:
-        own = network.removed(seen, spec.backoff, now) if _unused(seen, steps.values()) else NetworkPlan()
+        own = network.removed(seen, spec.backoff, now) if unused else NetworkPlan()
     else:
         refused = all(s.verdict.reason is Reason.POD_SECURITY for s in steps.values())
         own = NetworkPlan() if refused else network.made(asked, seen, _pids(steps.values()), spec.backoff, now)
         steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
+    stored = volumes.kept(instance, seen, steps.values(), now, unused=unused)
+    steps = {name: volumes.without(step, stored) for name, step in steps.items()}
     return Plan(
-        actions=own.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
-        wake_at=earliest([own.wake_at, cleared.wake_at, *(s.wake_at for s in steps.values())]),
+        actions=own.actions + stored.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
+        wake_at=earliest([own.wake_at, stored.wake_at, cleared.wake_at, *(s.wake_at for s in steps.values())]),
         verdicts={name: s.verdict for name, s in steps.items()},
         addresses=seen.addresses,
     )

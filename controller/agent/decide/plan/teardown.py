@@ -1,4 +1,4 @@
-"""Taking down: what has to go is asked to stop, killed when it does not, and removed; the network last. Pure."""
+"""Taking down: what has to go is asked to stop, killed when it does not, and removed; network and volumes last. Pure."""
 
 from collections.abc import Iterable
 
@@ -7,20 +7,22 @@ from controller.agent.decide.actions import Action, RemoveContainer
 from controller.agent.decide.observation import Observation
 from controller.agent.decide.plan.values import Plan, earliest
 from controller.agent.decide.stop import stop
+from controller.agent.decide.volumes import steps as volumes
 from controller.api.instance import ContainerInstanceSpec
 from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, Phase
 
 
 def all_torn_down(spec: ContainerInstanceSpec, seen: Observation, now: float, why: str) -> Plan:
-    """Containers first: asked to stop, killed when they do not, removed. When the last one has gone, the network.
+    """Containers first: asked to stop, killed when they do not, removed. When the last one has gone, network and volumes.
 
     Each step is repeated until it is confirmed, and what is not there counts as removed.
     """
     if seen.containers:
         return torn_down(seen.containers, spec, seen, now, why)
-    own = network.removed(seen, spec.backoff, now)
-    return Plan(own.actions, own.wake_at, torn_down=seen.network is NetworkState.ABSENT)
+    own, stored = network.removed(seen, spec.backoff, now), volumes.removed(seen, spec.backoff, now)
+    gone = seen.network is NetworkState.ABSENT and not seen.volumes_there
+    return Plan(own.actions + stored.actions, earliest([own.wake_at, stored.wake_at]), torn_down=gone)
 
 
 def torn_down(

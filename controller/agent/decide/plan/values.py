@@ -55,7 +55,7 @@ class Plan:
     """Seconds since the epoch; None: only when something happens."""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     torn_down: bool = False
-    """Nothing of the instance is left, neither in the runtime nor of its network, as its deletion or suspension asks."""
+    """Nothing of the instance is left, no container, network or volume, as its deletion or suspension asks."""
     waits: bool = False
     """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
     blocked: str = ""

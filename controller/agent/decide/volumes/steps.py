@@ -1,0 +1,77 @@
+"""When volumes are made and removed: there before the first container, gone after the last. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from controller.agent.decide import backoff
+from controller.agent.decide.actions import Action, MakeVolumes, RemoveVolumes
+from controller.agent.decide.observation import Observation
+from controller.agent.decide.volumes.wanted import VolumeFailure, wanted
+from controller.api.instance import ContainerInstance
+from controller.api.reasons import Reason
+from controller.api.spec import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class VolumesPlan:
+    """What to do about an instance's volumes now, and what is the case."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    """Seconds since the epoch; set while a failed try keeps the next one waiting."""
+    ready: bool = True
+    """All that containers mount is there."""
+    message: str = ""
+    """Why it is not."""
+    reason: Reason = Reason.FAILED_MOUNT
+    terminal: bool = False
+    """It will not be before somebody changes something."""
+
+
+def made(instance: ContainerInstance, seen: Observation, now: float) -> VolumesPlan:
+    """The volumes that containers mount are to be there, as the spec says now."""
+    try:
+        found = wanted(instance.spec)
+    except VolumeFailure as exc:
+        return VolumesPlan(ready=False, message=str(exc))
+    missing = tuple(volume for volume in found if seen.volumes.get(volume.id) != volume.state)
+    if not missing:
+        return VolumesPlan()
+    ready = all(volume.id in seen.volumes and seen.volumes[volume.id] for volume in missing)
+    action, wake = _tried(MakeVolumes(missing), seen, instance.spec.backoff, now)
+    trouble = seen.volume_trouble
+    message = trouble.message if trouble is not None and not trouble.removing else ""
+    return VolumesPlan((action,) if action else (), wake, ready, message)
+
+
+def unwanted(instance: ContainerInstance, seen: Observation, now: float) -> VolumesPlan:
+    """Volumes that the spec does not speak of any more go; to be asked only when no container uses them."""
+    try:
+        kept: Collection[str] = {volume.id for volume in wanted(instance.spec)}
+    except VolumeFailure:
+        return VolumesPlan()
+    return _removed(frozenset(seen.volumes.keys() - kept), seen, instance.spec.backoff, now)
+
+
+def removed(seen: Observation, pauses: Backoff, now: float) -> VolumesPlan:
+    """All go; to be asked only when there is no container any more."""
+    return _removed(None, seen, pauses, now) if seen.volumes_there else VolumesPlan()
+
+
+def _removed(ids: frozenset[str] | None, seen: Observation, pauses: Backoff, now: float) -> VolumesPlan:
+    if ids is not None and not ids:
+        return VolumesPlan()
+    action, wake = _tried(RemoveVolumes(ids), seen, pauses, now)
+    return VolumesPlan((action,) if action else (), wake)
+
+
+def _tried(
+    action: MakeVolumes | RemoveVolumes, seen: Observation, pauses: Backoff, now: float
+) -> tuple[Action | None, float | None]:
+    """The action, unless it just failed."""
+    trouble = seen.volume_trouble
+    if trouble is not None and trouble.removing == isinstance(action, RemoveVolumes):
+        retry_at = min(trouble.at, now) + backoff.delay(trouble.count, pauses)  # a clock may be set back
+        if now < retry_at:
+            return None, retry_at
+    return action, None

@@ -1,0 +1,147 @@
+"""The calls to the kernel that volumes need and Python does not have: mount(2), umount(2), openat2(2), and the table of mounts.
+
+All of them act in the mount namespace of the thread that calls.
+"""
+
+import ctypes
+import errno
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+MS_RDONLY: Final = 0x1
+MS_NOEXEC: Final = 0x8
+MS_REMOUNT: Final = 0x20
+MS_BIND: Final = 0x1000
+_MS_REC: Final = 0x4000
+_MS_PRIVATE: Final = 0x40000
+
+_MNT_DETACH: Final = 2
+_UMOUNT_NOFOLLOW: Final = 8
+
+_OPENAT2: Final = 437
+"""Its number is the same on every architecture."""
+
+BENEATH: Final = 0x08 | 0x02
+"""RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: neither `..`, nor a link, nor one of /proc leads out of the folder."""
+
+_MOUNTS: Final = "/proc/thread-self/mountinfo"
+"""/proc/self is the first thread's, which may be in another namespace."""
+
+_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """A line of the table of mounts (proc_pid_mountinfo(5))."""
+
+    id: int
+    path: str
+    kind: str
+    """Type of its file system."""
+    shared: bool
+    """It is in a peer group: what is mounted below it is mounted at its peers, too."""
+    slave: bool
+    """It gets what is mounted below another one."""
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount a file system, or what is at one place at another one, too.
+
+    Raises:
+        OSError: when it fails.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    if libc.mount(*arguments) != 0:
+        raise _failure(target)
+
+
+def open_beneath(folder: int, path: str, flags: int) -> int:
+    """Open a path below an open folder, whatever links lie on the way; they are followed only as far as they stay below it.
+
+    Raises:
+        OSError: `EXDEV` when the path leads out of it; else as open(2).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, BENEATH)
+    while True:
+        found = libc.syscall(_OPENAT2, folder, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        if found >= 0:
+            return int(found)
+        if ctypes.get_errno() != errno.EAGAIN:  # that is: something was renamed meanwhile, so that it could not be sure
+            raise _failure(path)
+
+
+def mount_points() -> list[MountPoint]:
+    """The table of mounts, parents before children."""
+    with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as lines:  # noqa: PTH123 - as the constant says
+        return [_parsed(line) for line in lines]
+
+
+def below(folder: str, points: Iterable[MountPoint]) -> list[MountPoint]:
+    """Those on a folder or below it."""
+    return [point for point in points if f"{point.path}/".startswith(f"{folder}/")]
+
+
+def unmount_below(folder: str) -> None:
+    """Unmount all that is mounted on a folder or below it.
+
+    Each mount leaves its peer group first: somebody may have mounted a part of the node here, and what is unmounted below one
+    of its peers would be unmounted on the node, too.
+
+    Raises:
+        OSError: when something stays mounted.
+    """
+    found = below(folder, mount_points())
+    for point in found:
+        mount("none", point.path, flags=_MS_PRIVATE)
+    for point in reversed(found):
+        unmount(point.path)
+    left = below(folder, mount_points())
+    if left:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), left[0].path)
+
+
+def unmount(path: str) -> None:
+    """Take what is mounted on a path out of sight at once; who still uses it keeps it. Nothing mounted there is success.
+
+    Raises:
+        OSError: when it fails.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0 and ctypes.get_errno() not in {
+        errno.EINVAL,
+        errno.ENOENT,
+    }:
+        raise _failure(path)
+
+
+def mount_of(path: str) -> MountPoint | None:
+    """The mount that a path is on."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/thread-self/fdinfo/{descriptor}", encoding="ascii") as lines:  # noqa: PTH123 - as above
+            number = next(int(line.split()[1]) for line in lines if line.startswith("mnt_id:"))
+    finally:
+        os.close(descriptor)
+    return next((point for point in mount_points() if point.id == number), None)
+
+
+def _parsed(line: str) -> MountPoint:
+    before, _, after = line.partition(" - ")
+    fields = before.split()
+    path = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
+    tags = [tag.partition(":")[0] for tag in fields[6:]]
+    return MountPoint(int(fields[0]), path, after.split()[0], "shared" in tags, "master" in tags)
+
+
+def _failure(path: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path)

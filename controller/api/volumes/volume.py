@@ -1,0 +1,97 @@
+"""One volume of an instance (core/v1 `Volume`), and the sources that come from the node itself or from an image."""
+
+from typing import Any, Final, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from controller.api.base import Model, rule, rules
+from controller.api.names import LABEL
+from controller.api.quantity import Quantity
+
+NO_BACKSTEPS: Final = "!('/' + self{} + '/').contains('/../')"
+"""CEL of a path that does not lead upwards; with the field's name. To split it would be beyond the API server's budget."""
+
+EMPTY_DIR_RULES: Final = rules(
+    rule(
+        "!has(self.sizeLimit) || (has(self.medium) && self.medium == 'Memory')",
+        "sizeLimit needs medium: Memory: of a folder on the node's disk nothing would hold it",
+        path=".sizeLimit",
+    ),
+)
+
+
+class EmptyDirVolumeSource(Model):
+    """A folder that is empty at first, and goes with the instance (core/v1)."""
+
+    model_config = ConfigDict(json_schema_extra=EMPTY_DIR_RULES)
+
+    medium: Literal["", "Memory"] = Field(default="", description="Empty: the node's disk. Memory: a tmpfs.")
+    size_limit: Quantity | None = Field(
+        default=None,
+        description="Bytes that fit in, with medium: Memory; at most the memory limits of all containers together.",
+    )
+
+
+class HostPathVolumeSource(Model):
+    """A file or folder of the node (core/v1)."""
+
+    path: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="Its path on the node; a link is followed.",
+        json_schema_extra=rules(
+            rule("self.startsWith('/')", "must be an absolute path, such as /srv"),
+            rule(NO_BACKSTEPS.format(""), "must not contain '..'"),
+        ),
+    )
+    type: Literal["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"] = Field(
+        default="",
+        description="What must be there before it is mounted: Directory, File, Socket, CharDevice or BlockDevice; "
+        "DirectoryOrCreate (0755) and FileOrCreate (0644) make what is not there. Empty: whatever is there.",
+    )
+
+
+class ImageVolumeSource(Model):
+    """The files of an OCI image (core/v1 `ImageVolumeSource`); read-only, and nothing of it can be executed."""
+
+    reference: str = Field(min_length=1, max_length=1024, description="Image reference, as a container's.")
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        default=None,
+        description="Always, IfNotPresent or Never. Default: Always for the tag latest or none, else IfNotPresent.",
+    )
+
+
+def _one_source(schema: dict[str, Any]) -> None:
+    """The rule that one of the fields is set which are there."""
+    given = ", ".join(f"has(self.{name})" for name in schema["properties"] if name != "name")
+    schema |= rules(
+        rule(f"[{given}].exists(one, one)", "must specify a volume type, such as emptyDir: {}"),
+        rule(f"[{given}].filter(one, one).size() <= 1", "may not specify more than 1 volume type"),
+    )
+
+
+class Volume(Model):
+    """One volume: a name, and exactly one source (core/v1 `Volume`)."""
+
+    model_config = ConfigDict(json_schema_extra=_one_source)
+
+    name: str = Field(
+        min_length=1, max_length=63, pattern=rf"^{LABEL}$", description="Name, unique in the instance; a DNS label."
+    )
+    empty_dir: EmptyDirVolumeSource | None = Field(
+        default=None, description="A folder that is empty at first; kept over restarts of containers, gone with the instance."
+    )
+    host_path: HostPathVolumeSource | None = Field(default=None, description="A file or folder of the node.")
+    image: ImageVolumeSource | None = Field(
+        default=None, description="The files of an image, the same ones for as long as the volume is there."
+    )
+
+    @property
+    def kind(self) -> str:
+        """Name of the source that is set, as it is written: `emptyDir`. Empty when none is, which the schema excludes."""
+        return next((to_camel(name) for name in SOURCES if getattr(self, name) is not None), "")
+
+
+SOURCES: Final = tuple(name for name in Volume.model_fields if name != "name")
+"""Names of the fields of `Volume` of which one is set."""

@@ -1,0 +1,139 @@
+"""What the API server refuses of volumes and their mounts, by the schema and its rules, as core/v1 validates them."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.test_crds import CONTAINER, Object, workload
+from tools.lab import ControlPlane
+
+VOLUME = {"name": "data", "emptyDir": {}}
+AT = {"name": "data", "mountPath": "/d"}
+
+
+def mounting(mount: Object, volume: Object = VOLUME, **container: Any) -> Object:
+    """A workload whose container mounts a volume."""
+    fields = {f"{CONTAINER}.{name}": value for name, value in container.items()}
+    return workload(**{"spec.template.spec.volumes": [volume], f"{CONTAINER}.volumeMounts": [mount], **fields})
+
+
+VOLUMES = "spec.template.spec.volumes"
+MOUNTS = "spec.template.spec.containers[0].volumeMounts"
+PRIVILEGED = {"securityContext": {"privileged": True}}
+
+MISMOUNTED: dict[str, tuple[Object, str, str]] = {
+    "a mount of no volume": (
+        mounting({"name": "other", "mountPath": "/d"}),
+        VOLUMES,
+        "a volumeMount names no volume of the spec",
+    ),
+    "a mount without volumes": (
+        workload(**{f"{CONTAINER}.volumeMounts": [AT]}),
+        VOLUMES,
+        "a volumeMount names no volume of the spec",
+    ),
+    "two mounts at one path": (
+        workload(**{VOLUMES: [VOLUME], f"{CONTAINER}.volumeMounts": [AT, AT]}),
+        f"{MOUNTS}[1]",
+        "Duplicate value",
+    ),
+    "two volumes of one name": (
+        workload(**{VOLUMES: [VOLUME, {"name": "data", "hostPath": {"path": "/srv"}}]}),
+        f"{VOLUMES}[1]",
+        "Duplicate value",
+    ),
+    "a volume without a source": (workload(**{VOLUMES: [{"name": "data"}]}), f"{VOLUMES}[0]", "must specify a volume type"),
+    "a volume of two kinds": (
+        workload(**{VOLUMES: [VOLUME | {"hostPath": {"path": "/srv"}}]}),
+        f"{VOLUMES}[0]",
+        "may not specify more than 1 volume type",
+    ),
+    "a volume of a kind that is not there": (
+        workload(**{VOLUMES: [{"name": "data", "nfs": {"server": "a", "path": "/"}}]}),
+        f"{VOLUMES}[0].nfs",
+        "unknown field",
+    ),
+    "a volume name that is no DNS label": (
+        workload(**{VOLUMES: [VOLUME | {"name": "a_b"}]}),
+        f"{VOLUMES}[0].name",
+        "should match",
+    ),
+    "a relative mountPath": (mounting(AT | {"mountPath": "d"}), f"{MOUNTS}[0].mountPath", "should match"),
+    "a mountPath with a colon": (mounting(AT | {"mountPath": "/a:b"}), f"{MOUNTS}[0].mountPath", "should match"),
+    "an absolute subPath": (mounting(AT | {"subPath": "/a"}), f"{MOUNTS}[0].subPath", "must be a relative path"),
+    "a subPath upwards": (mounting(AT | {"subPath": "a/../../b"}), f"{MOUNTS}[0].subPath", "must not contain '..'"),
+    "an absolute subPathExpr": (mounting(AT | {"subPathExpr": "/$(A)"}), f"{MOUNTS}[0].subPathExpr", "must be a relative path"),
+    "a subPathExpr upwards": (mounting(AT | {"subPathExpr": "../$(A)"}), f"{MOUNTS}[0].subPathExpr", "must not contain '..'"),
+    "subPath and subPathExpr": (
+        mounting(AT | {"subPath": "a", "subPathExpr": "b"}),
+        f"{MOUNTS}[0].subPathExpr",
+        "subPathExpr and subPath are mutually exclusive",
+    ),
+    "Bidirectional without privileged": (
+        mounting(AT | {"mountPropagation": "Bidirectional"}),
+        MOUNTS,
+        "Bidirectional mount propagation is available only to privileged containers",
+    ),
+    "an unknown propagation": (
+        mounting(AT | {"mountPropagation": "Both"}),
+        f"{MOUNTS}[0].mountPropagation",
+        "Unsupported value",
+    ),
+    "recursiveReadOnly without readOnly": (
+        mounting(AT | {"recursiveReadOnly": "Enabled"}),
+        f"{MOUNTS}[0].recursiveReadOnly",
+        "may only be specified when readOnly is true",
+    ),
+    "recursiveReadOnly with propagation": (
+        mounting(AT | {"readOnly": True, "recursiveReadOnly": "IfPossible", "mountPropagation": "HostToContainer"}),
+        f"{MOUNTS}[0].recursiveReadOnly",
+        "may only be specified when mountPropagation is None",
+    ),
+    "a size on disk": (
+        mounting(AT, {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}),
+        f"{VOLUMES}[0].emptyDir.sizeLimit",
+        "sizeLimit needs medium: Memory",
+    ),
+    "an unknown medium": (
+        mounting(AT, {"name": "data", "emptyDir": {"medium": "HugePages"}}),
+        f"{VOLUMES}[0].emptyDir.medium",
+        "Unsupported value",
+    ),
+    "a relative hostPath": (
+        mounting(AT, {"name": "data", "hostPath": {"path": "srv"}}),
+        f"{VOLUMES}[0].hostPath.path",
+        "must be an absolute path",
+    ),
+    "a hostPath upwards": (
+        mounting(AT, {"name": "data", "hostPath": {"path": "/srv/../etc"}}),
+        f"{VOLUMES}[0].hostPath.path",
+        "must not contain '..'",
+    ),
+    "an unknown type of hostPath": (
+        mounting(AT, {"name": "data", "hostPath": {"path": "/srv", "type": "Folder"}}),
+        f"{VOLUMES}[0].hostPath.type",
+        "Unsupported value",
+    ),
+    "fsGroup in a container": (
+        mounting(AT, securityContext={"fsGroup": 1}),
+        "spec.template.spec.containers[0].securityContext.fsGroup",
+        "unknown field",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", MISMOUNTED)
+def test_bad_volumes_are_refused(plane: ControlPlane, sentence: str) -> None:
+    """At apply, with the path of the field and what is wrong with it."""
+    obj, path, message = MISMOUNTED[sentence]
+    answer = plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
+    assert answer.returncode != 0, answer.stdout
+    assert path in answer.stderr
+    assert message in answer.stderr
+
+
+def test_a_privileged_container_may_mount_both_ways(plane: ControlPlane) -> None:
+    """What the rule asks for is enough."""
+    obj = mounting(AT | {"mountPropagation": "Bidirectional"}, **PRIVILEGED)
+    plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(obj))
