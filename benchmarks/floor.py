@@ -29,7 +29,8 @@ from controller.runtime.containerd.api import containers_pb2, snapshots_pb2, tas
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import RUNNING
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.container.containers import RUNC, SPEC_TYPE
+from controller.runtime.containerd.container.containers import SPEC_TYPE
+from controller.runtime.containerd.handlers import RUNC
 from controller.runtime.containerd.host import detect_host
 from controller.runtime.oci import User, runtime_spec
 from controller.runtime.port import ContainerConfig, NotFound, RuntimeFailure

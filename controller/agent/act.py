@@ -53,6 +53,7 @@ from controller.agent.logs import LogFiles
 from controller.agent.observe import Notes
 from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
+from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
 from controller.agent.view import NodeView
@@ -99,6 +100,7 @@ class Hands:
     networks: Networks
     volumes: Volumes
     levels: Levels
+    classes: RuntimeClasses
     probes: Probes
     events: EventRecorder
     logs: LogFiles

@@ -26,6 +26,7 @@ from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import RENEW_SECONDS, Heartbeat
 from controller.agent.report.writer import StatusWriter
+from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import FOLDER as SECCOMP_FOLDER
 from controller.agent.slots import Slots
 from controller.agent.store import Store
@@ -85,6 +86,8 @@ class AgentSettings:
     """How many images are pulled at the same time."""
     log_max_bytes: int = 10 * 2**20
     """Size at which a log file is rotated."""
+    runtime_handlers: tuple[str, ...] = ("runc",)
+    """Names of the runtime handlers that the node has."""
     pod_security: LevelVersion = BASELINE
     """What is enforced in namespaces without Pod Security labels."""
     log_max_files: int = 5
@@ -104,6 +107,9 @@ class Agent:
         self._ending = False
         self.store = Store(settings.state_dir / "instances", self._desired_changed)
         self._levels = Levels(settings.state_dir / "levels.json", settings.pod_security, self._level_changed)
+        self._classes = RuntimeClasses(
+            settings.state_dir / "runtimeclasses.json", settings.runtime_handlers, self._class_changed
+        )
         node = facts(
             settings.node_name,
             runtime_name,
@@ -151,6 +157,7 @@ class Agent:
             networks=self._networks,
             volumes=self._volumes,
             levels=self._levels,
+            classes=self._classes,
             probes=self._probes,
             events=self._events,
             logs=self._logs,
@@ -162,6 +169,7 @@ class Agent:
             settings.node_name,
             self.store,
             self._levels,
+            self._classes,
             self._writer,
             self._heartbeat,
             self._cleanup,
@@ -193,6 +201,7 @@ class Agent:
         self._networks.load()
         self._volumes.load()
         self._levels.load()
+        self._classes.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)
@@ -200,6 +209,7 @@ class Agent:
             self.view.run(),
             self.store.flush_for_ever(),
             self._levels.keep_for_ever(),
+            self._classes.keep_for_ever(),
             self._writer.run(),
             self._events.run(),
             self._heartbeat.run(),
@@ -254,6 +264,12 @@ class Agent:
     def _level_changed(self, namespace: str) -> None:
         for desired in self.store:
             if desired.instance.metadata.namespace == namespace:
+                self.wake(desired.uid)
+
+    def _class_changed(self, name: str) -> None:
+        for desired in self.store:
+            wanted = desired.instance.spec.runtime_class_name
+            if wanted is not None and name in {wanted, ""}:
                 self.wake(desired.uid)
 
     def _image_changed(self, name: str) -> None:

@@ -24,6 +24,7 @@ from controller.agent.decide.volumes.wanted import mounted
 from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
+from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.view import NodeView
 from controller.agent.volumes.port import Volumes
 from controller.agent.words import FALLBACK
@@ -92,6 +93,7 @@ async def observe(
     networks: Networks,
     volumes: Volumes,
     levels: Levels,
+    classes: RuntimeClasses,
     probes: Probes,
     notes: Notes,
 ) -> Observation:
@@ -137,6 +139,7 @@ async def observe(
         volumes=volumes.made(desired.uid),
         volumes_there=desired.uid in volumes.uids(),
         volume_trouble=notes.volumes,
+        runtime=classes.choose(desired.instance.spec.runtime_class_name, containers),
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
         pod_security=level,

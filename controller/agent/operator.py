@@ -1,4 +1,7 @@
-"""Kopf wiring of the agent, thin: instances and namespaces' labels are taken in, the RuntimeNode goes to the heartbeat."""
+"""Kopf wiring of the agent, thin.
+
+Instances, namespaces' labels and RuntimeClasses are taken in, the RuntimeNode goes to the heartbeat.
+"""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -10,12 +13,13 @@ from controller.agent.cleanup import Cleanup
 from controller.agent.levels import Levels
 from controller.agent.report.heartbeat import Heartbeat
 from controller.agent.report.writer import StatusWriter
+from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.store import Store
 from controller.kube import definitions
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
-from controller.kube.resources import INSTANCES, NAMESPACES, NODES
+from controller.kube.resources import INSTANCES, NAMESPACES, NODES, RUNTIME_CLASSES
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ class AgentOperator:
         node: str,
         store: Store,
         levels: Levels,
+        classes: RuntimeClasses,
         writer: StatusWriter,
         heartbeat: Heartbeat,
         cleanup: Cleanup,
@@ -37,11 +42,12 @@ class AgentOperator:
         self._definition_changed = definition_changed
         self._definition = definitions.watch(INSTANCES)
         self._levels, self._labels = levels, Watch(NAMESPACES)
+        self._classes, self._runtimes = classes, Watch(RUNTIME_CLASSES)
         self._instances = Watch(INSTANCES, field_selector=f"spec.nodeName={node}")
         self._node = Watch(NODES, field_selector=f"metadata.name={node}")
         self._from_disk: frozenset[str] = frozenset()
-        self._namespaces: set[str] = set()
-        """Uids of those that were brought."""
+        self._brought: dict[Watch, set[str]] = {self._labels: set(), self._runtimes: set()}
+        """Uids of the namespaces and classes that were brought."""
 
     def known_from_disk(self, uids: Iterable[str]) -> None:
         """These instances are known from before the start; whether they still exist, the first sync tells."""
@@ -49,13 +55,15 @@ class AgentOperator:
 
     def informer(self, connection: Connection, client: Client) -> Informer:
         """The informer that feeds it."""
-        watches = (self._labels, self._instances, self._node, self._definition)
+        watches = (self._labels, self._runtimes, self._instances, self._node, self._definition)
         return Informer(connection, client, watches, self.deliver, self.synced)
 
     def deliver(self, watch: Watch, kind: str, obj: dict[str, Any]) -> None:
         """Take in one change."""
         if watch == self._labels:
-            self._labelled(kind, obj)
+            self._taken_in(watch, kind, obj, self._levels)
+        elif watch == self._runtimes:
+            self._taken_in(watch, kind, obj, self._classes)
         elif watch == self._node:
             if kind == "DELETED":
                 self._heartbeat.lost()
@@ -68,13 +76,13 @@ class AgentOperator:
         else:
             self.seen(obj)
 
-    def _labelled(self, kind: str, obj: dict[str, Any]) -> None:
+    def _taken_in(self, watch: Watch, kind: str, obj: dict[str, Any], table: Levels | RuntimeClasses) -> None:
         if kind == "DELETED":
-            self._namespaces.discard(obj["metadata"]["uid"])
-            self._levels.gone(obj["metadata"]["name"])
+            self._brought[watch].discard(obj["metadata"]["uid"])
+            table.gone(obj["metadata"]["name"])
         else:
-            self._namespaces.add(obj["metadata"]["uid"])
-            self._levels.put(obj)
+            self._brought[watch].add(obj["metadata"]["uid"])
+            table.put(obj)
 
     def seen(self, obj: dict[str, Any]) -> None:
         """Take in one instance as the API server shows it."""
@@ -96,8 +104,9 @@ class AgentOperator:
         """The API server has said what exists: what the store has from earlier and is not among it is gone."""
         if watch == self._definition:
             self._definition_changed()  # Kopf watches one; another may have changed alone
-        if watch == self._labels and exists <= self._namespaces:
-            self._levels.complete()
+        for mine, table in ((self._labels, self._levels), (self._runtimes, self._classes)):
+            if watch == mine and exists <= self._brought[watch]:
+                table.complete()
         if watch != self._instances:
             return
         for uid in self._from_disk - exists:

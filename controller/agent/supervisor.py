@@ -34,6 +34,7 @@ ANNOUNCED: Final = {
     Reason.INVALID_IMAGE_NAME: Reason.FAILED,
     Reason.ERR_IMAGE_NEVER_PULL: Reason.FAILED,
     Reason.POD_SECURITY: Reason.FAILED,
+    Reason.RUNTIME_CLASS_UNAVAILABLE: Reason.FAILED,
 }
 """Verdicts that are told in an Event when they begin; failures of actions are told by the actor."""
 
@@ -107,7 +108,7 @@ class Supervisor:
     async def _look(self, desired: Desired) -> tuple[Observation, Plan]:
         """Observe, decide, and have told what is the case."""
         hands = self._hands
-        around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.probes)
+        around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.classes, hands.probes)
         seen = await observe(desired, *around, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()

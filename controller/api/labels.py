@@ -82,6 +82,12 @@ READINESS: Final = f"{GROUP}/readiness"
 UNHEALTHY: Final = f"{GROUP}/unhealthy"
 """Why the container is to be restarted though it runs: `startup`, `liveness` or `postStart`, a blank, and what that said."""
 
+RUNTIME_CLASS: Final = f"{GROUP}/runtime-class"
+"""The spec's runtimeClassName; absent when it has none."""
+
+RUNTIME_HANDLER: Final = f"{GROUP}/runtime-handler"
+"""Name of the runtime handler that this class asked for when the container was made."""
+
 LOG_PATH: Final = f"{GROUP}/log-path"
 """Absolute path of the file that stdout and stderr go to."""
 

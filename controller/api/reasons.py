@@ -49,6 +49,8 @@ class Reason(StrEnum):
     """The container's process could not be brought up, by limits that are too small for instance."""
     CONTAINER_CANNOT_RUN = "ContainerCannotRun"
     """The command cannot be executed: not found, or no permission."""
+    RUNTIME_CLASS_UNAVAILABLE = "RuntimeClassUnavailable"
+    """There is no such RuntimeClass, or the node does not have its handler; the message says which."""
     NETWORK_SETUP_FAILED = "NetworkSetupFailed"
     """The instance's network could not be made; it is tried again after a pause."""
     FAILED_MOUNT = "FailedMount"

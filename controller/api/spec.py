@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
-from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, DNSConfig, HostAlias
+from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, SUBDOMAIN, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
 from controller.api.resources import ContainerResizePolicy, ResourceRequirements
 from controller.api.security import PodSecurityContext, SecurityContext
@@ -276,6 +276,13 @@ class InstanceSpec(Model):
     )
     host_ipc: bool = Field(
         default=False, alias="hostIPC", description="Use the node's System V IPC, POSIX message queues and /dev/shm."
+    )
+    runtime_class_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="RuntimeClass of the cluster: its handler runs the containers, on nodes that it schedules to.",
     )
     security_context: PodSecurityContext = Field(
         default_factory=PodSecurityContext, description="What the processes may do, where a container says nothing."

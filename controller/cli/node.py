@@ -6,7 +6,7 @@ import inspect
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ from controller.cli.options import (
     PodSecurityEnforce,
     PodSecurityVersion,
     ResolvConf,
+    RuntimeHandler,
     StateDir,
     default_node_name,
 )
@@ -51,6 +52,7 @@ from controller.telemetry.health import Health
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
     from controller.network.attached import CniSettings
+    from controller.runtime.containerd.handlers import Handler
 
 Half = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """One half of Moorage: runs until the event is set."""
@@ -72,6 +74,7 @@ def node_half(
     cluster_domain: ClusterDomain = DEFAULT_CLUSTER_DOMAIN,
     resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
     pids_limit: PidsLimit = 0,
+    runtime_handler: RuntimeHandler = [],  # noqa: B006 - as typer takes options that may be repeated
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -81,6 +84,7 @@ def node_half(
     """The node half; all but `health` are the options of every command that runs one (`with_node_options`)."""
     from controller.agent.agent import AgentSettings
 
+    handlers = _handlers(runtime_handler)
     settings = AgentSettings(
         pod_security=_level(pod_security_enforce, pod_security_version),
         node_name=node_name or default_node_name(),
@@ -92,11 +96,12 @@ def node_half(
         cluster_domain=cluster_domain.strip("."),
         resolv_conf=str(resolv_conf),
         pids_limit=pids_limit,
+        runtime_handlers=tuple(handlers),
         log_max_bytes=_bytes(log_max_size),
         log_max_files=log_max_files,
         heartbeat_seconds=heartbeat_seconds,
     )
-    return _half(settings, containerd, kubeconfig, health)
+    return _half(settings, containerd, handlers, kubeconfig, health)
 
 
 def with_node_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,7 +148,19 @@ def _bytes(size: str) -> int:
         raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
 
 
-def _half(settings: "AgentSettings", address: str, kubeconfig: str | None, health: Health) -> Half:
+def _handlers(given: Sequence[str]) -> "Mapping[str, Handler]":
+    """The node's runtime handlers by name, the default one first."""
+    from controller.runtime.containerd.handlers import parse_handler, table
+
+    try:
+        return table(map(parse_handler, given))
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--runtime-handler") from exc
+
+
+def _half(
+    settings: "AgentSettings", address: str, handlers: "Mapping[str, Handler]", kubeconfig: str | None, health: Health
+) -> Half:
     health.ready["agent"] = lambda: "it is starting"
 
     async def half(stop: asyncio.Event) -> None:
@@ -154,7 +171,7 @@ def _half(settings: "AgentSettings", address: str, kubeconfig: str | None, healt
         try:
             connection = await Connection.load(kubeconfig)
             with sole_agent(settings.state_dir):
-                runtime = ContainerdRuntime(address)
+                runtime = ContainerdRuntime(address, handlers=handlers)
                 try:
                     await _refuse_what_is_too_old(runtime)
                     agent = Agent(settings, runtime, connection, runtime_name="containerd")

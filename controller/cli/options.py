@@ -97,6 +97,14 @@ PidsLimit = Annotated[
         metavar="N",
     ),
 ]
+RuntimeHandler = Annotated[
+    list[str],
+    typer.Option(
+        help="A handler that RuntimeClasses may ask for, and the runtime of containerd that it stands for, with options: "
+        "crun=io.containerd.runc.v2,BinaryName=/usr/bin/crun. May be repeated.",
+        metavar="NAME=TYPE[,OPTION=VALUE...]",
+    ),
+]
 LogMaxSize = Annotated[
     str,
     typer.Option(help="Size at which a container's log file is rotated, as a quantity.", metavar="QUANTITY"),

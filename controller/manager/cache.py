@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from controller.api.hostports import HostPort
+from controller.api.runtimeclass import RuntimeClass
 from controller.manager import metrics
 from controller.manager.decide.heartbeats import SILENCE_SECONDS, Heartbeats
 from controller.manager.decide.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
@@ -65,6 +66,8 @@ class Cache:
         self.workloads: dict[Key, Workload] = {}
         self.instances: dict[Key, Instance] = {}
         self.nodes: dict[str, Node] = {}
+        self.classes: dict[str, RuntimeClass] = {}
+        """The cluster's RuntimeClasses."""
         self.heartbeats = Heartbeats(silence_seconds)
         self.room_made: Callable[[Key | None], None] = lambda _: None
         """Called when an instance or a host port of a node has gone, or might: who waits for room is to look again. The key
@@ -156,6 +159,23 @@ class Cache:
         """The names in the workload's namespace that belong to somebody else."""
         return Taken(self, workload)
 
+    # --- runtime classes
+
+    def put_class(self, obj: Object) -> bool:
+        """Take in a RuntimeClass; False when it is not news. Raises `pydantic.ValidationError`."""
+        if not self._versions.accept(obj):
+            return False
+        found = RuntimeClass.model_validate(obj)
+        self.classes[found.metadata.name] = found
+        return True
+
+    def drop_class(self, name: str, uid: str) -> None:
+        """A RuntimeClass is gone."""
+        self._versions.drop(uid)
+        known = self.classes.get(name)
+        if known is not None and known.metadata.uid == uid:
+            del self.classes[name]
+
     # --- nodes
 
     def put_node(self, obj: Object, now: float) -> bool:
@@ -195,7 +215,7 @@ class Cache:
             load.update(places.nodes)
             for name in places.nodes if places.ports else ():
                 ports.setdefault(name, []).extend(places.ports)
-        return Fleet(nodes, load, self._absences(mono, now), ports)
+        return Fleet(nodes, load, self._absences(mono, now), ports, self.classes)
 
     def _judged(self, node: Node, mono: float, now: float) -> Node:
         silent = self.heartbeats.silent_for(node.name, mono)

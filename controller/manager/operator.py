@@ -12,7 +12,7 @@ from controller.kube import definitions
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
-from controller.kube.resources import DEFINITIONS, INSTANCES, LEASES, NODES, WORKLOADS
+from controller.kube.resources import DEFINITIONS, INSTANCES, LEASES, NODES, RUNTIME_CLASSES, WORKLOADS
 from controller.manager.cache import Cache
 from controller.manager.decide.values import Key, seconds
 from controller.manager.nodes import NodeReconciler
@@ -33,6 +33,7 @@ WATCHES: Final = (
     DEFINITION,
     Watch(NODES),
     Watch(LEASES, field_selector=f"metadata.namespace={NODE_LEASE_NAMESPACE}"),
+    Watch(RUNTIME_CLASSES),
     Watch(INSTANCES),
     Watch(WORKLOADS),
 )
@@ -58,6 +59,7 @@ class ManagerOperator:
             INSTANCES.plural: self._instance,
             NODES.plural: self._node,
             LEASES.plural: self._lease,
+            RUNTIME_CLASSES.plural: self._class,
             DEFINITIONS.plural: lambda _kind, _definition: self._definition_changed(),
         }
         self.renewed_at = time.monotonic()
@@ -127,6 +129,16 @@ class ManagerOperator:
             return
         self._queue.add(Key(NODE, name))
         self.wake_all()
+
+    def _class(self, kind: str, obj: Object) -> None:
+        name = obj["metadata"]["name"]
+        if kind == "DELETED":
+            self._cache.drop_class(name, obj["metadata"]["uid"])
+        elif not self._cache.put_class(obj):
+            return
+        for key, workload in self._cache.workloads.items():
+            if workload.spec.template.spec.runtime_class_name == name:
+                self._queue.add(key)
 
     def _lease(self, kind: str, obj: Object) -> None:
         if kind == "DELETED":

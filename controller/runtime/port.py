@@ -299,6 +299,8 @@ class ContainerConfig:
     """Share the node's process ids instead of having some of its own."""
     host_ipc: bool = False
     """Share the node's System V IPC, message queues and /dev/shm."""
+    runtime_handler: str = ""
+    """One of `RuntimeInfo.handlers`; empty: the default one. With another, `create` raises `InvalidConfig`."""
     cgroup_parent: str = "/moorage"
     """Cgroup that the container's own is made below."""
     log_path: str = ""

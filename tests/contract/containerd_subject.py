@@ -15,10 +15,12 @@ from typing import Self
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import images_pb2, leases_pb2, namespaces_pb2, snapshots_pb2
 from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.handlers import Handler, table
 from controller.runtime.containerd.methods import Streamed, Unary
 from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import ContainerConfig, Runtime
 from tests.contract.subject import SECONDS, Subject
+from tests.handlers import logging_runc
 from tools.lab import Containerd, Registry
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -50,6 +52,9 @@ class ContainerdSubject(Subject):
         self.run_dir = folder / "run"
         self._connections: list[Runtime] = []
         self._server: asyncio.Server | None = None
+        self.other_log = folder / "other.log"
+        """Each call of the OCI runtime that the handler `other` stands for, a line of arguments each."""
+        self.other_binary = logging_runc(folder / "other-runc", self.other_log)
 
     async def __aenter__(self) -> Self:
         self.channel = Channel(self.containerd.address, self.namespace)
@@ -87,7 +92,11 @@ class ContainerdSubject(Subject):
 
     async def connect(self) -> ContainerdRuntime:
         runtime = ContainerdRuntime(
-            self.containerd.address, namespace=self.namespace, run_dir=str(self.run_dir), pull_silence=5.0
+            self.containerd.address,
+            namespace=self.namespace,
+            run_dir=str(self.run_dir),
+            pull_silence=5.0,
+            handlers=table([Handler(self.OTHER, options=(("BinaryName", str(self.other_binary)),))]),
         )
         self._connections.append(runtime)
         return runtime

@@ -33,6 +33,8 @@ class Subject(ABC):
     """A runtime under test. Images: `busybox:1`, `user:1`; the names below cannot be pulled, each for its own reason."""
 
     runtime: Runtime
+    OTHER = "other"
+    """A runtime handler beside the default one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -183,6 +185,7 @@ class MemorySubject(Subject):
                 MemoryImage(self.forbidden, forbidden=True),
             ]
         )
+        self.node.handlers = ("memory", self.OTHER)
         self.runtime = MemoryRuntime(self.node)
         return self
 

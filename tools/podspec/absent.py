@@ -36,7 +36,6 @@ ABSENT: Final[Fields] = {
         "readinessGates": "Readiness comes from the containers; nobody else writes conditions.",
         "resourceClaims": _CLAIMS,
         "resources": "Limits are the containers' own; there is none of the instance as a whole.",
-        "runtimeClassName": LATER,
         "schedulerName": _SCHEDULER,
         "schedulingGates": "`suspend` holds a workload back.",
         "schedulingGroup": _SCHEDULER,

@@ -57,6 +57,8 @@ class CreateContainer:
     crashes: int
     last: ContainerStateTerminated | None = None
     """How the one before it ended."""
+    runtime_handler: str = ""
+    """Of the node's; empty: the default one."""
 
 
 @dataclass(frozen=True, slots=True)

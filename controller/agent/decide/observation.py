@@ -137,6 +137,18 @@ class VolumeTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """What the instance's RuntimeClass comes to on this node."""
+
+    handler: str = ""
+    """Of the node's runtime handlers; empty: the default one."""
+    problem: str = ""
+    """Why there is none; empty when there is."""
+    terminal: bool = False
+    """Somebody has to mend that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the agent still knows of a container that the runtime has lost, so that its history is not told wrongly."""
 
@@ -203,6 +215,8 @@ class Observation:
     volumes_there: bool = False
     """There may be something of its volumes on the node."""
     volume_trouble: VolumeTrouble | None = None
+    runtime: RuntimeChoice = RuntimeChoice()
+    """By which handler further containers run."""
     runtime_error: str = ""
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0

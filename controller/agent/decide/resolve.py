@@ -76,6 +76,7 @@ def container_config(
         host_pid=spec.host_pid,
         host_ipc=spec.host_ipc,
         network_namespace="" if spec.host_network else f"{node.netns_dir}/{instance.metadata.uid}",
+        runtime_handler=action.runtime_handler,
         cgroup_parent=node.cgroup_parent,
         log_path=log,
     )
@@ -161,6 +162,8 @@ def _labels(instance: ContainerInstance, action: CreateContainer, image: ImageSt
         (labels.HOOKS, hooks_label(action.container)),
         (labels.POST_START, PENDING if action.container.lifecycle.post_start is not None else ""),
         (labels.LOG_PATH, log_path(instance, name, action.restart_count, node)),
+        (labels.RUNTIME_CLASS, instance.spec.runtime_class_name or ""),
+        (labels.RUNTIME_HANDLER, action.runtime_handler),
         (labels.BOOT_ID, node.boot_id),
         (labels.LAST_TERMINATION, _last(action.last) if action.last else ""),
     )

@@ -45,6 +45,8 @@ class Decision:
     unplaced: int = 0
     """Instances that should exist and fit nowhere; `unplaced_why` says why."""
     unplaced_why: str = ""
+    impossible: str = ""
+    """Why nothing is created until somebody mends it; empty when nothing is in the way."""
     blocked: tuple[str, ...] = ()
     """Names that are still taken by an instance on its way out."""
     wake_at: float | None = None

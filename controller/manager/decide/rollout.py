@@ -12,7 +12,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
-from controller.manager.decide import render, scaling
+from controller.manager.decide import render, runtimeclass, scaling
 from controller.manager.decide.availability import (
     available,
     available_at,
@@ -38,12 +38,15 @@ def decide(
         now: seconds since the epoch.
         taken: names in its namespace that belong to somebody else.
     """
+    workload, impossible = runtimeclass.scheduled(workload, fleet.classes)
     live = sorted((i for i in instances if not i.deleting), key=lambda i: i.key.name)
     gone = [Delete(i, why) for i in live if (why := displaced(workload, i, fleet, now))]
     lost = {d.instance.uid for d in gone}
     kept = [i for i in live if i.uid not in lost]
     is_global = workload.spec.mode == "Global"
     plan = scaling.one_each(workload, kept, fleet, taken) if is_global else scaling.replicated(workload, kept, fleet, now)
+    if impossible:
+        plan = replace(plan, creates=(), impossible=impossible)
     plan = _wait_for_names(replace(plan, deletes=(*gone, *plan.deletes)), instances)
     plan = _update(workload, plan, fleet, now)
     return replace(plan, wake_at=_wake(workload, plan, fleet, now))

@@ -147,6 +147,14 @@ def _refused(facts: Facts) -> Verdict | None:
     return Verdict(ready=False, stalled=True, reason=Reason.FAILED_CREATE, message=refusal.message)
 
 
+def _impossible(facts: Facts) -> Verdict | None:
+    """Instances are missing that cannot be created as things are."""
+    why = facts.decision.impossible
+    if not why or facts.workload.spec.suspend or len(facts.live) >= facts.decision.wanted:
+        return None
+    return Verdict(ready=False, stalled=True, reason=Reason.RUNTIME_CLASS_UNAVAILABLE, message=why)
+
+
 def _failed(facts: Facts) -> Verdict | None:
     """An instance has failed for good. One with the old template is about to be replaced, and speaks for itself only."""
     failed = [i for i in facts.live if i.stalled is not None and i.settled and not _outgoing(facts, i)]
@@ -204,6 +212,7 @@ def _progress(facts: Facts) -> Verdict:
 
 _JUDGES: Final[tuple[Callable[[Facts], Verdict | None], ...]] = (
     _refused,
+    _impossible,
     _failed,
     _suspended,
     _available,

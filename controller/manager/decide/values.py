@@ -15,6 +15,7 @@ from controller.api.instance import InstanceStatus
 from controller.api.labels import ORDINAL
 from controller.api.meta import ObjectMeta
 from controller.api.node import RuntimeNode, Taint
+from controller.api.runtimeclass import RuntimeClass
 from controller.api.spec import InstanceSpec
 from controller.api.workload import ContainerWorkload, WorkloadSpec, WorkloadStatus
 
@@ -138,6 +139,8 @@ class Fleet:
     """Names of nodes that have instances and no RuntimeNode, and since when that has been seen."""
     ports: Mapping[str, Iterable[HostPort]] = field(default_factory=dict)
     """Ports that lead to instances, by node."""
+    classes: Mapping[str, RuntimeClass] = field(default_factory=dict)
+    """The cluster's RuntimeClasses, by name."""
 
     def is_ready(self, name: str) -> bool:
         """Whether there is such a node and it is ready."""

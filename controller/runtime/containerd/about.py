@@ -20,7 +20,7 @@ _FEATURES: Final = frozenset(
 )
 
 
-async def describe(channel: Channel, snapshotter: str) -> RuntimeInfo:
+async def describe(channel: Channel, snapshotter: str, handlers: tuple[str, ...]) -> RuntimeInfo:
     """Ask containerd what it is, and make sure that it will do.
 
     Raises:
@@ -38,7 +38,7 @@ async def describe(channel: Channel, snapshotter: str) -> RuntimeInfo:
         version=version.removeprefix("v"),
         features=_FEATURES,
         snapshotters=(snapshotter, *sorted(usable.keys() - {snapshotter})),
-        handlers=("runc",),
+        handlers=handlers,
         root_dir=usable[snapshotter],
     )
 

@@ -16,6 +16,7 @@ from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import config_failure
 from controller.runtime.containerd.events import events
+from controller.runtime.containerd.handlers import Handler, table
 from controller.runtime.containerd.image.held import HeldImages
 from controller.runtime.containerd.image.images import Images
 from controller.runtime.containerd.image.pull import Puller
@@ -53,6 +54,7 @@ class ContainerdRuntime:
         run_dir: str = "/run/moorage",
         pull_silence: float = 120.0,
         heartbeat: float = 30.0,
+        handlers: Mapping[str, Handler] | None = None,
     ) -> None:
         """Prepare the connection; it is made with the first call.
 
@@ -64,6 +66,7 @@ class ContainerdRuntime:
             run_dir: folder for what need not outlive a boot; made if it is not there.
             pull_silence: seconds without progress after which a pull is given up.
             heartbeat: seconds between two checks that the event stream is alive.
+            handlers: the runtime handlers by name, the default one first (`handlers.table`); only that one when not given.
         """
         self._address = address
         self._lost: frozenset[orphans.Process] = frozenset()
@@ -71,6 +74,7 @@ class ContainerdRuntime:
         self._channel = Channel(address, namespace)
         self._run_dir = run_dir
         self._heartbeat = heartbeat
+        self._handlers = handlers or table()
         self._snapshots = Snapshots(self._channel, snapshotter)
         self._containers = Containers(self._channel, snapshotter)
         self._tasks = Tasks(self._channel)
@@ -78,11 +82,11 @@ class ContainerdRuntime:
         self._held = HeldImages(self._channel, self._snapshots, self._images)
         self._states = States(self._containers, self._tasks)
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
-        self._lifecycle = Lifecycle(self._containers, self._tasks, self._snapshots, self._images, self._states)
+        self._lifecycle = Lifecycle(self._containers, self._tasks, self._snapshots, self._images, self._states, self._handlers)
 
     async def info(self) -> RuntimeInfo:
         """What containerd is. Raises `Unsupported` when it is too old or lacks the snapshotter."""
-        info = await describe(self._channel, self._snapshots.snapshotter)
+        info = await describe(self._channel, self._snapshots.snapshotter, tuple(self._handlers))
         await ensure_namespace(self._channel)
         return info
 

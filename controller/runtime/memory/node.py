@@ -69,6 +69,8 @@ class MemoryNode:
         self.held: dict[str, str] = {}
         """Digests of images whose files are held, by the holder."""
         self.version = "2.0.0"
+        self.handlers: tuple[str, ...] = ("memory",)
+        """Names of the runtime handlers, the default one first."""
         self.commands: dict[str, Script] = {}
         """What further processes do, by the command; those that are not in it do as their arguments say."""
         self._answers = True

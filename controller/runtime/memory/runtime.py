@@ -66,7 +66,7 @@ class MemoryRuntime:
 
     async def info(self) -> RuntimeInfo:
         """What it is."""
-        return RuntimeInfo("memory", self._ask().version, frozenset(Feature), ("memory",), ("memory",))
+        return RuntimeInfo("memory", self._ask().version, frozenset(Feature), ("memory",), self.node.handlers)
 
     async def events(self) -> AsyncGenerator[RuntimeEvent, None]:
         """Events, `SUBSCRIBED` first."""
@@ -147,6 +147,10 @@ class MemoryRuntime:
         image = node.images.get(config.image)
         if image is None:
             raise NotFound(f"image {config.image} is not on this node")
+        if config.runtime_handler and config.runtime_handler not in node.handlers:
+            raise InvalidConfig(
+                f"the node has no runtime handler {config.runtime_handler!r} (it has {', '.join(node.handlers)})"
+            )
         runtime_spec(config, self._user(config), Host())
         if config.id in node.containers:
             raise AlreadyExists(f"container {config.id!r} exists")

@@ -35,6 +35,8 @@ class Api:
         """(verb, plural or plural/subresource, name) of every write that succeeded."""
         self.bodies: list[Object] = []
         """The bodies of these writes."""
+        self.classes: dict[str, str] = {}
+        """The cluster's RuntimeClasses: handler by name."""
         self.down = False
         self.refusal: ApiFailure | None = None
         """What every write is answered with."""

@@ -22,6 +22,7 @@ from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import Heartbeat
 from controller.agent.report.writer import StatusWriter
+from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.slots import Slots
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
@@ -30,7 +31,7 @@ from controller.api import labels
 from controller.api.node import NodeStatus
 from controller.api.podsecurity.levels import BASELINE, ENFORCE
 from controller.kube.informer import Watch
-from controller.kube.resources import INSTANCES, NAMESPACES, NODES, Resource
+from controller.kube.resources import INSTANCES, NAMESPACES, NODES, RUNTIME_CLASSES, Resource
 from controller.network.port import NetworkFailure, NetworkRequest, NetworkState
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, Phase
@@ -217,7 +218,9 @@ class Rig:
     def build(self) -> None:
         """Make the agent's parts, as `Agent` does."""
         self.watches = Watch(INSTANCES, "spec.nodeName=node1"), Watch(NODES, "metadata.name=node1"), Watch(NAMESPACES)
+        self.watches = (*self.watches, Watch(RUNTIME_CLASSES))
         self.levels = Levels(self.folder / "levels.json", BASELINE, lambda _: self.wake_all())
+        self.classes = RuntimeClasses(self.folder / "classes.json", self.node.handlers, lambda _: self.wake_all())
         self.store = Store(self.folder / "instances", self.desired_changed)
         self.images = Images(self.runtime)
         self.view = NodeView(self.runtime, self.wake, self.image_changed, self.availability_changed)
@@ -245,6 +248,7 @@ class Rig:
             networks=self.networks,
             volumes=self.volumes,
             levels=self.levels,
+            classes=self.classes,
             probes=self.probes,
             events=self.events,
             logs=self.logs,
@@ -252,7 +256,7 @@ class Rig:
             node=facts,
             slots=slots,
         )
-        self.operator = AgentOperator("node1", self.store, self.levels, self.writer, self.heartbeat, self.cleanup)
+        self.operator = AgentOperator("node1", self.store, self.levels, self.classes, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)
 
     # --- the agent's wiring
@@ -298,6 +302,16 @@ class Rig:
         labels = {ENFORCE: level}
         self.watch(NAMESPACES, "MODIFIED", {"metadata": {"name": "default", "uid": "default", "labels": labels}})
 
+    def runtime_class(self, name: str, handler: str) -> None:
+        """There is such a RuntimeClass; without a handler there is none any more."""
+        self.api.classes[name] = handler
+        obj = {"metadata": {"name": name, "uid": f"class-{name}-{handler}"}, "handler": handler}
+        if handler:
+            self.watch(RUNTIME_CLASSES, "ADDED", obj)
+        else:
+            del self.api.classes[name]
+            self.watch(RUNTIME_CLASSES, "DELETED", obj)
+
     def relist(self) -> None:
         """The informer reconnects: everything that is there is delivered; what is not there, nobody tells but the sweep."""
         found = [o for (plural, _, _), o in self.api.objects.items() if plural == INSTANCES.plural]
@@ -305,6 +319,9 @@ class Rig:
         self.operator.synced(self.watches[0], exists)
         if self.level:
             self.label(self.level)
+        for name, handler in dict(self.api.classes).items():
+            self.runtime_class(name, handler)
+        self.operator.synced(self.watches[3], frozenset(f"class-{n}-{h}" for n, h in self.api.classes.items()))
         for obj in found:
             self.watch(INSTANCES, "ADDED", obj)
 
@@ -315,11 +332,12 @@ class Rig:
         self.store.load()
         self.levels.load()
         self.volumes.load()
+        self.classes.load()
         self.operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self.desired_changed(desired.uid)
         running = (self.view.run(), self.store.flush_for_ever(), self.writer.run(), self.events.run(), self.cleanup.run())
-        running = (*running, self.levels.keep_for_ever())
+        running = (*running, self.levels.keep_for_ever(), self.classes.keep_for_ever())
         self.tasks = [asyncio.create_task(c) for c in running]
         if not self.api.down:
             self.relist()

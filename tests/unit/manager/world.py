@@ -8,6 +8,7 @@ from typing import Any
 
 from controller.api.conditions import Condition, timestamp
 from controller.api.node import Taint
+from controller.api.runtimeclass import RuntimeClass
 from controller.manager.decide import availability, rollout
 from controller.manager.decide.decision import Decision
 from controller.manager.decide.values import Fleet, Instance, Node, Workload, parse_instance, parse_workload
@@ -67,6 +68,7 @@ class World:
     name: str = "web"
     foreign: set[str] = field(default_factory=set)
     absent: dict[str, float] = field(default_factory=dict)
+    classes: dict[str, RuntimeClass] = field(default_factory=dict)
     _count: int = 0
 
     @classmethod
@@ -108,7 +110,8 @@ class World:
     def fleet(self) -> Fleet:
         """The nodes."""
         load = Counter(i.node for i in self.instances)
-        return Fleet(self.nodes, load, {n: self.absent.get(n, self.now) for n in load if n not in self.nodes})
+        absent = {n: self.absent.get(n, self.now) for n in load if n not in self.nodes}
+        return Fleet(self.nodes, load, absent, classes=self.classes)
 
     def decide(self) -> Decision:
         """What the manager would do now."""

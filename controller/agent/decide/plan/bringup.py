@@ -1,6 +1,6 @@
 """Bringing up one container: what has to be there, or not to be, before it is made and started. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.agent.decide import backoff
 from controller.agent.decide.actions import CreateContainer, PullImage, StartContainer
@@ -16,10 +16,25 @@ from controller.runtime.port import ContainerState
 def brought_up(create: CreateContainer, current: ContainerState | None, case: Case) -> Step:
     """Image first, then the container, unless it must not be, or a try just failed."""
     name, wanted = create.container.name, create.spec_hash
-    waiting = refused(current, case) or failed(create.container, wanted, current, case) or _image(create, current, case)
+    waiting = (
+        refused(current, case)
+        or _unclassed(current, case)
+        or failed(create.container, wanted, current, case)
+        or _image(create, current, case)
+    )
     if waiting is not None:
         return waiting
+    create = replace(create, runtime_handler=case.seen.runtime.handler)
     return Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
+
+
+def _unclassed(current: ContainerState | None, case: Case) -> Step | None:
+    """Why the node cannot run what the instance's RuntimeClass asks for; None when it can."""
+    choice = case.seen.runtime
+    if not choice.problem:
+        return None
+    reason = Reason.RUNTIME_CLASS_UNAVAILABLE if choice.terminal else Reason.CONTAINER_CREATING
+    return Step(Verdict(reason, choice.problem, current, terminal=choice.terminal))
 
 
 def refused(current: ContainerState | None, case: Case) -> Step | None:

@@ -21,6 +21,9 @@ from controller.runtime.port import Phase
 RUNTIME_PATIENCE_SECONDS: Final = 10.0
 """A runtime that does not answer for this long is told in the instances' status; a restart of it is shorter."""
 
+REFUSALS: Final = frozenset({Reason.POD_SECURITY, Reason.RUNTIME_CLASS_UNAVAILABLE})
+"""While nothing may or can be started, it needs no network."""
+
 RUNTIME_RETRY_SECONDS: Final = 1.0
 """Pause before a question that was not answered is asked again, where nobody tells that the runtime is back."""
 
@@ -72,7 +75,7 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
     if asked is None:
         own = network.removed(seen, spec.backoff, now) if unused else NetworkPlan()
     else:
-        refused = all(s.verdict.reason is Reason.POD_SECURITY for s in steps.values())
+        refused = all(s.verdict.reason in REFUSALS for s in steps.values())
         own = NetworkPlan() if refused else network.made(asked, seen, _pids(steps.values()), spec.backoff, now)
         steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
     stored = volumes.kept(instance, seen, steps.values(), now, unused=unused)

@@ -16,9 +16,6 @@ from controller.runtime.containerd.container.records import Facts
 from controller.runtime.containerd.errors import is_too_large
 from controller.runtime.port import ContainerConfig, NotFound, RuntimeFailure
 
-RUNC: Final = "io.containerd.runc.v2"
-"""containerd's name for runc and its shim."""
-
 SPEC_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 
 
@@ -29,13 +26,13 @@ class Containers:
         self._channel = channel
         self._snapshotter = snapshotter
 
-    async def create(self, config: ContainerConfig, facts: Facts, spec: bytes) -> Container:
+    async def create(self, config: ContainerConfig, facts: Facts, spec: bytes, runtime: Container.Runtime) -> Container:
         """Write a record; its snapshot has the container's own id as its key."""
         record = Container(
             id=config.id,
             labels=config.labels,
             image=config.image,
-            runtime=Container.Runtime(name=RUNC),
+            runtime=runtime,
             spec=Any(type_url=SPEC_TYPE, value=spec),
             snapshotter=self._snapshotter,
             snapshot_key=config.id,

@@ -6,7 +6,7 @@ behind only what `States` can read and `remove` can remove, so that this process
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,6 +22,7 @@ from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import start_failure
+from controller.runtime.containerd.handlers import Handler, find
 from controller.runtime.containerd.host import detect_host, devices
 from controller.runtime.containerd.image.images import Images, LocalImage
 from controller.runtime.containerd.image.users import Users
@@ -40,6 +41,11 @@ GROUP: Final = "io.containerd.runc.v2.group"
 """Annotation that names the shim: containers with the same value share one (see groups.py)."""
 
 
+def _group(config: ContainerConfig) -> str:
+    """Whom it shares a shim with: those of its group that another handler runs have another one."""
+    return f"{config.group}.{config.runtime_handler}" if config.group and config.runtime_handler else config.group
+
+
 @dataclass(frozen=True, slots=True)
 class _Created:
     """A container that can be started."""
@@ -53,7 +59,16 @@ class _Created:
 class Lifecycle:
     """Changes the containers of one namespace."""
 
-    def __init__(self, containers: Containers, tasks: Tasks, snapshots: Snapshots, images: Images, states: States) -> None:
+    def __init__(
+        self,
+        containers: Containers,
+        tasks: Tasks,
+        snapshots: Snapshots,
+        images: Images,
+        states: States,
+        handlers: Mapping[str, Handler],
+    ) -> None:
+        self._handlers = handlers
         self._containers = containers
         self._tasks = tasks
         self._snapshots = snapshots
@@ -72,6 +87,7 @@ class Lifecycle:
         record names it before it exists. A record whose snapshot is missing is what a killed agent leaves at worst; `start`
         makes the snapshot then.
         """
+        runtime = find(self._handlers, config.runtime_handler).runtime()
         image = await self._images.get(config.image)
         user = await self._users.resolve(config, image.contents.chain_id)
         host = replace(self._host, devices=devices()) if config.security.privileged else self._host
@@ -85,9 +101,9 @@ class Lifecycle:
             boot_id=evidence.boot_id(),
         )
         known = self._groups.knows(config.id)
-        spec["annotations"] = {GROUP: self._groups.join(config.id, config.group)}
+        spec["annotations"] = {GROUP: self._groups.join(config.id, _group(config))}
         try:
-            record = await self._containers.create(config, facts, json.dumps(spec).encode())
+            record = await self._containers.create(config, facts, json.dumps(spec).encode(), runtime)
             mounts = await self._prepare(config.id, image)
         except BaseException:
             if not known:
