@@ -191,6 +191,11 @@ INSTANCE_SPEC_RULES = (
         path=".hostNetwork",
     ),
     rule(
+        "!(self.hostPID && self.shareProcessNamespace)",
+        "hostPID: true and shareProcessNamespace: true exclude each other: remove one of them",
+        path=".shareProcessNamespace",
+    ),
+    rule(
         "self.dnsPolicy != 'None' || (has(self.dnsConfig) && has(self.dnsConfig.nameservers) "
         "&& self.dnsConfig.nameservers.size() > 0)",
         "dnsPolicy: None takes no name server from anywhere: give at least one in dnsConfig.nameservers",
@@ -273,6 +278,10 @@ class InstanceSpec(Model):
         default=False,
         alias="hostPID",
         description="Use the node's process ids: its processes are seen, and the container's own are no longer the first.",
+    )
+    share_process_namespace: bool = Field(
+        default=False,
+        description="true: the containers share their process ids, see and signal each other's; none is the first process.",
     )
     host_ipc: bool = Field(
         default=False, alias="hostIPC", description="Use the node's System V IPC, POSIX message queues and /dev/shm."

@@ -171,7 +171,7 @@ def _half(
         try:
             connection = await Connection.load(kubeconfig)
             with sole_agent(settings.state_dir):
-                runtime = ContainerdRuntime(address, handlers=handlers)
+                runtime = ContainerdRuntime(address, handlers=handlers, programs_dir=str(settings.state_dir / "programs"))
                 try:
                     await _refuse_what_is_too_old(runtime)
                     agent = Agent(settings, runtime, connection, runtime_name="containerd")

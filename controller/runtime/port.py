@@ -297,6 +297,9 @@ class ContainerConfig:
     """Path of the network namespace to join; empty: the node's own."""
     host_pid: bool = False
     """Share the node's process ids instead of having some of its own."""
+    shared_pids: bool = False
+    """Have the same process ids as the containers of its group that say so, too. They outlive each of these containers, and the
+    first process is none of theirs. Raises `InvalidConfig` where the runtime cannot."""
     host_ipc: bool = False
     """Share the node's System V IPC, message queues and /dev/shm."""
     runtime_handler: str = ""

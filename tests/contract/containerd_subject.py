@@ -96,6 +96,7 @@ class ContainerdSubject(Subject):
             namespace=self.namespace,
             run_dir=str(self.run_dir),
             pull_silence=5.0,
+            programs_dir=str(self.folder / "programs"),
             handlers=table([Handler(self.OTHER, options=(("BinaryName", str(self.other_binary)),))]),
         )
         self._connections.append(runtime)

@@ -358,6 +358,16 @@ BAD: dict[str, tuple[Object, str, str]] = {
         "spec.template.spec.network",
         "exclude each other",
     ),
+    "process ids of the node and of the instance": (
+        workload(**{"spec.template.spec.hostPID": True, "spec.template.spec.shareProcessNamespace": True}),
+        "spec.template.spec.shareProcessNamespace",
+        "exclude each other",
+    ),
+    "a runtime class that cannot be one": (
+        workload(**{"spec.template.spec.runtimeClassName": "No Class"}),
+        "spec.template.spec.runtimeClassName",
+        "should match",
+    ),
     "a network that is none": (
         workload(**{"spec.template.spec.network": "bridge"}),
         "spec.template.spec.network",

@@ -16,6 +16,7 @@ _SELINUX: Final = "SELinux labels are not set; containerd runs without them."
 _SCHEDULER: Final = "Is for kube-scheduler; the manager places instances itself."
 _PRIORITY: Final = "Nothing is preempted or evicted for another: what does not fit waits."
 _CLAIMS: Final = "Dynamic resource allocation is not spoken: its drivers register with a kubelet."
+_STDIN: Final = "Somebody would have to hold its other end while nobody is attached; the agent must be able to restart."
 
 ABSENT: Final[Fields] = {
     "PodSpec": {
@@ -41,16 +42,15 @@ ABSENT: Final[Fields] = {
         "schedulingGroup": _SCHEDULER,
         "serviceAccount": "Deprecated in core/v1 for `serviceAccountName`.",
         "serviceAccountName": LATER,
-        "shareProcessNamespace": LATER,
         "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
     },
     "Container": {
         "envFrom": LATER,
         "restartPolicy": LATER,
         "restartPolicyRules": LATER,
-        "stdin": LATER,
-        "stdinOnce": LATER,
-        "tty": LATER,
+        "stdin": _STDIN,
+        "stdinOnce": _STDIN,
+        "tty": "core/v1 has it with `stdin` only; `moorage exec` gives a terminal in a running container.",
         "volumeDevices": _CSI,
     },
     "EnvVar": {"valueFrom": LATER},

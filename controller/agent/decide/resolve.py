@@ -74,6 +74,7 @@ def container_config(
         oom_score_adj=oom_score_adj(container, spec, node.memory_bytes),
         security=confined,
         host_pid=spec.host_pid,
+        shared_pids=spec.share_process_namespace,
         host_ipc=spec.host_ipc,
         network_namespace="" if spec.host_network else f"{node.netns_dir}/{instance.metadata.uid}",
         runtime_handler=action.runtime_handler,

@@ -19,7 +19,7 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import events_pb2, happenings_pb2, images_pb2
 from controller.runtime.containerd.api.types_pb2 import Envelope
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.container.records import seconds
+from controller.runtime.containerd.container.records import is_holder, seconds
 from controller.runtime.containerd.errors import translate
 from controller.runtime.port import EventKind, RuntimeEvent, RuntimeFailure, Unavailable
 
@@ -129,7 +129,8 @@ class _Pulse:
 def decode(envelope: Envelope) -> RuntimeEvent | None:
     """One event, or None for one that tells nothing of a container or image (a further process, say)."""
     decoder = _DECODERS.get(envelope.event.type_url)
-    return decoder(envelope) if decoder else None
+    event = decoder(envelope) if decoder else None
+    return None if event is not None and is_holder(event.container_id) else event
 
 
 def _ended(told: happenings_pb2.TaskExit | happenings_pb2.TaskDelete) -> RuntimeEvent:

@@ -11,6 +11,7 @@ from controller.runtime.containerd.container import orphans
 from controller.runtime.containerd.container.containers import Containers
 from controller.runtime.containerd.container.exec import ContainerdExec, start_exec
 from controller.runtime.containerd.container.lifecycle import Lifecycle
+from controller.runtime.containerd.container.records import is_holder
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
@@ -55,6 +56,7 @@ class ContainerdRuntime:
         pull_silence: float = 120.0,
         heartbeat: float = 30.0,
         handlers: Mapping[str, Handler] | None = None,
+        programs_dir: str = "/var/lib/moorage/programs",
     ) -> None:
         """Prepare the connection; it is made with the first call.
 
@@ -67,6 +69,7 @@ class ContainerdRuntime:
             pull_silence: seconds without progress after which a pull is given up.
             heartbeat: seconds between two checks that the event stream is alive.
             handlers: the runtime handlers by name, the default one first (`handlers.table`); only that one when not given.
+            programs_dir: folder for what runs beside containers, at the same path for containerd; made when needed.
         """
         self._address = address
         self._lost: frozenset[orphans.Process] = frozenset()
@@ -82,7 +85,9 @@ class ContainerdRuntime:
         self._held = HeldImages(self._channel, self._snapshots, self._images)
         self._states = States(self._containers, self._tasks)
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
-        self._lifecycle = Lifecycle(self._containers, self._tasks, self._snapshots, self._images, self._states, self._handlers)
+        self._lifecycle = Lifecycle(
+            self._containers, self._tasks, self._snapshots, self._images, self._states, self._handlers, programs_dir
+        )
 
     async def info(self) -> RuntimeInfo:
         """What containerd is. Raises `Unsupported` when it is too old or lacks the snapshotter."""
@@ -175,10 +180,12 @@ class ContainerdRuntime:
 
     async def stats(self) -> tuple[ContainerStats, ...]:
         """What every running container uses."""
-        return await self._tasks.stats()
+        return tuple(stats for stats in await self._tasks.stats() if not is_holder(stats.id))
 
     async def tidy(self) -> int:
         """End the shims that containerd has lost, and that had been lost at the call before; at first also what was held open.
+
+        Holders of process ids that nobody shares any more are removed, too.
 
         Only the process before this one can have left leases, so they are looked for once. Looks into images that it was
         killed in are no loss, and not counted.
@@ -188,7 +195,8 @@ class ContainerdRuntime:
             self._begun_tidily = True
         before = self._lost
         self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace)
-        return sum(orphans.end(process) for process in before & self._lost)
+        idle = await self._lifecycle.holders.tidy(await self._containers.list())
+        return idle + sum(orphans.end(process) for process in before & self._lost)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -179,7 +179,7 @@ class MemoryRuntime:
         if container.state.phase is not Phase.CREATED:
             raise Conflict(f"container {container_id!r} was started before")
         script = read_script(container.config.args)
-        if container.config.host_pid:
+        if container.config.host_pid or container.config.shared_pids:
             script = replace(script, ignores=False)  # the kernel guards the first process of a namespace alone
         self.node.run(container, script)
         return container.state

@@ -3,7 +3,7 @@
 from controller.runtime.oci.capabilities import DEFAULT_CAPABILITIES
 from controller.runtime.oci.host import Device, Host
 from controller.runtime.oci.resources import resource_changes
-from controller.runtime.oci.spec import exec_process, runtime_spec
+from controller.runtime.oci.spec import exec_process, holder_spec, runtime_spec
 from controller.runtime.oci.users import User, account_text, container_user, resolve_user
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "account_text",
     "container_user",
     "exec_process",
+    "holder_spec",
     "resolve_user",
     "resource_changes",
     "runtime_spec",

@@ -9,15 +9,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from controller.runtime.oci.host import Host
+from controller.runtime.oci.pause import NAME
 from controller.runtime.oci.resources import linux_resources, oom_score
 from controller.runtime.oci.security import bounding_set, confinement, process_capabilities
 from controller.runtime.oci.users import User
-from controller.runtime.port import ContainerConfig, ExecConfig, InvalidConfig, Mount
+from controller.runtime.port import ContainerConfig, ExecConfig, InvalidConfig, Mount, Security
 
 OCI_VERSION: Final = "1.1.0"
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where commands are looked for when neither image nor container says so, as with Docker."""
+
+_NOBODY: Final = 65535
+"""Number of the user and group of a holder, as in a pod."""
 
 _SHM_SIZE: Final = "size=65536k"
 
@@ -67,6 +71,30 @@ def runtime_spec(
         spec["hostname"] = config.hostname
     if annotations:
         spec["annotations"] = dict(annotations)
+    return spec
+
+
+def holder_spec(host: Host, program: str, cgroup: str) -> dict[str, Any]:
+    """The spec of a container that holds a PID namespace: one program in an otherwise empty root file system.
+
+    It has no rights, and a network namespace of its own: through it (/proc/1/net), others with its process ids could look into
+    the node's.
+
+    Args:
+        host: what the node can do.
+        program: path of the program on the node.
+        cgroup: its cgroup.
+    """
+    config = ContainerConfig(
+        id=NAME,
+        image="",
+        args=(f"/{NAME}",),
+        labels={},
+        mounts=(Mount(program, f"/{NAME}", options=("bind", "ro", "exec")),),
+        security=Security(drop_capabilities=("ALL",), read_only_root=True),
+    )
+    spec = runtime_spec(config, User(_NOBODY, _NOBODY), host)
+    spec["linux"] |= {"cgroupsPath": cgroup, "namespaces": [*spec["linux"]["namespaces"], {"type": "network"}]}
     return spec
 
 
@@ -164,10 +192,12 @@ def _root_propagation(mounts: Iterable[Mount]) -> str:
 
 
 def _namespaces(config: ContainerConfig, host: Host) -> list[dict[str, str]]:
-    """What the container does not share with the node.
+    """What the container does not share with the node. Where it shares process ids with others, the path comes later.
 
     The node's host name goes with the node's network, as Kubernetes has it, unless the container has a name of its own.
     """
+    if config.host_pid and config.shared_pids:
+        raise InvalidConfig("process ids are shared with the node, or with the other containers, not both")
     shared = {"pid": config.host_pid, "ipc": config.host_ipc, "mount": False}
     namespaces = [{"type": kind} for kind, with_node in shared.items() if not with_node]
     if config.network_namespace:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any as Json
 from typing import Final
 
 from google.protobuf.any_pb2 import Any
@@ -27,17 +28,15 @@ class Containers:
         self._snapshotter = snapshotter
 
     async def create(self, config: ContainerConfig, facts: Facts, spec: bytes, runtime: Container.Runtime) -> Container:
-        """Write a record; its snapshot has the container's own id as its key."""
-        record = Container(
-            id=config.id,
-            labels=config.labels,
-            image=config.image,
-            runtime=runtime,
-            spec=Any(type_url=SPEC_TYPE, value=spec),
-            snapshotter=self._snapshotter,
-            snapshot_key=config.id,
-            extensions={records.EXTENSION: facts.encode()},
-        )
+        """Write the record of a container."""
+        record = Container(id=config.id, labels=config.labels, image=config.image, runtime=runtime)
+        return await self.put(record, facts, spec)
+
+    async def put(self, record: Container, facts: Facts, spec: bytes) -> Container:
+        """Write a record, with what it lacks; its snapshot has the container's own id as its key."""
+        record.spec.CopyFrom(Any(type_url=SPEC_TYPE, value=spec))
+        record.snapshotter, record.snapshot_key = self._snapshotter, record.id
+        record.extensions[records.EXTENSION].CopyFrom(facts.encode())
         request = containers_pb2.CreateContainerRequest(container=record)
         answer = await self._channel.call(methods.CREATE_CONTAINER, request)
         record.created_at.CopyFrom(answer.container.created_at)
@@ -62,8 +61,19 @@ class Containers:
         """Write an annotation of a container's spec. Raises `NotFound`."""
         spec = json.loads(record.spec.value)
         spec["annotations"] = {**spec.get("annotations", {}), name: value}
-        changed = Container(id=record.id, spec=Any(type_url=SPEC_TYPE, value=json.dumps(spec).encode()))
-        await self._update(changed, ["spec"])
+        await self._set_spec(record, spec)
+
+    async def set_pid_namespace(self, record: Container, path: str) -> None:
+        """Write which PID namespace the container joins. Raises `NotFound`."""
+        spec = json.loads(record.spec.value)
+        for namespace in spec["linux"]["namespaces"]:
+            if namespace["type"] == "pid":
+                namespace["path"] = path
+        await self._set_spec(record, spec)
+
+    async def _set_spec(self, record: Container, spec: dict[str, Json]) -> None:
+        record.spec.CopyFrom(Any(type_url=SPEC_TYPE, value=json.dumps(spec).encode()))
+        await self._update(Container(id=record.id, spec=record.spec), ["spec"])
 
     async def _update(self, record: Container, paths: Sequence[str]) -> None:
         request = containers_pb2.UpdateContainerRequest(container=record, update_mask=FieldMask(paths=paths))

@@ -20,6 +20,10 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
+
+GROUP: Final = "io.containerd.runc.v2.group"
+"""Annotation that names the shim: containers with the same value share one."""
 
 
 @dataclass(slots=True, eq=False)

@@ -9,20 +9,20 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import CREATED
 from controller.runtime.containerd.api.types_pb2 import Mount
 from controller.runtime.containerd.container import evidence
 from controller.runtime.containerd.container.containers import Containers
-from controller.runtime.containerd.container.groups import Groups
+from controller.runtime.containerd.container.groups import GROUP, Groups
+from controller.runtime.containerd.container.holders import Holders
 from controller.runtime.containerd.container.records import Facts, created_state, decode_facts, running_state, was_started
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import start_failure
-from controller.runtime.containerd.handlers import Handler, find
+from controller.runtime.containerd.handlers import RUNC, Handler, find
 from controller.runtime.containerd.host import detect_host, devices
 from controller.runtime.containerd.image.images import Images, LocalImage
 from controller.runtime.containerd.image.users import Users
@@ -32,13 +32,11 @@ from controller.runtime.port import (
     Conflict,
     ContainerConfig,
     ContainerState,
+    InvalidConfig,
     NotFound,
     RuntimeFailure,
     Unavailable,
 )
-
-GROUP: Final = "io.containerd.runc.v2.group"
-"""Annotation that names the shim: containers with the same value share one (see groups.py)."""
 
 
 def _group(config: ContainerConfig) -> str:
@@ -67,6 +65,7 @@ class Lifecycle:
         images: Images,
         states: States,
         handlers: Mapping[str, Handler],
+        programs_dir: str,
     ) -> None:
         self._handlers = handlers
         self._containers = containers
@@ -77,6 +76,7 @@ class Lifecycle:
         self._users = Users(snapshots)
         self._host = detect_host()
         self._groups = Groups()
+        self.holders = Holders(containers, tasks, snapshots, self._groups, self._host, programs_dir)
         self._created: dict[str, _Created] = {}
         """What `create` made here and `start` has not taken yet: it saves the questions that `start` would ask."""
 
@@ -87,7 +87,13 @@ class Lifecycle:
         record names it before it exists. A record whose snapshot is missing is what a killed agent leaves at worst; `start`
         makes the snapshot then.
         """
-        runtime = find(self._handlers, config.runtime_handler).runtime()
+        handler = find(self._handlers, config.runtime_handler)
+        if config.shared_pids:
+            self.holders.check()
+            if handler.type != RUNC:
+                raise InvalidConfig(
+                    f"process ids cannot be shared by the runtime handler {handler.name!r}: it is not of {RUNC}"
+                )
         image = await self._images.get(config.image)
         user = await self._users.resolve(config, image.contents.chain_id)
         host = replace(self._host, devices=devices()) if config.security.privileged else self._host
@@ -99,18 +105,28 @@ class Lifecycle:
             tty=config.tty,
             cgroup=spec["linux"]["cgroupsPath"],
             boot_id=evidence.boot_id(),
+            shares=config.group if config.shared_pids else "",
         )
         known = self._groups.knows(config.id)
         spec["annotations"] = {GROUP: self._groups.join(config.id, _group(config))}
         try:
-            record = await self._containers.create(config, facts, json.dumps(spec).encode(), runtime)
+            if facts.shares:
+                await self.holders.join(config.id, facts.shares)
+            record = await self._containers.create(config, facts, json.dumps(spec).encode(), handler.runtime())
             mounts = await self._prepare(config.id, image)
-        except BaseException:
+        except BaseException as failure:
             if not known:
                 self._groups.leave(config.id)
+            if facts.shares and not isinstance(failure, AlreadyExists | Unavailable):
+                await asyncio.shield(self._left(config.id, facts.shares))
             raise
         self._created[config.id] = _Created(record, facts, mounts)
         return created_state(record, facts)
+
+    async def _left(self, container_id: str, group: str) -> None:
+        """A container that was not made after all shares nothing."""
+        with suppress(RuntimeFailure):  # a holder that stays without need is found by `tidy`
+            await self.holders.leave(container_id, group)
 
     async def _prepare(self, container_id: str, image: LocalImage) -> Sequence[Mount]:
         """Make the snapshot of a record that was just written; without it, the record goes again."""
@@ -178,15 +194,26 @@ class Lifecycle:
         else:
             evidence.make_log(facts.log_path)
         try:
+            holder = await self._holder(created)
             async with self._groups.starting(container_id) as shim:
                 if shim:
                     await self._containers.set_annotation(created.record, GROUP, shim)
-                await self._tasks.create(container_id, mounts, facts)
+                pid = await self._tasks.create(container_id, mounts, facts)
+            if holder:
+                await self.holders.confirm(holder, facts, pid)
         except AlreadyExists as failure:
             raise Conflict(f"container {container_id} is started by somebody else") from failure
         except RuntimeFailure as failure:
             await self._undo_start(created, failure)
             raise start_failure(failure) from failure
+
+    async def _holder(self, created: _Created) -> int:
+        """Process id of who holds the PID namespace that the container is to join, told to the OCI runtime; 0 for none."""
+        if not created.facts.shares:
+            return 0
+        pid = await self.holders.pid(created.record, created.facts)
+        await self._containers.set_pid_namespace(created.record, f"/proc/{pid}/ns/pid")
+        return pid
 
     async def _start_task(self, created: _Created) -> int:
         if created.facts.log_path:
@@ -216,14 +243,18 @@ class Lifecycle:
 
         First the task, which is killed if it still runs: the shim unmounts the root file system, the OCI runtime removes the
         cgroup, and the shim ends when this was its last container. Only a confirmed end of it lets the next steps happen,
-        since without a record a task could not be reached any more. Then the record. Last the snapshot, which nothing refers
-        to now: if this step is missed, containerd's garbage collector makes it.
+        since without a record a task could not be reached any more. Then the record. Then the snapshot, which nothing refers
+        to now: if this step is missed, containerd's garbage collector makes it. Last
+        the holder of the process ids that it shared, if nobody else of its group does.
         """
         self._created.pop(container_id, None)
+        shared = await self.holders.group(container_id)
         await self._delete_task(container_id)
         await self._containers.delete(container_id)
         await self._snapshots.remove(container_id)
         self._groups.leave(container_id)
+        if shared:
+            await self.holders.leave(container_id, shared)
 
     async def _delete_task(self, container_id: str) -> None:
         async with self._groups.ending(container_id):

@@ -25,6 +25,9 @@ EXTENSION: Final = "moorage.dev/container"
 STARTED: Final = "moorage.dev/started"
 """Key of an extension that tells of a container without a log file whether it was about to be started."""
 
+HOLDER: Final = ".pause"
+"""Ends the id of every holder of shared process ids (holders.py), and of nothing else: ids from outside have no dot."""
+
 _TYPE: Final = "moorage.dev/v1/json"
 
 _PHASES: Final = {
@@ -47,6 +50,8 @@ class Facts:
     tty: bool = False
     cgroup: str = ""
     boot_id: str = ""
+    shares: str = ""
+    """Group whose process ids it shares; empty when it has its own, or the node's."""
 
     def encode(self) -> Any:
         """As an extension of the record."""
@@ -59,6 +64,11 @@ def decode_facts(record: Container) -> Facts:
         return Facts()
     values = json.loads(record.extensions[EXTENSION].value)
     return Facts(**{name: value for name, value in values.items() if name in Facts.__slots__})
+
+
+def is_holder(container_id: str) -> bool:
+    """Whether this is a container that nobody outside of this adapter knows of."""
+    return container_id.endswith(HOLDER)
 
 
 def started_mark(*, started: bool) -> Any:

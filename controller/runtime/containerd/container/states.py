@@ -16,6 +16,7 @@ from controller.runtime.containerd.container.records import (
     Facts,
     created_state,
     decode_facts,
+    is_holder,
     lost_state,
     task_state,
     unknown_state,
@@ -39,6 +40,8 @@ class States:
         records, processes = await asyncio.gather(self._containers.list(), self._tasks.list())
         states, unsure = [], []
         for record in records:
+            if is_holder(record.id):
+                continue
             state = self._state(record, processes.get(record.id))
             if state is None:
                 unsure.append(record.id)

@@ -30,8 +30,10 @@ class Tasks:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    async def create(self, container_id: str, mounts: Sequence[Mount], facts: Facts) -> None:
+    async def create(self, container_id: str, mounts: Sequence[Mount], facts: Facts) -> int:
         """Make the task: the OCI runtime sets all up and waits with the command. Raises `AlreadyExists`, `NotFound`.
+
+        Returns the pid of what is to become the command.
 
         The shim itself writes the log, so that no byte is lost and no writer blocked whatever happens to this process. The file
         is there already, and is named in two ways: with one name for both streams (as a `file://` URI always has), the shim
@@ -51,7 +53,7 @@ class Tasks:
             stderr=stderr,
             terminal=facts.tty,
         )
-        await self._channel.call(methods.CREATE_TASK, request)
+        return (await self._channel.call(methods.CREATE_TASK, request)).pid
 
     async def start(self, container_id: str) -> int:
         """Let the command run; returns its pid. Raises `Conflict` when it was started before."""
