@@ -14,6 +14,7 @@ from controller.runtime.oci.host import Device, Host
 
 _UNIFIED: Final = Path("/sys/fs/cgroup/cgroup.controllers")
 """There exactly when the node has cgroup v2 alone (cgroups(7))."""
+_MEMORY_AND_SWAP: Final = Path("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
 _SECCOMP: Final = Path("/proc/sys/kernel/seccomp")
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _HUGE_PAGES: Final = re.compile(r"hugepages-([0-9]+)kB")
@@ -39,6 +40,7 @@ def detect_host() -> Host:
         x32=_serves_x32(),
         oom_score_floor=_oom_score_floor(),
         huge_pages=huge_pages(),
+        swap_limits=_UNIFIED.exists() or _MEMORY_AND_SWAP.exists(),
     )
 
 

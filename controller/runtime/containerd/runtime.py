@@ -160,7 +160,7 @@ class ContainerdRuntime:
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Change the limits of what runs of it."""
-        changes = resource_changes(resources)
+        changes = resource_changes(resources, self._lifecycle.host)
         try:
             await self._tasks.update(container_id, changes)
         except RuntimeFailure as failure:

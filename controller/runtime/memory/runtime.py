@@ -211,7 +211,7 @@ class MemoryRuntime:
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Change the limits of what runs."""
-        resource_changes(resources)
+        resource_changes(resources, Host())
         container = self._find_alive(container_id)
         if resources.memory_bytes is not None and resources.memory_bytes < container.script.memory_bytes:
             raise Conflict(f"{container.script.memory_bytes} bytes of memory are in use")

@@ -35,6 +35,8 @@ class Host:
     """Lowest OOM score that may be given away: without CAP_SYS_RESOURCE none below the own one (proc_pid_oom_score_adj(5))."""
     huge_pages: tuple[str, ...] = ()
     """Sizes of huge pages that a container can be limited in: the node has them, and the controller hugetlb. As `2Mi`."""
+    swap_limits: bool = False
+    """Memory and swap together can be limited: always with cgroup v2; with v1 where the kernel accounts for swap."""
     x32: bool = True
     """The kernel serves the x32 binary interface of amd64, as few do."""
     devices: tuple[Device, ...] = ()

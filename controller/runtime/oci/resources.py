@@ -42,7 +42,7 @@ def linux_resources(resources: Resources, host: Host) -> dict[str, Any]:
     if cpu:
         said["cpu"] = cpu
     if resources.memory_bytes is not None:
-        said["memory"] = {"limit": resources.memory_bytes}
+        said["memory"] = _memory(resources.memory_bytes, host)
     if resources.pids is not None:
         said["pids"] = {"limit": resources.pids}
     if pages := _huge_pages(resources, host):
@@ -53,7 +53,7 @@ def linux_resources(resources: Resources, host: Host) -> dict[str, Any]:
     return said
 
 
-def resource_changes(resources: Resources) -> dict[str, Any]:
+def resource_changes(resources: Resources, host: Host) -> dict[str, Any]:
     """The same for a container that runs: what is not limited is said to be so, since it may have been before.
 
     Raises:
@@ -62,14 +62,19 @@ def resource_changes(resources: Resources) -> dict[str, Any]:
     _check(resources)
     asked = resources.cpu_request_millis
     cpu = UNLIMITED if resources.cpu_millis is None else quota(resources.cpu_millis)
-    memory: dict[str, Any] = {"limit": UNLIMITED}
+    memory = _memory(UNLIMITED if resources.memory_bytes is None else resources.memory_bytes, host)
     if resources.memory_bytes is not None:
-        memory = {"limit": resources.memory_bytes, "checkBeforeUpdate": True}
+        memory["checkBeforeUpdate"] = True
     return {
         "cpu": {"shares": SHARES_OF_A_CORE if asked is None else shares(asked), "quota": cpu, "period": CPU_PERIOD},
         "memory": memory,
         "pids": {"limit": UNLIMITED if resources.pids is None else resources.pids},
     }
+
+
+def _memory(limit: int, host: Host) -> dict[str, Any]:
+    """A limit of memory is one of memory and swap together: what is limited does not swap, as a kubelet has it (NoSwap)."""
+    return {"limit": limit, "swap": limit} if host.swap_limits else {"limit": limit}
 
 
 def shares(cpu_millis: int) -> int:

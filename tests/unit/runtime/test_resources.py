@@ -1,5 +1,6 @@
 """Limits and promises as cgroups: the figures are those that the kubelet's own documentation and tests name."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ SAID: dict[str, tuple[Resources, Host, dict[str, Any]]] = {
     ),
     "a request of none": (Resources(cpu_request_millis=0), V1, {"cpu": {"shares": 2}}),
     "a limit of memory": (Resources(memory_bytes=64 * MIB), V1, {"memory": {"limit": 64 * MIB}}),
+    "a limit of memory is one of swap, too, where the node can": (
+        Resources(memory_bytes=64 * MIB),
+        replace(V1, swap_limits=True),
+        {"memory": {"limit": 64 * MIB, "swap": 64 * MIB}},
+    ),
     "a limit of processes": (Resources(pids=20), V1, {"pids": {"limit": 20}}),
     "on version 2 memory is said the same way, and its end is everybody's": (
         Resources(memory_bytes=64 * MIB),
@@ -82,7 +88,7 @@ def test_new_container(sentence: str) -> None:
 
 def test_limits_that_are_taken_away_are_said_to_be_none() -> None:
     """Since leaving them out would leave them as they are."""
-    assert resource_changes(Resources()) == {
+    assert resource_changes(Resources(), V1) == {
         "cpu": {"shares": 1024, "quota": -1, "period": 100_000},
         "memory": {"limit": -1},
         "pids": {"limit": -1},
@@ -91,12 +97,19 @@ def test_limits_that_are_taken_away_are_said_to_be_none() -> None:
 
 def test_a_memory_limit_is_not_lowered_below_what_is_used() -> None:
     """The kernel would kill at once; so the OCI runtime is told to look first."""
-    changes = resource_changes(Resources(cpu_millis=100, memory_bytes=8 * MIB, cpu_request_millis=0, pids=7))
+    changes = resource_changes(Resources(cpu_millis=100, memory_bytes=8 * MIB, cpu_request_millis=0, pids=7), V1)
     assert changes == {
         "cpu": {"shares": 2, "quota": 10_000, "period": 100_000},
         "memory": {"limit": 8 * MIB, "checkBeforeUpdate": True},
         "pids": {"limit": 7},
     }
+
+
+def test_a_change_of_memory_is_one_of_swap_too() -> None:
+    """Since the one may not be above the other, also where the limit goes up or is taken away."""
+    node = replace(V1, swap_limits=True)
+    assert resource_changes(Resources(memory_bytes=8 * MIB), node)["memory"]["swap"] == 8 * MIB
+    assert resource_changes(Resources(), node)["memory"] == {"limit": -1, "swap": -1}
 
 
 @pytest.mark.parametrize(("wanted", "floor", "expected"), [(-997, -1000, -997), (-997, 0, 0), (1000, 0, 1000), (5, 7, 7)])

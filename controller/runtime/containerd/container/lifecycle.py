@@ -74,9 +74,10 @@ class Lifecycle:
         self._images = images
         self._states = states
         self._users = Users(snapshots)
-        self._host = detect_host()
+        self.host = detect_host()
+        """What the node can do."""
         self._groups = Groups()
-        self.holders = Holders(containers, tasks, snapshots, self._groups, self._host, programs_dir)
+        self.holders = Holders(containers, tasks, snapshots, self._groups, self.host, programs_dir)
         self._created: dict[str, _Created] = {}
         """What `create` made here and `start` has not taken yet: it saves the questions that `start` would ask."""
 
@@ -96,7 +97,7 @@ class Lifecycle:
                 )
         image = await self._images.get(config.image)
         user = await self._users.resolve(config, image.contents.chain_id)
-        host = replace(self._host, devices=devices()) if config.security.privileged else self._host
+        host = replace(self.host, devices=devices()) if config.security.privileged else self.host
         spec = runtime_spec(config, user, host)
         facts = Facts(
             image_digest=image.digest,
