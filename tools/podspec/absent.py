@@ -140,5 +140,5 @@ NAMES: Final[dict[str, str]] = {
 }
 """Models whose name is not that of the type in core/v1 that they stand for."""
 
-MAPS: Final = frozenset({"ResourceList"})
+MAPS: Final = frozenset({"ResourceLimits", "ResourceList"})
 """Models that stand for a map of core/v1, whose keys are theirs."""

@@ -215,7 +215,7 @@ def test_scheduling(world: World) -> None:
             and all(condition(found[name], "Stalled").get("status") == "True" for name in ("both", "missing"))
         )
     )
-    assert "lacks label kubernetes.io/hostname=elsewhere" in message(told["away"])
+    assert "kubernetes.io/hostname=elsewhere" in message(told["away"])
     assert "no node can be both" in message(told["both"])
     assert "there is no RuntimeClass 'classes-soon'" in message(told["missing"])
     try:
