@@ -53,6 +53,7 @@ from controller.agent.logs import LogFiles
 from controller.agent.observe import Notes
 from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
+from controller.agent.room import Room
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
@@ -94,6 +95,7 @@ AROUND: Final = (CreateNetwork, RemoveNetwork, MakeVolumes, RemoveVolumes)
 class Hands:
     """What is needed to act on this node; shared by all supervisors."""
 
+    room: Room
     runtime: Runtime
     view: NodeView
     images: Images

@@ -26,6 +26,7 @@ from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import RENEW_SECONDS, Heartbeat
 from controller.agent.report.writer import StatusWriter
+from controller.agent.room import Room, taken
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import FOLDER as SECCOMP_FOLDER
 from controller.agent.slots import Slots
@@ -35,6 +36,7 @@ from controller.agent.view import NodeView
 from controller.agent.volumes.place import Place
 from controller.agent.volumes.volumes import FOLDER as VOLUMES_FOLDER
 from controller.agent.volumes.volumes import NodeVolumes
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.base import API_VERSION
 from controller.api.node import RuntimeNode
 from controller.api.podsecurity.levels import BASELINE, LevelVersion
@@ -80,6 +82,8 @@ class AgentSettings:
     """The node's resolver, for dnsPolicy Default."""
     pids_limit: int = 0
     """Most processes and threads of a container that says nothing itself; 0: no limit."""
+    system_reserved: Amounts = NOTHING
+    """What of the node is not for instances."""
     parallel_work: int = 4
     """How many containers are made, started or removed at the same time."""
     parallel_pulls: int = 3
@@ -121,6 +125,7 @@ class Agent:
             cluster_dns=settings.cluster_dns,
             cluster_domain=settings.cluster_domain,
             pids_limit=settings.pids_limit,
+            system_reserved=settings.system_reserved,
         )
         self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
@@ -136,6 +141,7 @@ class Agent:
             runtime,
             lambda: self.view.error,
             address=node.address,
+            allocatable=node.allocatable,
             networks=self._networks,
             stale=lambda: self._definitions.message,
         )
@@ -150,7 +156,9 @@ class Agent:
         )
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._volumes, self._files)
         self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake, self._networks.addresses)
+        self._room = Room(node.allocatable, lambda: taken(self.store, self.view), self.wake)
         self._hands = Hands(
+            room=self._room,
             runtime=runtime,
             view=self.view,
             images=self._images,

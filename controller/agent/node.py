@@ -12,9 +12,11 @@ from typing import Final
 
 from controller import __version__
 from controller.agent.decide.observation import NodeFacts
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.conditions import READY, Condition, Status, stale_schema, timestamp
 from controller.api.node import Capacity, Disk, Images, NodeAddress, NodeStatus, Platform, RuntimeVersion
 from controller.api.reasons import Reason
+from controller.api.resources import HUGE_PAGES
 from controller.network.port import Networks
 from controller.runtime.port import Runtime, RuntimeFailure, RuntimeInfo
 
@@ -48,8 +50,10 @@ def facts(
     cluster_dns: tuple[str, ...] = (),
     cluster_domain: str = "cluster.local",
     pids_limit: int = 0,
+    system_reserved: Amounts = NOTHING,
 ) -> NodeFacts:
     """Read the facts of this node."""
+    there = capacity()
     return NodeFacts(
         name=name,
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
@@ -65,8 +69,8 @@ def facts(
         recursive_read_only=_kernel() >= _RECURSIVE_READ_ONLY,
         cluster_dns=cluster_dns,
         cluster_domain=cluster_domain,
-        cpu_millis=1000 * processors(),
-        memory_bytes=memory(),
+        capacity=there,
+        allocatable=there - system_reserved,
         pids_limit=pids_limit,
     )
 
@@ -97,6 +101,7 @@ class NodeJudge:
     """Why the runtime does not answer now; empty when it does."""
     max_instances: int = 500
     address: str = ""
+    allocatable: Amounts = NOTHING
     networks: Networks | None = None
     stale: Callable[[], str] = lambda: ""
     """Which installed definitions differ from this agent's own; empty when none does."""
@@ -129,7 +134,8 @@ class NodeJudge:
                 NodeAddress(type="InternalIP", address=self.address),
                 NodeAddress(type="Hostname", address=socket.gethostname()),
             ),
-            capacity=Capacity(cpu=str(processors()), memory=f"{memory() // 1024}Ki", instances=self.max_instances),
+            capacity=Capacity.of(capacity(), self.max_instances),
+            allocatable=Capacity.of(self.allocatable, self.max_instances),
             images=self._images,
             disk=disk,
             agent_version=__version__,
@@ -201,11 +207,14 @@ def os_image(root: Path) -> str:
     return ""
 
 
-def processors() -> int:
-    """Processors of the node."""
-    return os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Memory of the node, in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def capacity(sizes: Path = Path("/sys/kernel/mm/hugepages")) -> Amounts:
+    """What the node has. Huge pages are those that were set aside (Documentation/admin-guide/mm/hugetlbpage.rst)."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    pages = []
+    for size, size_bytes in HUGE_PAGES.items():
+        try:
+            count = int((sizes / f"hugepages-{size_bytes >> 10}kB" / "nr_hugepages").read_text())
+        except FileNotFoundError:
+            continue
+        pages += [(size, count * size_bytes)] if count else []
+    return Amounts(1000 * (os.cpu_count() or 1), memory, tuple(pages))

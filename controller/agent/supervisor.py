@@ -7,6 +7,7 @@ and never waits for the API server before it does what the node has to do.
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import Final
 
 from controller.agent.act import AROUND, Actor, Hands, turn
@@ -20,7 +21,8 @@ from controller.agent.report.writer import StatusWriter
 from controller.agent.stopwatch import Stopwatch
 from controller.agent.store import Store
 from controller.api import conditions
-from controller.api.reasons import Reason
+from controller.api.amounts import instance_requests
+from controller.api.reasons import REFUSALS, Reason
 from controller.runtime.port import RuntimeFailure, Unavailable
 
 log = logging.getLogger(__name__)
@@ -33,8 +35,8 @@ ANNOUNCED: Final = {
     Reason.CRASH_LOOP_BACK_OFF: Reason.BACK_OFF,
     Reason.INVALID_IMAGE_NAME: Reason.FAILED,
     Reason.ERR_IMAGE_NEVER_PULL: Reason.FAILED,
-    Reason.POD_SECURITY: Reason.FAILED,
     Reason.RUNTIME_CLASS_UNAVAILABLE: Reason.FAILED,
+    **dict.fromkeys(REFUSALS, Reason.FAILED),
 }
 """Verdicts that are told in an Event when they begin; failures of actions are told by the actor."""
 
@@ -112,7 +114,7 @@ class Supervisor:
         seen = await observe(desired, *around, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
-        decided = plan(desired, seen, now)
+        decided, seen = self._decide(desired, seen, now)
         self._announce(desired, decided)
         case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses)
         if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
@@ -123,6 +125,23 @@ class Supervisor:
             self._stopwatch.seen(new=wanted and not seen.containers, ready=wanted and ready)
             self._writer.submit(self._uid, status)
         return seen, decided
+
+    def _decide(self, desired: Desired, seen: Observation, now: float) -> tuple[Plan, Observation]:
+        """The plan, with what room there is; a place is taken, or given back, in the same moment."""
+        room, spec = self._hands.room, desired.instance.spec
+        asked, wanted = instance_requests(spec), not (desired.deleting or spec.suspend)
+        if wanted:
+            seen = replace(seen, shortage=room.shortage(self._uid, asked))
+        decided = plan(desired, seen, now)
+        if decided.waits:
+            return decided, seen
+        if decided.idle:
+            room.leave(self._uid)
+        elif seen.shortage is not None:
+            room.wait(self._uid)
+        elif wanted:
+            room.take(self._uid, asked)
+        return decided, seen
 
     async def _act(self, desired: Desired, seen: Observation, decided: Plan) -> None:
         """Do what is quick at once, and the rest when it is its turn; if the world moved meanwhile, what is right by then.

@@ -33,6 +33,10 @@ class Amounts:
         """The difference; nothing goes below 0."""
         return self._each(other, -1)
 
+    def __mul__(self, times: int) -> "Amounts":
+        pages = tuple((size, n * times) for size, n in self.huge_pages) if times else ()
+        return Amounts(self.cpu_millis * times, self.memory_bytes * times, pages)
+
     def _each(self, other: "Amounts", sign: int) -> "Amounts":
         cpu = max(0, self.cpu_millis + sign * other.cpu_millis)
         memory = max(0, self.memory_bytes + sign * other.memory_bytes)

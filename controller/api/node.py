@@ -4,9 +4,12 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from controller.api import quantity
+from controller.api.amounts import Amounts
 from controller.api.base import AGE, LIST_ATOMIC, LIST_SET, STATUS_OF_READY, Column, Model, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import LABEL_KEY, LABEL_VALUE, NAME_IS_A_LABEL_VALUE, ObjectMeta
+from controller.api.resources import HUGE_PAGES
 
 
 class Taint(Model):
@@ -60,6 +63,23 @@ class Capacity(Model):
     cpu: str = Field(default="0", description="Cores.")
     memory: str = Field(default="0", description="Memory, as a quantity.")
     instances: int = Field(default=0, description="Most instances that its agent takes.")
+    hugepages_64Ki: str | None = Field(default=None, alias="hugepages-64Ki", description="Huge pages, as a quantity.")
+    hugepages_2Mi: str | None = Field(default=None, alias="hugepages-2Mi", description="Huge pages, as a quantity.")
+    hugepages_32Mi: str | None = Field(default=None, alias="hugepages-32Mi", description="Huge pages, as a quantity.")
+    hugepages_1Gi: str | None = Field(default=None, alias="hugepages-1Gi", description="Huge pages, as a quantity.")
+
+    @classmethod
+    def of(cls, amounts: Amounts, instances: int) -> "Capacity":
+        """Amounts as they are told of a node."""
+        pages = {f"hugepages-{size}": quantity.of_bytes(n) for size, n in amounts.huge_pages}
+        told = {"cpu": quantity.of_millis(amounts.cpu_millis), "memory": f"{amounts.memory_bytes // 1024}Ki"}
+        return cls.model_validate({**told, "instances": instances, **pages})
+
+    def amounts(self) -> Amounts:
+        """The same as numbers."""
+        pages = ((size, getattr(self, f"hugepages_{size}")) for size in HUGE_PAGES)
+        there = tuple((size, quantity.whole(text)) for size, text in pages if text)
+        return Amounts(quantity.millis(self.cpu), quantity.whole(self.memory), there)
 
 
 class Images(Model):
@@ -86,6 +106,9 @@ class NodeStatus(Model):
     platform: Platform = Field(default_factory=Platform, description="What the node is.")
     addresses: tuple[NodeAddress, ...] = Field(default=(), description="Its addresses.", json_schema_extra=LIST_ATOMIC)
     capacity: Capacity = Field(default_factory=Capacity, description="What it has.")
+    allocatable: Capacity | None = Field(
+        default=None, description="What of it is for instances: requests beyond it are not placed there."
+    )
     images: Images = Field(default_factory=Images, description="Images on it.")
     disk: Disk = Field(default_factory=Disk, description="Its image file system.")
     agent_version: str = Field(default="", description="Version of its agent.")

@@ -71,6 +71,15 @@ class Reason(StrEnum):
     POD_SECURITY = "PodSecurity"
     """The Pod Security level of the namespace forbids to start it; the message says what is against it."""
 
+    OUT_OF_CPU = "OutOfcpu"
+    OUT_OF_MEMORY = "OutOfmemory"
+    OUT_OF_HUGE_PAGES = "OutOfhugepages"
+    """The node has not as much free as the containers ask for; it waits for room, unless not even the empty node has it."""
+    DEFERRED = "Deferred"
+    """A changed request of an instance that runs has no room on the node now; it runs on as it was."""
+    INFEASIBLE = "Infeasible"
+    """It never has: it is more than the whole node has for instances."""
+
     # --- workloads
     AVAILABLE = "Available"
     """All instances asked for are up to date and ready."""
@@ -135,3 +144,10 @@ class Reason(StrEnum):
     """The preStop handler failed, or did not end within the grace period; the stop goes on."""
     FAILED = "Failed"
     """A step failed; the message names the cause."""
+
+
+OUT_OF = {reason.removeprefix("OutOf"): reason for reason in Reason if reason.startswith("OutOf")}
+"""By the resource's name in core/v1, that of huge pages without their size: a reason has no hyphen."""
+
+REFUSALS = frozenset({Reason.POD_SECURITY, *OUT_OF.values()})
+"""Reasons for which nothing of an instance is started."""

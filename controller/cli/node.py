@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from controller.api import quantity
+from controller.api.amounts import CPU, MEMORY, Amounts
 from controller.api.podsecurity.levels import LATEST, VERSION, Level, LevelVersion
 from controller.cli.errors import CommandError
 from controller.cli.options import (
@@ -44,6 +45,7 @@ from controller.cli.options import (
     ResolvConf,
     RuntimeHandler,
     StateDir,
+    SystemReserved,
     default_node_name,
 )
 from controller.runtime.port import Runtime, RuntimeFailure, Unavailable
@@ -75,6 +77,7 @@ def node_half(
     resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
     pids_limit: PidsLimit = 0,
     runtime_handler: RuntimeHandler = [],  # noqa: B006 - as typer takes options that may be repeated
+    system_reserved: SystemReserved = "",
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -97,6 +100,7 @@ def node_half(
         resolv_conf=str(resolv_conf),
         pids_limit=pids_limit,
         runtime_handlers=tuple(handlers),
+        system_reserved=_reserved(system_reserved),
         log_max_bytes=_bytes(log_max_size),
         log_max_files=log_max_files,
         heartbeat_seconds=heartbeat_seconds,
@@ -139,6 +143,20 @@ def _address(server: str) -> str:
     except ValueError as exc:
         raise typer.BadParameter(f"{server!r} is no address", param_hint="--cluster-dns") from exc
     return server
+
+
+def _reserved(listed: str) -> Amounts:
+    hint = "--system-reserved"
+    said: dict[str, str] = {}
+    for entry in filter(None, listed.split(",")):
+        name, _, amount = entry.partition("=")
+        if name not in {CPU, MEMORY} or name in said:
+            raise typer.BadParameter(f"{entry!r}: say cpu=AMOUNT and memory=AMOUNT, each once", param_hint=hint)
+        said[name] = amount
+    try:
+        return Amounts(quantity.millis(said.get(CPU, "0")), quantity.whole(said.get(MEMORY, "0")))
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=hint) from exc
 
 
 def _bytes(size: str) -> int:

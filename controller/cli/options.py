@@ -88,6 +88,14 @@ ResolvConf = Annotated[
     Path,
     typer.Option(envvar="MOORAGE_RESOLV_CONF", help="The node's resolver, for dnsPolicy Default.", metavar="FILE"),
 ]
+SystemReserved = Annotated[
+    str,
+    typer.Option(
+        envvar="MOORAGE_SYSTEM_RESERVED",
+        help="What of the node is not for instances, but for its system (and its kubelet's pods): cpu=500m,memory=1Gi.",
+        metavar="LIST",
+    ),
+]
 PidsLimit = Annotated[
     int,
     typer.Option(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from controller.api.amounts import instance_requests
 from controller.api.hostports import host_ports
 from controller.kube.client import Client
 from controller.kube.errors import (
@@ -45,7 +46,8 @@ class Writer:
         Raises:
             ApiFailure: when one failed for now. The others were made nevertheless, save for creations behind a deletion.
         """
-        places = Places(tuple(c.node for c in decision.creates), host_ports(workload.spec.template.spec.containers))
+        template = workload.spec.template.spec
+        places = Places(tuple(c.node for c in decision.creates), host_ports(template.containers), instance_requests(template))
         self._cache.reserve(places)
         try:
             results = await self._all(

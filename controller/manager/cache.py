@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.hostports import HostPort
 from controller.api.runtimeclass import RuntimeClass
 from controller.manager import metrics
@@ -57,6 +58,8 @@ class Places:
     nodes: tuple[str, ...]
     ports: tuple[HostPort, ...]
     """Host ports that each of them takes."""
+    asked: Amounts = NOTHING
+    """What each of them asks for."""
 
 
 class Cache:
@@ -70,14 +73,16 @@ class Cache:
         """The cluster's RuntimeClasses."""
         self.heartbeats = Heartbeats(silence_seconds)
         self.room_made: Callable[[Key | None], None] = lambda _: None
-        """Called when an instance or a host port of a node has gone, or might: who waits for room is to look again. The key
-        is that of a workload that knows already."""
+        """Called when an instance, a host port or a request of a node has gone, or might: who waits for room is to look again.
+        The key is that of a workload that knows already."""
         self._awaited: dict[str, float] = {}
         self._versions = _Versions()
         self._owned: dict[str, dict[Key, Instance]] = {}
         self._by_node: dict[str, dict[Key, Instance]] = {}
         self._ports: dict[str, dict[Key, tuple[HostPort, ...]]] = {}
         """By node, of the instances that have any."""
+        self._requested: dict[str, Amounts] = {}
+        """By node, the sum over its instances."""
         self._reserved: list[Places] = []
         self._absent: dict[str, float] = {}
 
@@ -110,7 +115,9 @@ class Cache:
         if before is not None:
             self._unindex(before)
         self._index(instance)
-        if before is not None and not set(before.host_ports) <= set(instance.host_ports):
+        if before is not None and (
+            not set(before.host_ports) <= set(instance.host_ports) or before.requested.beyond(instance.requested)
+        ):
             self.room_made(None)
         if instance.is_ready and instance.uid in self._awaited:
             metrics.READY_SECONDS.observe(time.monotonic() - self._awaited.pop(instance.uid))
@@ -203,7 +210,7 @@ class Cache:
     def release(self, places: Places, workload: Key) -> None:
         """Those of that workload are created, or have failed."""
         self._reserved.remove(places)
-        if places.nodes and places.ports:
+        if places.nodes and (places.ports or places.asked != NOTHING):
             self.room_made(workload)
 
     def fleet(self, mono: float, now: float) -> Fleet:
@@ -211,11 +218,14 @@ class Cache:
         nodes = {name: self._judged(node, mono, now) for name, node in self.nodes.items()}
         load = Counter({name: len(there) for name, there in self._by_node.items()})
         ports = {name: [port for held in there.values() for port in held] for name, there in self._ports.items()}
+        requested = dict(self._requested)
         for places in self._reserved:
             load.update(places.nodes)
+            for name in places.nodes if places.asked != NOTHING else ():
+                requested[name] = requested.get(name, NOTHING) + places.asked
             for name in places.nodes if places.ports else ():
                 ports.setdefault(name, []).extend(places.ports)
-        return Fleet(nodes, load, self._absences(mono, now), ports, self.classes)
+        return Fleet(nodes, load, self._absences(mono, now), ports, self.classes, requested)
 
     def _judged(self, node: Node, mono: float, now: float) -> Node:
         silent = self.heartbeats.silent_for(node.name, mono)
@@ -237,9 +247,15 @@ class Cache:
             self._owned.setdefault(instance.owner, {})[instance.key] = instance
         if instance.host_ports:
             self._ports.setdefault(instance.node, {})[instance.key] = instance.host_ports
+        if instance.requested != NOTHING:
+            self._requested[instance.node] = self._requested.get(instance.node, NOTHING) + instance.requested
 
     def _unindex(self, instance: Instance) -> None:
         del self.instances[instance.key]
+        if instance.requested != NOTHING:
+            left = self._requested.pop(instance.node) - instance.requested
+            if left != NOTHING:
+                self._requested[instance.node] = left
         indexes: tuple[tuple[dict[str, dict[Key, Any]], str], ...] = (
             (self._by_node, instance.node),
             (self._owned, instance.owner or ""),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.api import labels
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.instance import ContainerInstance
 from controller.api.podsecurity.levels import PRIVILEGED, LevelVersion
 from controller.api.reasons import Reason
@@ -55,10 +56,10 @@ class NodeFacts:
     """Addresses of the cluster's name servers; none when not known."""
     cluster_domain: str = "cluster.local"
     """Domain that Services are in."""
-    cpu_millis: int = 0
-    """What the node has, in thousandths of a core."""
-    memory_bytes: int = 0
+    capacity: Amounts = NOTHING
     """What the node has."""
+    allocatable: Amounts = NOTHING
+    """What of it is for instances."""
     pids_limit: int = 0
     """Most processes and threads of a container that says nothing itself; 0: no limit."""
 
@@ -98,6 +99,19 @@ class Trouble:
     """Trying again makes no sense until the spec changes."""
     started: bool = False
     """It was the start that failed: for restartPolicy Never that is the container's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What an instance asks for, and the node does not have now."""
+
+    resource: str
+    """By its name in core/v1."""
+    message: str
+    ever: bool
+    """Not even an empty node would have it."""
+    held: bool
+    """The instance has its place, and asks for more than goes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +197,8 @@ class Observation:
     """By the reference as written in the spec."""
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """By container name."""
+    shortage: Shortage | None = None
+    """What the node lacks for this instance; None when it has room."""
     resizes: Mapping[str, ResizeTrouble] = field(default_factory=dict)
     """By container id."""
     stopping: Mapping[str, float] = field(default_factory=dict)

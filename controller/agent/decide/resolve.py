@@ -71,7 +71,7 @@ def container_config(
             ),
         ),
         resources=resources(container, node),
-        oom_score_adj=oom_score_adj(container, spec, node.memory_bytes),
+        oom_score_adj=oom_score_adj(container, spec, node.capacity.memory_bytes),
         security=confined,
         host_pid=spec.host_pid,
         shared_pids=spec.share_process_namespace,

@@ -11,12 +11,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from controller.agent.decide.observation import NodeFacts
-from controller.api import amounts, quantity
+from controller.agent.decide.observation import NodeFacts, restart_count
+from controller.api import amounts, labels, quantity
 from controller.api.amounts import Amounts
-from controller.api.resources import AppliedResources, QOSClass
+from controller.api.instance import ContainerInstance
+from controller.api.resources import AppliedResources, QOSClass, ResourceList, ResourceRequirements
 from controller.api.spec import Container, InstanceSpec
-from controller.runtime.port import Resources
+from controller.runtime.port import ContainerState, Resources
 
 GUARANTEED_SCORE: Final = -997
 BEST_EFFORT_SCORE: Final = 1000
@@ -97,3 +98,22 @@ def resources(container: Container, node: NodeFacts) -> Resources:
         pids=container.resources.limits.pids or node.pids_limit or None,
         huge_pages=limits.huge_pages,
     )
+
+
+def held_by(instance: ContainerInstance, containers: Iterable[ContainerState]) -> Amounts:
+    """What an instance's containers have been promised; of one that was not made, or by an older release, what it asks for."""
+    newest = {c.labels.get(labels.CONTAINER): c for c in sorted(containers, key=restart_count)}
+    return amounts.total(_held(container, newest.get(container.name)) for container in instance.spec.containers)
+
+
+def _held(container: Container, state: ContainerState | None) -> Amounts:
+    said = read_applied(state.labels.get(labels.RESOURCES, "")) if state is not None else None
+    return amounts.listed(ResourceList.model_validate(said.requests)) if said is not None else amounts.requests(container)
+
+
+def as_held(container: Container, state: ContainerState | None) -> Container:
+    """The container with the resources that the one before it had, as far as those can change in place."""
+    said = read_applied(state.labels.get(labels.RESOURCES, "")) if state is not None else None
+    if said is None:
+        return container
+    return container.model_copy(update={"resources": ResourceRequirements.model_validate(said.to_json())})

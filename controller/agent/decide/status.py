@@ -120,6 +120,8 @@ def _judged(desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...
     verdicts = plan.verdicts
     for name, verdict in verdicts.items():
         failed = verdict.ended and verdict.container is not None and verdict.container.exit_code != 0
+        if verdict.resize is Reason.INFEASIBLE:
+            return False, True, verdict.resize, verdict.resizing
         if verdict.terminal or failed:
             return False, True, verdict.reason, verdict.told(name, verdict.message or _exit(verdict))
     waits = _waiting(verdicts, {c.name for c in containers if not (c.ready or c.state.terminated)})
@@ -136,7 +138,7 @@ def _waiting(verdicts: Mapping[str, Verdict], waiting: Collection[str]) -> tuple
         if name in waiting and verdict.reason is Reason.RUNNING and verdict.health.unready:
             return Reason.CONTAINERS_NOT_READY, f"container {name!r}: {verdict.health.unready}"
         if verdict.resizing:
-            return Reason.RESIZING, f"container {name!r}: {verdict.resizing}"
+            return verdict.resize, f"container {name!r}: {verdict.resizing}"
         if verdict.unproven:
             return Reason.CRASH_LOOP_BACK_OFF, f"container {name!r}: {verdict.unproven}"
         if name in waiting or verdict.outdated:

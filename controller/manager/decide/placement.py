@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.hostports import HostPort, conflict
 from controller.api.node import Taint
 from controller.api.workload import Placement, Toleration
@@ -11,15 +12,19 @@ from controller.manager.decide.values import Fleet, Node
 
 
 class Unfit(NamedTuple):
-    """Why a node gets no new instance, said of one node and of several."""
+    """Why a node gets no new instance."""
 
     one: str
-    many: str
+    """Said of one node."""
+    counted: str
+    """Said behind a number of nodes, in the words of Kubernetes' scheduler."""
+    room: bool = False
+    """It is one of those that are wanted, and has no room now."""
 
 
-CORDONED = Unfit("is cordoned", "are cordoned")
-NOT_READY = Unfit("is not ready", "are not ready")
-FULL = Unfit("is full", "are full")
+CORDONED = Unfit("is cordoned", "node(s) were unschedulable")
+NOT_READY = Unfit("is not ready", "node(s) were not ready")
+FULL = Unfit("is full", "Too many instances", room=True)
 
 
 def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
@@ -35,10 +40,10 @@ def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
 def mismatch(node: Node, placement: Placement) -> Unfit | None:
     """Why the node is not one of those that the placement names, or None."""
     if placement.node_name and placement.node_name != node.name:
-        return Unfit(f"is not {placement.node_name}", f"are not {placement.node_name}")
+        return Unfit(f"is not {placement.node_name}", "node(s) didn't match the requested node name")
     for key, value in sorted(placement.node_selector.items()):
         if node.labels.get(key) != value:
-            return Unfit(f"lacks label {key}={value}", f"lack label {key}={value}")
+            return Unfit(f"lacks label {key}={value}", f"node(s) didn't match the node selector {key}={value}")
     return None
 
 
@@ -46,8 +51,8 @@ def repels(node: Node, placement: Placement, *effects: str) -> Unfit | None:
     """The first taint with one of the effects that the placement does not tolerate, or None."""
     for taint in node.taints:
         if taint.effect in effects and not tolerated(taint, placement.tolerations):
-            text = f"taint {taint.key}{f'={taint.value}' if taint.value else ''}:{taint.effect}"
-            return Unfit(f"has the {text}", f"have the {text}")
+            text = f"{taint.key}{f'={taint.value}' if taint.value else ''}:{taint.effect}"
+            return Unfit(f"has the taint {text}", f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}")
     return None
 
 
@@ -57,7 +62,7 @@ def selects(node: Node, placement: Placement) -> Unfit | None:
 
 
 def unfit(node: Node, placement: Placement, load: int, in_use: HostPort | None = None) -> Unfit | None:
-    """Why the node gets no new instance now, or None when it fits.
+    """Why the node gets no new instance now, or None when it fits; what its containers ask for is not looked at.
 
     Args:
         node: the node.
@@ -78,7 +83,24 @@ def unfit(node: Node, placement: Placement, load: int, in_use: HostPort | None =
 
 def port_in_use(port: HostPort | None) -> Unfit | None:
     """Why a node is unfit that has given away this port."""
-    return Unfit(f"has hostPort {port} in use", f"have hostPort {port} in use") if port is not None else None
+    if port is None:
+        return None
+    told = f"node(s) didn't have free ports for the requested hostPort {port}"
+    return Unfit(f"has hostPort {port} in use", told, room=True)
+
+
+def lacking(node: Node, asked: Amounts, given: Amounts) -> tuple[Unfit, ...]:
+    """What the node has too little of; nothing while it has not told what it has.
+
+    Args:
+        node: the node.
+        asked: what the instance asks for.
+        given: what those ask for that the node has.
+    """
+    if node.allocatable is None or asked == NOTHING:
+        return ()
+    names = asked.beyond(node.allocatable - given)
+    return tuple(Unfit(f"has insufficient {name}", f"Insufficient {name}", room=True) for name in names)
 
 
 def in_use(fleet: Fleet, node: str, ports: Sequence[HostPort], extra: int = 0) -> HostPort | None:
@@ -98,13 +120,14 @@ def choose(
     own: Mapping[str, int],
     extra: Mapping[str, int],
     ports: Sequence[HostPort] = (),
+    asked: Amounts = NOTHING,
 ) -> Node | None:
     """The node for one more instance, or None when none fits.
 
     Preferred, in this order: no untolerated PreferNoSchedule taint, fewest instances of this workload (`own`), fewest of
     all (`extra` counts those decided on but not yet in the fleet's load), then the name, so that the answer is stable.
     """
-    fitting = (node for node in fleet.nodes.values() if _unfit(fleet, node, placement, extra.get(node.name, 0), ports) is None)
+    fitting = (n for n in fleet.nodes.values() if not reasons(fleet, n, placement, extra.get(n.name, 0), ports, asked))
     return min(
         fitting,
         default=None,
@@ -117,22 +140,29 @@ def choose(
     )
 
 
-def _unfit(fleet: Fleet, node: Node, placement: Placement, extra: int, ports: Sequence[HostPort]) -> Unfit | None:
-    return unfit(node, placement, fleet.load.get(node.name, 0) + extra, in_use(fleet, node.name, ports, extra))
+def reasons(
+    fleet: Fleet, node: Node, placement: Placement, extra: int, ports: Sequence[HostPort] = (), asked: Amounts = NOTHING
+) -> tuple[Unfit, ...]:
+    """Why the node gets no further instance now; none when it fits. `extra` of the same are about to come there."""
+    load = fleet.load.get(node.name, 0) + extra
+    if first := unfit(node, placement, load, in_use(fleet, node.name, ports, extra)):
+        return (first,)
+    return lacking(node, asked, fleet.requested.get(node.name, NOTHING) + asked * extra)
 
 
-def explain(fleet: Fleet, placement: Placement, extra: Mapping[str, int], ports: Sequence[HostPort] = ()) -> str:
-    """Why no further instance can be placed: `0 of 3 nodes fit: 1 is cordoned, 2 lack label zone=a`."""
+def explain(
+    fleet: Fleet,
+    placement: Placement,
+    extra: Mapping[str, int],
+    ports: Sequence[HostPort] = (),
+    asked: Amounts = NOTHING,
+) -> str:
+    """Why no further instance can be placed: `0/3 nodes are available: 2 Insufficient memory, 1 node(s) were unschedulable`."""
     if not fleet.nodes:
         return "no node is registered: is an agent running?"
     if placement.node_name and placement.node_name not in fleet.nodes:
         return f"node {placement.node_name} is not registered"
-    reasons = Counter(_unfit(fleet, node, placement, extra.get(name, 0), ports) for name, node in fleet.nodes.items())
-    fitting = reasons.pop(None, 0)
-    total = len(fleet.nodes)
-    said = ", ".join(
-        f"{count} {reason.one if count == 1 else reason.many}"
-        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0] or ("", "")))
-        if reason is not None
-    )
-    return f"{fitting} of {total} nodes fit{': ' if said else ''}{said}"
+    found = [reasons(fleet, node, placement, extra.get(name, 0), ports, asked) for name, node in fleet.nodes.items()]
+    counts = Counter(reason.counted for of_node in found for reason in of_node)
+    said = ", ".join(f"{count} {text}" for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return f"{sum(not of_node for of_node in found)}/{len(found)} nodes are available{': ' if said else ''}{said}"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Container
 from typing import Final
 
+from controller.api.amounts import instance_requests
 from controller.api.hostports import host_ports
 from controller.manager.decide import placement, render
 from controller.manager.decide.availability import available, misplaced
@@ -29,14 +30,14 @@ def one_each(workload: Workload, kept: list[Instance], fleet: Fleet, taken: Cont
         else:
             has[instance.node] = instance
     creates, full = [], 0
-    ports = host_ports(workload.spec.template.spec.containers)
+    template, where = workload.spec.template.spec, workload.spec.placement
+    ports, asked = host_ports(template.containers), instance_requests(template)
     for node in sorted(fleet.nodes.values(), key=lambda n: n.name):
         if node.name in has:
             continue
-        in_use = placement.in_use(fleet, node.name, ports)
-        reason = placement.unfit(node, workload.spec.placement, fleet.load.get(node.name, 0), in_use)
-        full += reason is not None and reason in {placement.FULL, placement.port_in_use(in_use)}
-        if reason is None:
+        reasons = placement.reasons(fleet, node, where, 0, ports, asked)
+        full += any(reason.room for reason in reasons)
+        if not reasons:
             creates.append(_create(workload, node, None, taken))
     return Decision(
         wanted=len(has) + len(creates) + full,
@@ -44,7 +45,7 @@ def one_each(workload: Workload, kept: list[Instance], fleet: Fleet, taken: Cont
         deletes=tuple(twins),
         kept=tuple(has.values()),
         unplaced=full,
-        unplaced_why=placement.explain(fleet, workload.spec.placement, {}, ports) if full else "",
+        unplaced_why=placement.explain(fleet, where, {}, ports, asked) if full else "",
     )
 
 
@@ -57,11 +58,12 @@ def replicated(workload: Workload, kept: list[Instance], fleet: Fleet, now: floa
     creates: list[Create] = []
     own = Counter(i.node for i in row.values())
     extra: Counter[str] = Counter()
-    ports = host_ports(workload.spec.template.spec.containers)
+    template, where = workload.spec.template.spec, workload.spec.placement
+    ports, asked = host_ports(template.containers), instance_requests(template)
     free = (n for n in range(want + len(row)) if n not in row)
     missing = max(0, want - len(row))
     for ordinal, _ in zip(free, range(missing), strict=False):
-        node = placement.choose(fleet, workload.spec.placement, own, extra, ports)
+        node = placement.choose(fleet, where, own, extra, ports, asked)
         if node is None:
             break
         creates.append(_create(workload, node, ordinal))
@@ -74,7 +76,7 @@ def replicated(workload: Workload, kept: list[Instance], fleet: Fleet, now: floa
         deletes=tuple(deletes),
         kept=tuple(row[n] for n in sorted(row)),
         unplaced=unplaced,
-        unplaced_why=placement.explain(fleet, workload.spec.placement, extra, ports) if unplaced else "",
+        unplaced_why=placement.explain(fleet, where, extra, ports, asked) if unplaced else "",
     )
 
 

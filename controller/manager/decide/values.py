@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from controller.api.amounts import NOTHING, Amounts, instance_requests
 from controller.api.conditions import READY, STALLED, Condition, find
 from controller.api.hostports import HostPort, host_ports_of
 from controller.api.instance import InstanceStatus
 from controller.api.labels import ORDINAL
 from controller.api.meta import ObjectMeta
 from controller.api.node import RuntimeNode, Taint
+from controller.api.reasons import OUT_OF
 from controller.api.runtimeclass import RuntimeClass
 from controller.api.spec import InstanceSpec
 from controller.api.workload import ContainerWorkload, WorkloadSpec, WorkloadStatus
@@ -75,6 +77,14 @@ class Instance:
     stalled: Condition | None
     host_ports: tuple[HostPort, ...] = ()
     """Ports of its node that lead to it."""
+    asked: Amounts = NOTHING
+    """What its containers ask the node for."""
+
+    @property
+    def requested(self) -> Amounts:
+        """What the node has to have for it: nothing any more when it ran to its end, nor when it never fits there."""
+        never = self.stalled is not None and self.stalled.reason in OUT_OF.values()
+        return NOTHING if never or self.phase in {"Succeeded", "Failed"} else self.asked
 
     @property
     def settled(self) -> bool:
@@ -116,6 +126,8 @@ class Node:
     taints: tuple[Taint, ...] = ()
     capacity: int = 0
     """Most instances that its agent takes; 0 while it has not said."""
+    allocatable: Amounts | None = None
+    """What it has for instances; None while its agent has not said."""
     reported: Condition | None = None
     """Its Ready condition, as its agent wrote it."""
     alive: bool = True
@@ -141,6 +153,8 @@ class Fleet:
     """Ports that lead to instances, by node."""
     classes: Mapping[str, RuntimeClass] = field(default_factory=dict)
     """The cluster's RuntimeClasses, by name."""
+    requested: Mapping[str, Amounts] = field(default_factory=dict)
+    """What the instances of a node ask for together."""
 
     def is_ready(self, name: str) -> bool:
         """Whether there is such a node and it is ready."""
@@ -163,15 +177,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-def hash_spec(spec: Mapping[str, Any]) -> str:
-    """Hash of an instance spec as stored; empty when it does not fit the models (so that it is brought up to date).
+def read_spec(spec: Mapping[str, Any]) -> tuple[str, Amounts]:
+    """Hash of an instance spec as stored, and what it asks for.
 
-    Fields at their default do not count, so a release that knows more fields sees no change in what was written before.
+    The hash of one that does not fit the models is empty (so that it is brought up to date). Fields at their default do not
+    count, so a release that knows more fields sees no change in what was written before.
     """
     try:
-        return digest(compact(InstanceSpec.model_validate(spec)))
+        model = InstanceSpec.model_validate(spec)
     except ValidationError:
-        return ""
+        return "", NOTHING
+    return digest(compact(model)), instance_requests(model)
 
 
 def parse_workload(obj: Mapping[str, Any]) -> Workload:
@@ -198,6 +214,7 @@ def parse_instance(obj: Mapping[str, Any], before: Instance | None = None) -> In
     owner = next((o for o in meta.owner_references if o.controller), None)
     spec = obj["spec"]
     unchanged = before is not None and before.uid == meta.uid and before.generation == meta.generation
+    read = (before.spec_hash, before.asked) if before is not None and unchanged else read_spec(spec)
     ordinal = meta.labels.get(ORDINAL, "")
     return Instance(
         key=Key(meta.namespace, meta.name),
@@ -210,7 +227,7 @@ def parse_instance(obj: Mapping[str, Any], before: Instance | None = None) -> In
         deleting=meta.deletion_timestamp is not None,
         finalizers=meta.finalizers,
         suspend=bool(spec.get("suspend", False)),
-        spec_hash=before.spec_hash if before is not None and unchanged else hash_spec(spec),
+        spec_hash=read[0],
         ordinal=int(ordinal) if ordinal.isdecimal() else None,
         labels=meta.labels,
         annotations=meta.annotations,
@@ -221,6 +238,7 @@ def parse_instance(obj: Mapping[str, Any], before: Instance | None = None) -> In
         ready=find(status.conditions, READY),
         stalled=next((c for c in status.conditions if c.type == STALLED and c.status == "True"), None),
         host_ports=before.host_ports if before is not None and unchanged else host_ports_of(spec),
+        asked=read[1],
     )
 
 
@@ -233,5 +251,6 @@ def parse_node(obj: Mapping[str, Any]) -> Node:
         unschedulable=model.spec.unschedulable,
         taints=model.spec.taints,
         capacity=model.status.capacity.instances,
+        allocatable=model.status.allocatable.amounts() if model.status.allocatable is not None else None,
         reported=find(model.status.conditions, READY),
     )

@@ -1,5 +1,6 @@
 """What the kernel holds a container to, read from whichever version of cgroups the node has."""
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,6 @@ _V1: Final = {
     "pids": ("pids", "pids.max"),
 }
 _V2: Final = {"weight": "cpu.weight", "cpu": "cpu.max", "memory": "memory.max", "pids": "pids.max"}
-_WEIGHTS: Final = {2: "1", 10: "3", 102: "17", 256: "35", 512: "59", 1024: "100"}
-"""Shares as weights of version 2."""
 
 
 def held_to(node: str, container_id: str) -> dict[str, str]:
@@ -29,8 +28,9 @@ def held_to(node: str, container_id: str) -> dict[str, str]:
 
 
 def weight(shares: int) -> str:
-    """Shares, as they are found."""
-    return _WEIGHTS[shares] if V2 else str(shares)
+    """Shares, as they are found: on version 2 what runc makes of them, so that the least is 1 and that of a core 100."""
+    bits = math.log2(shares)
+    return str(math.ceil(10 ** ((bits * bits + 125 * bits) / 612 - 7 / 34))) if V2 else str(shares)
 
 
 def _plain(value: str) -> str:

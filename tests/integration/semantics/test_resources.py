@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 
 from controller.runtime.containerd.host import detect_host
-from tests.harness import GROUP, NAMESPACE, Object, ready, workload
+from tests.harness import GROUP, NAMESPACE, Object, message, ready, workload
 from tests.integration.semantics.cases import Case, Check, ended, is_ready, main, restarted, shell
 from tests.integration.semantics.cgroup import UNLIMITED, held_to, weight
 from tests.integration.semantics.world import World
 
 NODE = "semantics-resources"
-OPTIONS = ("--pids-limit", "500")
+OPTIONS = ("--pids-limit", "500", "--system-reserved", "memory=1Gi")
 
 MIB = 1 << 20
 TOTAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 NEVER = {"restartPolicy": "Never"}
-FULL = {"cpu": "500m", "memory": "64Mi"}
+FULL = {"cpu": "100m", "memory": "64Mi"}
 
 
 def asks(**resources: Any) -> dict[str, Any]:
@@ -71,21 +71,21 @@ HELD: dict[str, tuple[Case, dict[str, str], int]] = {
             asks(limits=FULL),
             told("Guaranteed", limits=FULL, requests=FULL),
         ),
-        {"weight": weight(512), "cpu": "50000", "memory": str(64 * MIB), "pids": "500"},
+        {"weight": weight(102), "cpu": "10000", "memory": str(64 * MIB), "pids": "500"},
         -997,
     ),
     "burstable": (
         Case(
             "a request is the weight, a limit the bound",
-            asks(requests={"cpu": "250m", "memory": "1Gi"}, limits={"cpu": "1", "memory": "2Gi"}),
-            told("Burstable", requests={"cpu": "250m", "memory": "1Gi"}, limits={"cpu": "1", "memory": "2Gi"}),
+            asks(requests={"cpu": "50m", "memory": "1Gi"}, limits={"cpu": "1", "memory": "2Gi"}),
+            told("Burstable", requests={"cpu": "50m", "memory": "1Gi"}, limits={"cpu": "1", "memory": "2Gi"}),
         ),
-        {"weight": weight(256), "cpu": "100000", "memory": str(2048 * MIB), "pids": "500"},
+        {"weight": weight(51), "cpu": "100000", "memory": str(2048 * MIB), "pids": "500"},
         1000 - 1000 * 1024 * MIB // TOTAL,
     ),
     "requests": (
-        Case("a request alone limits nothing", asks(requests={"cpu": "100m"}), told("Burstable", requests={"cpu": "100m"})),
-        {"weight": weight(102), "cpu": UNLIMITED, "memory": UNLIMITED, "pids": "500"},
+        Case("a request alone limits nothing", asks(requests={"cpu": "20m"}), told("Burstable", requests={"cpu": "20m"})),
+        {"weight": weight(20), "cpu": UNLIMITED, "memory": UNLIMITED, "pids": "500"},
         999,
     ),
     "zero": (
@@ -126,6 +126,21 @@ ENDS = {
         "a limit of memory that no process fits into",
         asks(limits={"memory": "4Ki"}),
         stalled("CreateContainerConfigError", "memory limit of 4096 bytes is too low"),
+    ),
+    "never-fits": Case(
+        "what asks for more than the node has is not started (Kubernetes: the pod's phase is Failed, OutOfcpu)",
+        asks(requests={"cpu": "1000"}),
+        stalled("OutOfcpu", "node didn't have enough resource: cpu, requested: 1000000, used: "),
+    ),
+    "reserved": Case(
+        "nor what would fit but for what is reserved for the system",
+        asks(requests={"memory": TOTAL - 1000 * MIB}),
+        stalled("OutOfmemory", f"capacity: {TOTAL - 1024 * MIB}"),
+    ),
+    "huge": Case(
+        "huge pages are to be had where a node has them (docs/tasks/manage-hugepages/scheduling-hugepages/)",
+        asks(limits={"cpu": "1m", "hugepages-1Gi": "1024Gi"}),
+        stalled("OutOfhugepages", "resource: hugepages-1Gi, requested: 1099511627776"),
     ),
     "no-start": Case(
         "a limit of memory that the process cannot even begin in",
@@ -180,7 +195,7 @@ RESIZED: dict[str, Case] = {
         is_ready,
     ),
 }
-MORE = {"cpu": "1", "memory": "96Mi"}
+MORE = {"cpu": "200m", "memory": "96Mi"}
 
 
 def in_force(**limits: str) -> Check:
@@ -195,11 +210,11 @@ def test_changes_in_place(settled: World) -> None:
     settled.apply({"resize": Case("", asks(limits=MORE), is_ready)})
     settled.until("resize", in_force(**MORE))
     key = _id(settled, "resize")
-    assert held_to(NODE, key) == {"weight": weight(1024), "cpu": "100000", "memory": str(96 * MIB), "pids": "500"}
-    less = {"cpu": "100m", "memory": "32Mi", "pids": 20}
+    assert held_to(NODE, key) == {"weight": weight(204), "cpu": "20000", "memory": str(96 * MIB), "pids": "500"}
+    less = {"cpu": "50m", "memory": "32Mi", "pids": 20}
     settled.apply({"resize": Case("", asks(requests={"cpu": "10m"}, limits=less), is_ready)})
-    settled.until("resize", in_force(cpu="100m", memory="32Mi", pids="20"))
-    assert held_to(NODE, key) == {"weight": weight(10), "cpu": "10000", "memory": str(32 * MIB), "pids": "20"}
+    settled.until("resize", in_force(cpu="50m", memory="32Mi", pids="20"))
+    assert held_to(NODE, key) == {"weight": weight(10), "cpu": "5000", "memory": str(32 * MIB), "pids": "20"}
     settled.apply({"resize": Case("", {}, is_ready)})
     after = settled.until("resize", told("BestEffort"))
     assert held_to(NODE, key) == {"weight": weight(2), "cpu": UNLIMITED, "memory": UNLIMITED, "pids": "500"}
@@ -215,12 +230,12 @@ def test_a_restart_where_the_policy_asks_for_one(settled: World) -> None:
     settled.apply(
         {
             "resize-cpu": Case("", asks(limits=MORE) | _policy("cpu"), is_ready),
-            "resize-memory": Case("", asks(limits=FULL | {"cpu": "1"}) | _policy("memory"), is_ready),
+            "resize-memory": Case("", asks(limits=FULL | {"cpu": "200m"}) | _policy("memory"), is_ready),
         }
     )
     settled.until("resize-cpu", lambda o: ready(o) and restarted(1)(o))
-    assert held_to(NODE, _id(settled, "resize-cpu"))["cpu"] == "100000"
-    settled.until("resize-memory", in_force(**FULL | {"cpu": "1"}))
+    assert held_to(NODE, _id(settled, "resize-cpu"))["cpu"] == "20000"
+    settled.until("resize-memory", in_force(**FULL | {"cpu": "200m"}))
     assert settled.pid("resize-memory") == pid
 
 
@@ -284,3 +299,33 @@ def test_a_changed_template_reaches_what_runs(settled: World) -> None:
     after = settled.until(name, in_force(**MORE))
     site.workloads(lambda found: ready(found["sized"]))
     assert main(after)["containerID"] == main(before)["containerID"]
+
+
+def test_the_node_tells_what_it_has(settled: World) -> None:
+    """What is reserved for the system is not for instances (docs/tasks/administer-cluster/reserve-compute-resources/)."""
+    status = settled.site.api.get(f"{GROUP}/runtimenodes/{NODE}")["status"]
+    assert status["capacity"]["cpu"] == status["allocatable"]["cpu"] == str(os.cpu_count())
+    assert status["capacity"]["memory"] == f"{TOTAL // 1024}Ki"
+    assert status["allocatable"]["memory"] == f"{TOTAL // 1024 - 1024 * 1024}Ki"
+
+
+def test_a_workload_goes_where_there_is_room(settled: World) -> None:
+    """Of either mode: it says what lacks, in the scheduler's words, and is placed when an instance by hand makes room."""
+    site = settled.site
+    most = TOTAL - 6 * 1024 * MIB
+    settled.apply({"big": Case("", asks(requests={"memory": most}), is_ready)})
+    settled.until("big", is_ready)
+    large = asks(requests={"memory": most // 2})
+    site.apply(
+        workload("some", site.registry, container=large),
+        workload("all", site.registry, container=large, mode="Global"),
+        workload("none", site.registry, container=asks(requests={"cpu": "1000"})),
+    )
+    told = "0/1 nodes are available: 1 Insufficient memory"
+    site.workloads(lambda found: all(n in found and told in message(found[n]) for n in ("some", "all")))
+    site.workloads(lambda found: "0/1 nodes are available: 1 Insufficient cpu" in message(found["none"]))
+    assert not [name for name in site.instances() if name.startswith(("some-", "all-", "none-"))]
+    settled.delete("big")
+    site.workloads(lambda found: ready(found["some"]) or ready(found["all"]))
+    site.plane.kubectl("delete", "cw", "some", "all", "none", "--wait=false")
+    site.instances(lambda found: not [name for name in found if name.startswith(("some-", "all-", "none-"))])

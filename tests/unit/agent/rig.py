@@ -22,12 +22,14 @@ from controller.agent.report.events import EventRecorder
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.heartbeat import Heartbeat
 from controller.agent.report.writer import StatusWriter
+from controller.agent.room import Room, taken
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.slots import Slots
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
 from controller.api import labels
+from controller.api.amounts import Amounts
 from controller.api.node import NodeStatus
 from controller.api.podsecurity.levels import BASELINE, ENFORCE
 from controller.kube.informer import Watch
@@ -237,11 +239,15 @@ class Rig:
             runtime_name="memory",
             seccomp_dir=str(self.folder / "seccomp"),
             files_dir=str(self.folder / "files"),
+            capacity=Amounts(4000, 8 << 30),
+            allocatable=Amounts(2000, 4 << 30),
         )
+        self.room = Room(facts.allocatable, lambda: taken(self.store, self.view), self.wake)
         self.files = InstanceFiles(facts)
         self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.volumes, self.files)
         self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
         self.hands = Hands(
+            room=self.room,
             runtime=self.runtime,
             view=self.view,
             images=self.images,

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from controller.api.amounts import Amounts
 from controller.api.hostports import HostPort
 from controller.manager.cache import Cache, Places
 from controller.manager.decide.values import Key
-from tests.unit.manager.world import World, node
+from tests.unit.manager.world import World, condition, node
 
 KEY = Key("default", "web-n1")
 
@@ -91,6 +92,34 @@ def test_room_is_told_when_an_instance_goes_or_gives_up_a_host_port() -> None:
     cache.reserve(places := Places(("n1",), (HostPort(80, 80),)))
     cache.release(places, KEY)
     assert told == [None, None, KEY], "a creation that failed; its own workload knows"
+
+
+def test_what_instances_ask_for_is_added_up_by_node() -> None:
+    """Those that are about to be created count, not those that ran to their end or never fit; who asks for less makes room."""
+    cache, told = Cache(), []
+    cache.room_made = told.append
+
+    def put(version: int, cpu: str, phase: str = "Running", *stalled: dict[str, Any]) -> None:
+        container = {"name": "a", "image": "a", "resources": {"requests": {"cpu": cpu}}}
+        changed = stored(version, generation=version)
+        spec = {"nodeName": "n1", "containers": [container]}
+        cache.put_instance(changed | {"spec": spec, "status": {"phase": phase, "conditions": list(stalled)}})
+
+    put(5, "1")
+    cache.reserve(places := Places(("n1", "n2"), (), Amounts(500, 0)))
+    assert cache.fleet(0.0, 0.0).requested == {"n1": Amounts(1500, 0), "n2": Amounts(500, 0)}
+    cache.release(places, KEY)
+    assert told == [KEY]
+    put(6, "2")
+    assert (cache.fleet(0.0, 0.0).requested, told) == ({"n1": Amounts(2000, 0)}, [KEY])
+    put(7, "1")
+    put(8, "1", "Succeeded")
+    assert (cache.fleet(0.0, 0.0).requested, told) == ({}, [KEY, None, None])
+    put(9, "9", "Pending")
+    put(10, "9", "Pending", condition("True", "OutOfcpu").to_json() | {"type": "Stalled"})
+    assert cache.fleet(0.0, 0.0).requested == {}
+    cache.drop_instance(KEY, cache.instances[KEY].uid)
+    assert cache.fleet(0.0, 0.0).requested == {}
 
 
 def test_a_missing_node_is_noticed_with_its_time() -> None:

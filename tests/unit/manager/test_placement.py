@@ -1,9 +1,13 @@
 """Placement: which nodes fit, which is chosen, and what is said when none fits."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.hostports import HostPort
 from controller.api.workload import Placement
 from controller.manager.decide import placement
@@ -85,12 +89,12 @@ def test_choice(sentence: str) -> None:
 EXPLANATIONS: dict[str, tuple[list[Node], dict[str, Any]]] = {
     "no node is registered: is an agent running?": ([], {}),
     "node n9 is not registered": ([node("n1")], {"nodeName": "n9"}),
-    "0 of 3 nodes fit: 2 lack label zone=a, 1 is cordoned": (
+    "0/3 nodes are available: 2 node(s) didn't match the node selector zone=a, 1 node(s) were unschedulable": (
         [node("n1"), node("n2"), node("n3", labels={"zone": "a"}, unschedulable=True)],
         {"nodeSelector": {"zone": "a"}},
     ),
-    "0 of 1 nodes fit: 1 is not ready": ([node("n1", alive=False)], {}),
-    "0 of 2 nodes fit: 2 have the taint gpu:NoSchedule": (
+    "0/1 nodes are available: 1 node(s) were not ready": ([node("n1", alive=False)], {}),
+    "0/2 nodes are available: 2 node(s) had untolerated taint {gpu: }": (
         [node("n1", taints=("gpu:NoSchedule",)), node("n2", taints=("gpu:NoSchedule",))],
         {},
     ),
@@ -103,6 +107,66 @@ def test_explanation(text: str) -> None:
     nodes, spec = EXPLANATIONS[text]
     fleet = Fleet({n.name: n for n in nodes}, {})
     assert placement.explain(fleet, Placement.model_validate(spec), {}) == text
+
+
+CORES = Amounts(4000, 8 << 30)
+ROOM: dict[str, tuple[Node, Amounts, Amounts, list[str]]] = {
+    "who asks for nothing fits everywhere": (node("n1", allocatable=NOTHING), NOTHING, NOTHING, []),
+    "what is free may be had to the last": (node("n1", allocatable=CORES), Amounts(1000, 1 << 30), Amounts(3000, 7 << 30), []),
+    "more than what is free may not": (
+        node("n1", allocatable=CORES),
+        Amounts(1001, 1 << 30),
+        Amounts(3000, 7 << 30),
+        ["Insufficient cpu"],
+    ),
+    "all that lacks is told": (
+        node("n1", allocatable=CORES),
+        Amounts(1, 1, (("2Mi", 1 << 21),)),
+        CORES,
+        ["Insufficient cpu", "Insufficient memory", "Insufficient hugepages-2Mi"],
+    ),
+    "what is not asked for cannot lack": (node("n1", allocatable=CORES), Amounts(1, 0), Amounts(0, 99 << 30), []),
+    "a node that has not told what it has fits": (node("n1"), CORES, CORES, []),
+    "what is about to come counts": (node("n1", allocatable=Amounts(3999, 0)), Amounts(2000, 0), NOTHING, ["Insufficient cpu"]),
+}
+
+
+@pytest.mark.parametrize("sentence", ROOM)
+def test_room(sentence: str) -> None:
+    """Each sentence of the table; one more of the same is about to come to the node where that is said."""
+    found, asked, given, expected = ROOM[sentence]
+    fleet = Fleet({"n1": found}, {}, requested={"n1": given})
+    extra = 1 if "about to come" in sentence else 0
+    assert [r.counted for r in placement.reasons(fleet, found, Placement(), extra, (), asked)] == expected
+
+
+def test_what_lacks_is_counted() -> None:
+    """In the scheduler's words, and other reasons beside it; the node with room is chosen."""
+    nodes = [
+        node("a", allocatable=Amounts(1000, 1 << 30)),
+        node("b", allocatable=Amounts(4000, 1 << 30)),
+        node("c", taints=("gpu=yes:NoSchedule",), allocatable=CORES),
+    ]
+    fleet = Fleet({n.name: n for n in nodes}, {}, requested={"b": Amounts(0, 1 << 29)})
+    told = "0/3 nodes are available: 2 Insufficient memory, 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: yes}"
+    assert placement.explain(fleet, Placement(), {}, (), Amounts(2000, 2 << 30)) == told
+    assert placement.choose(fleet, Placement(), {}, {}, (), Amounts(2000, 2 << 30)) is None
+    chosen = placement.choose(fleet, Placement(), {}, {}, (), Amounts(2000, 1 << 29))
+    assert chosen is not None
+    assert chosen.name == "b"
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=5), st.integers(1, 3000), st.integers(0, 12))
+def test_no_node_is_given_more_than_it_has(sizes: list[int], each: int, replicas: int) -> None:
+    """However many are placed in one go; and as long as one has room, none is left over."""
+    nodes = {f"n{i}": node(f"n{i}", allocatable=Amounts(size, 0)) for i, size in enumerate(sizes)}
+    fleet, extra, left = Fleet(nodes, {}), Counter[str](), 0
+    for _ in range(replicas):
+        chosen = placement.choose(fleet, Placement(), extra, extra, (), Amounts(each, 0))
+        left += chosen is None
+        extra.update([chosen.name] if chosen else [])
+    assert all(extra[f"n{i}"] * each <= size for i, size in enumerate(sizes))
+    assert left == max(0, replicas - sum(size // each for size in sizes))
 
 
 WEB = (HostPort(8080, 80),)
@@ -119,5 +183,6 @@ def test_a_node_that_has_given_the_port_away_gets_no_further_one() -> None:
     assert chosen is not None
     assert chosen.name == "b"
     assert placement.choose(fleet, Placement(), {}, {"b": 1}, WEB) is None
-    assert placement.explain(fleet, Placement(), {"b": 1}, WEB) == "0 of 2 nodes fit: 2 have hostPort 8080/TCP in use"
+    told = "0/2 nodes are available: 2 node(s) didn't have free ports for the requested hostPort 8080/TCP"
+    assert placement.explain(fleet, Placement(), {"b": 1}, WEB) == told
     assert placement.choose(fleet, Placement(), {}, {"b": 1}) is not None

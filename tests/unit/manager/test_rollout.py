@@ -76,7 +76,7 @@ def test_what_fits_nowhere_is_counted_and_explained() -> None:
     world = World.of(node("n1", capacity=1), node("n2", capacity=1), replicas=3)
     decision = world.decide()
     assert (len(decision.creates), decision.unplaced) == (2, 1)
-    assert decision.unplaced_why == "0 of 2 nodes fit: 2 are full"
+    assert decision.unplaced_why == "0/2 nodes are available: 2 Too many instances"
 
 
 # --- scaling

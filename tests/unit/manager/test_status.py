@@ -221,7 +221,7 @@ def test_what_fits_nowhere_is_told() -> None:
     world = World.of(node("n1", unschedulable=True), replicas=2)
     status = told(world)
     assert summary(status) == "Ready=Unknown NoMatchingNode Reconciling"
-    assert message(status) == "2 instances cannot be placed: 0 of 1 nodes fit: 1 is cordoned"
+    assert message(status) == "2 instances cannot be placed: 0/1 nodes are available: 1 node(s) were unschedulable"
 
 
 def test_a_refused_create_is_told() -> None:

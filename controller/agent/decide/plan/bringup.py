@@ -7,8 +7,8 @@ from controller.agent.decide.actions import CreateContainer, PullImage, StartCon
 from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import ImageView, Observation
 from controller.agent.decide.plan.values import Case, Step, Verdict
-from controller.agent.decide.resources import applied
-from controller.api.reasons import Reason
+from controller.agent.decide.resources import applied, as_held
+from controller.api.reasons import OUT_OF, Reason
 from controller.api.spec import Container
 from controller.runtime.port import ContainerState
 
@@ -25,6 +25,8 @@ def brought_up(create: CreateContainer, current: ContainerState | None, case: Ca
     if waiting is not None:
         return waiting
     create = replace(create, runtime_handler=case.seen.runtime.handler)
+    if case.seen.shortage is not None and case.seen.shortage.held:
+        create = replace(create, container=as_held(create.container, current))
     return Step(Verdict(Reason.CONTAINER_CREATING, "", current), (create, StartContainer(name, wanted)))
 
 
@@ -38,14 +40,19 @@ def _unclassed(current: ContainerState | None, case: Case) -> Step | None:
 
 
 def refused(current: ContainerState | None, case: Case) -> Step | None:
-    """What Pod Security has against starting anything of this instance; None when nothing."""
+    """What Pod Security, or the room on the node, has against starting anything of this instance; None when nothing."""
     if case.seen.pod_security is None:
         message = (
             "the labels of its namespace were never seen, so its Pod Security level is not known: waiting for the API server"
         )
         return Step(Verdict(Reason.POD_SECURITY, message, current))
     message = case.refusal
-    return Step(Verdict(Reason.POD_SECURITY, message, current, terminal=True)) if message else None
+    if message:
+        return Step(Verdict(Reason.POD_SECURITY, message, current, terminal=True))
+    lacking = case.seen.shortage
+    if lacking is None or lacking.held:
+        return None
+    return Step(Verdict(OUT_OF[lacking.resource.partition("-")[0]], lacking.message, current, terminal=lacking.ever))
 
 
 def failed(container: Container, wanted: str, current: ContainerState | None, case: Case) -> Step | None:

@@ -14,14 +14,14 @@ from controller.agent.decide.plan.teardown import all_torn_down, torn_down
 from controller.agent.decide.plan.values import Case, Plan, Step, Verdict, earliest
 from controller.api import labels
 from controller.api.instance import ContainerInstance
-from controller.api.reasons import Reason
+from controller.api.reasons import REFUSALS, Reason
 from controller.network.port import NetworkState
 from controller.runtime.port import Phase
 
 RUNTIME_PATIENCE_SECONDS: Final = 10.0
 """A runtime that does not answer for this long is told in the instances' status; a restart of it is shorter."""
 
-REFUSALS: Final = frozenset({Reason.POD_SECURITY, Reason.RUNTIME_CLASS_UNAVAILABLE})
+UNSTARTED: Final = REFUSALS | {Reason.RUNTIME_CLASS_UNAVAILABLE}
 """While nothing may or can be started, it needs no network."""
 
 RUNTIME_RETRY_SECONDS: Final = 1.0
@@ -75,7 +75,7 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
     if asked is None:
         own = network.removed(seen, spec.backoff, now) if unused else NetworkPlan()
     else:
-        refused = all(s.verdict.reason in REFUSALS for s in steps.values())
+        refused = all(s.verdict.reason in UNSTARTED for s in steps.values())
         own = NetworkPlan() if refused else network.made(asked, seen, _pids(steps.values()), spec.backoff, now)
         steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
     stored = volumes.kept(instance, seen, steps.values(), now, unused=unused)

@@ -13,6 +13,7 @@ from controller.agent.decide.plan.values import Case, Step, earliest
 from controller.agent.decide.resources import applied, read_applied
 from controller.api import labels
 from controller.api.amounts import CPU, MEMORY
+from controller.api.reasons import Reason
 from controller.api.resources import AppliedResources
 from controller.api.spec import Container
 from controller.runtime.port import ContainerState
@@ -43,6 +44,9 @@ def resized(container: Container, current: ContainerState, step: Step, case: Cas
     wanted = applied(container)
     if current.labels.get(labels.RESOURCES, "") == wanted:
         return step
+    if lacking := case.seen.shortage:
+        reason = Reason.INFEASIBLE if lacking.ever else Reason.DEFERRED
+        return replace(step, verdict=replace(step.verdict, resizing=lacking.message, resize=reason))
     trouble = case.seen.resizes.get(current.id)
     if trouble is not None and trouble.resources == wanted:
         retry_at = trouble.at + backoff.delay(trouble.count, case.spec.backoff)

@@ -10,8 +10,8 @@ from controller.agent.decide.observation import Observation
 from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
 from controller.api.podsecurity.check import refusal
 from controller.api.podsecurity.levels import Level
-from controller.api.reasons import Reason
-from controller.runtime.port import ContainerState
+from controller.api.reasons import REFUSALS, Reason
+from controller.runtime.port import ContainerState, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Verdict:
     """It runs, but has crashed again and again and does not count as ready yet; what a person should know."""
     resizing: str = ""
     """It runs, and its changed resources are not in force yet; what a person should know."""
+    resize: Reason = Reason.RESIZING
+    """Why so: Resizing, Deferred or Infeasible."""
     health: State = WELL
     """What its hooks and probes say of it, while it runs."""
     last_words: str = ""
@@ -41,9 +43,15 @@ class Verdict:
     words_before: str = ""
     """That of the run before."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it runs, nor is to run as things stand."""
+        gone = self.container is None or self.container.phase is Phase.EXITED
+        return gone and (self.ended or self.terminal)
+
     def told(self, name: str, message: str) -> str:
-        """What to say of the instance: Pod Security's words are about it as a whole, all others about this container of it."""
-        return message if self.reason is Reason.POD_SECURITY else f"container {name!r}: {message}"
+        """What to say of the instance: words of a refusal are about it as a whole, all others about this container of it."""
+        return message if self.reason in REFUSALS else f"container {name!r}: {message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,11 @@ class Plan:
     """Why nothing can be done now: the runtime has not answered for a while."""
     addresses: tuple[str, ...] = ()
     """Addresses of the instance on a network of its own."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether the instance needs no place on the node."""
+        return self.torn_down or (bool(self.verdicts) and all(v.idle for v in self.verdicts.values()))
 
 
 @dataclass(frozen=True, slots=True)

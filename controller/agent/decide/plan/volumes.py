@@ -11,7 +11,7 @@ from controller.agent.decide.volumes import steps as volumes
 from controller.agent.decide.volumes.steps import VolumesPlan
 from controller.agent.decide.volumes.wanted import mounted, volume_id
 from controller.api.instance import ContainerInstance
-from controller.api.reasons import Reason
+from controller.api.reasons import REFUSALS
 
 
 def kept(instance: ContainerInstance, seen: Observation, steps: Iterable[Step], now: float, *, unused: bool) -> VolumesPlan:
@@ -21,7 +21,7 @@ def kept(instance: ContainerInstance, seen: Observation, steps: Iterable[Step], 
     that was made by an older spec; then what the spec does not speak of any more goes.
     """
     verdicts = [step.verdict for step in steps]
-    if any(verdict.reason is Reason.POD_SECURITY for verdict in verdicts) or all(verdict.ended for verdict in verdicts):
+    if any(verdict.reason in REFUSALS for verdict in verdicts) or all(verdict.ended for verdict in verdicts):
         return VolumesPlan(ready=False)
     if (waiting := _images(instance, seen, now)) is not None:
         return waiting

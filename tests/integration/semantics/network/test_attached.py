@@ -122,7 +122,10 @@ def test_a_host_port_is_had_once_on_a_node(home: Site) -> None:
     )
     home.apply(several)
     found = home.workloads(lambda o: reason(o["several"]) == "NoMatchingNode")["several"]
-    assert f"0 of 1 nodes fit: 1 has hostPort {port[0]['hostPort']}/TCP in use" in message(found)
+    assert (
+        f"0/1 nodes are available: 1 node(s) didn't have free ports for the requested hostPort {port[0]['hostPort']}/TCP"
+        in message(found)
+    )
     (first,) = home.instances(lambda o: len(o) == 1 and reason(next(iter(o.values()))) == "Running").values()
     home.apply(instance(home, "by-hand", ports=port))
     waits = home.instances(lambda o: "by-hand" in o and reason(o["by-hand"]) == "NetworkSetupFailed")["by-hand"]
