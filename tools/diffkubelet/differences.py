@@ -75,4 +75,21 @@ DIFFERENCES = (
         "`signal` is told, as core/v1 has it, beside an exit code of 128 and the signal's number. A kubelet is not told.",
         pod=ABSENT,
     ),
+    Named(
+        "image-volume-noexec",
+        ("process * mounts * options", "process * mounts * super"),
+        "A volume of an image is mounted with noexec, as the documentation of Kubernetes has it, and of a file system that "
+        "is read-only as a whole. Below a kubelet programs in it can be run, since containerd's CRI does not set the option.",
+        specs=("image-volume",),
+    ),
+    Named(
+        "sys-beside-privileged",
+        ("process * mounts /sys super",),
+        "The kernel has one /sys for each network, which can be written to if whoever mounts it first may. Where privileged "
+        "containers and others share an instance's network, that is its first container; in a pod it is the sandbox, which "
+        "is privileged if any container is. Put the privileged one first where it has to write there.",
+        specs=("propagation",),
+        pod='"rw"',
+        instance='"ro"',
+    ),
 )
