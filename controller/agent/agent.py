@@ -156,7 +156,7 @@ class Agent:
         )
         self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._volumes, self._files)
         self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake, self._networks.addresses)
-        self._room = Room(node.allocatable, lambda: taken(self.store, self.view), self.wake)
+        self._room = Room(node.allocatable, lambda: taken(self.store, self.view, self._classes.overhead), self.wake)
         self._hands = Hands(
             room=self._room,
             runtime=runtime,

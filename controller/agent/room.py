@@ -13,11 +13,12 @@ from controller.agent.view import NodeView
 from controller.api.amounts import NOTHING, Amounts
 
 
-def taken(store: Iterable[Desired], view: NodeView) -> Iterator[tuple[str, Amounts]]:
-    """What the instances hold that have containers, by their uids."""
+def taken(store: Iterable[Desired], view: NodeView, overhead: Callable[[str | None], Amounts]) -> Iterator[tuple[str, Amounts]]:
+    """What the instances hold that have containers, by their uids; `overhead` is that of a RuntimeClass."""
     for desired in store:
         if containers := view.of(desired.uid):
-            yield desired.uid, held_by(desired.instance, containers)
+            held = held_by(desired.instance, containers)
+            yield desired.uid, held + overhead(desired.instance.spec.runtime_class_name)
 
 
 class Room:

@@ -1,4 +1,4 @@
-"""Which handler each RuntimeClass of the cluster asks for.
+"""Which handler each RuntimeClass of the cluster asks for, and what it costs.
 
 They are kept on disk beside the desired instances, so that the node knows them when the API server is away at boot.
 """
@@ -11,6 +11,8 @@ from typing import Any
 from controller.agent.decide.observation import RuntimeChoice
 from controller.agent.decide.runtimeclass import choose
 from controller.agent.kept import Kept
+from controller.api.amounts import NOTHING, Amounts
+from controller.api.runtimeclass import RuntimeClass
 from controller.runtime.port import ContainerState
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ class RuntimeClasses:
             changed: called with the name of a class that came, changed or went; empty when all are known.
         """
         self._kept, self._node, self._changed = Kept(path), tuple(handlers), changed
-        self._handlers: dict[str, str] = {}
+        self._classes: dict[str, RuntimeClass] = {}
         self._unconfirmed: set[str] = set()
         """Classes known from disk only."""
         self._complete = False
@@ -36,28 +38,34 @@ class RuntimeClasses:
     def load(self) -> None:
         """Read what an earlier agent has kept. A file that cannot be used is told: the API server still has the classes."""
         try:
-            self._handlers = {str(name): str(handler) for name, handler in self._kept.load().items()}
+            self._classes = {name: RuntimeClass.model_validate(kept) for name, kept in self._kept.load().items()}
         except ValueError as exc:
             log.warning("%s; instances with a runtimeClassName wait for the API server", exc)
-        self._unconfirmed = set(self._handlers)
+        self._unconfirmed = set(self._classes)
 
     def choose(self, name: str | None, containers: Iterable[ContainerState]) -> RuntimeChoice:
         """By which handler further containers of an instance run."""
-        return choose(name, containers, self._handlers, self._node, complete=self._complete)
+        handlers = {known: found.handler for known, found in self._classes.items()} if name is not None else {}
+        return choose(name, containers, handlers, self._node, complete=self._complete)
+
+    def overhead(self, name: str | None) -> Amounts:
+        """What an instance of this class takes beside what its containers ask for; nothing while it is not known."""
+        found = self._classes.get(name) if name is not None else None
+        return NOTHING if found is None else found.costs()
 
     def put(self, obj: dict[str, Any]) -> None:
         """Take in a class as the API server shows it."""
-        name, handler = obj["metadata"]["name"], str(obj["handler"])
+        name, found = obj["metadata"]["name"], _essence(obj)
         self._unconfirmed.discard(name)
-        if self._handlers.get(name) != handler:
-            self._handlers[name] = handler
+        if self._classes.get(name) != found:
+            self._classes[name] = found
             self._kept.changed()
             self._changed(name)
 
     def gone(self, name: str) -> None:
         """There is no such class any more."""
         self._unconfirmed.discard(name)
-        if self._handlers.pop(name, None) is not None:
+        if self._classes.pop(name, None) is not None:
             self._kept.changed()
             self._changed(name)
 
@@ -71,4 +79,13 @@ class RuntimeClasses:
 
     async def keep_for_ever(self) -> None:
         """Write changes to disk."""
-        await self._kept.keep_for_ever(lambda: self._handlers)
+        await self._kept.keep_for_ever(lambda: {name: _kept(found) for name, found in self._classes.items()})
+
+
+def _essence(obj: dict[str, Any]) -> RuntimeClass:
+    """What of a class matters on a node; where it is scheduled is the manager's business."""
+    return RuntimeClass.model_validate({"handler": obj["handler"], "overhead": obj.get("overhead") or {}})
+
+
+def _kept(found: RuntimeClass) -> dict[str, Any]:
+    return found.model_dump(mode="json", by_alias=True, include={"handler", "overhead"}, exclude_defaults=True)

@@ -129,7 +129,8 @@ class Supervisor:
     def _decide(self, desired: Desired, seen: Observation, now: float) -> tuple[Plan, Observation]:
         """The plan, with what room there is; a place is taken, or given back, in the same moment."""
         room, spec = self._hands.room, desired.instance.spec
-        asked, wanted = instance_requests(spec), not (desired.deleting or spec.suspend)
+        asked = instance_requests(spec) + self._hands.classes.overhead(spec.runtime_class_name)
+        wanted = not (desired.deleting or spec.suspend)
         if wanted:
             seen = replace(seen, shortage=room.shortage(self._uid, asked))
         decided = plan(desired, seen, now)

@@ -1,21 +1,18 @@
 """`RuntimeClass`: the cluster's own kind (node.k8s.io/v1), as far as it is read here."""
 
-from typing import Final
-
 from pydantic import Field
 
+from controller.api.amounts import Amounts, listed
 from controller.api.base import Model
 from controller.api.meta import ObjectMeta
-from controller.api.quantity import Quantity
+from controller.api.resources import ResourceList
 from controller.api.workload import Toleration
-
-LONGEST_NAME: Final = 253
 
 
 class Overhead(Model):
     """What running by this class costs beside the containers (node.k8s.io/v1 `Overhead`)."""
 
-    pod_fixed: dict[str, Quantity] = Field(default_factory=dict, description="Amounts by resource.")
+    pod_fixed: ResourceList = Field(default_factory=ResourceList, description="Amounts.")
 
 
 class Scheduling(Model):
@@ -32,3 +29,7 @@ class RuntimeClass(Model):
     handler: str = Field(description="What the nodes' agents know it by; immutable.")
     overhead: Overhead = Field(default_factory=Overhead)
     scheduling: Scheduling = Field(default_factory=Scheduling)
+
+    def costs(self) -> Amounts:
+        """What an instance takes of its node beside what its containers ask for."""
+        return listed(self.overhead.pod_fixed)

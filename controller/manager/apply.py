@@ -6,7 +6,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from controller.api.amounts import instance_requests
 from controller.api.hostports import host_ports
 from controller.kube.client import Client
 from controller.kube.errors import (
@@ -22,6 +21,7 @@ from controller.kube.resources import INSTANCES
 from controller.manager import metrics
 from controller.manager.cache import Cache, Places
 from controller.manager.decide.decision import Create, Decision, Delete, Patch
+from controller.manager.decide.runtimeclass import takes
 from controller.manager.decide.status import Refusal
 from controller.manager.decide.values import Key, Workload
 
@@ -47,7 +47,8 @@ class Writer:
             ApiFailure: when one failed for now. The others were made nevertheless, save for creations behind a deletion.
         """
         template = workload.spec.template.spec
-        places = Places(tuple(c.node for c in decision.creates), host_ports(template.containers), instance_requests(template))
+        asked = takes(template, self._cache.classes)
+        places = Places(tuple(c.node for c in decision.creates), host_ports(template.containers), asked)
         self._cache.reserve(places)
         try:
             results = await self._all(

@@ -16,6 +16,7 @@ from controller.api.hostports import HostPort
 from controller.api.runtimeclass import RuntimeClass
 from controller.manager import metrics
 from controller.manager.decide.heartbeats import SILENCE_SECONDS, Heartbeats
+from controller.manager.decide.runtimeclass import overhead
 from controller.manager.decide.values import Fleet, Instance, Key, Node, Workload, parse_instance, parse_node, parse_workload
 
 Object = Mapping[str, Any]
@@ -83,6 +84,8 @@ class Cache:
         """By node, of the instances that have any."""
         self._requested: dict[str, Amounts] = {}
         """By node, the sum over its instances."""
+        self._classed: dict[Key, Instance] = {}
+        """Instances that have a RuntimeClass."""
         self._reserved: list[Places] = []
         self._absent: dict[str, float] = {}
 
@@ -116,7 +119,9 @@ class Cache:
             self._unindex(before)
         self._index(instance)
         if before is not None and (
-            not set(before.host_ports) <= set(instance.host_ports) or before.requested.beyond(instance.requested)
+            not set(before.host_ports) <= set(instance.host_ports)
+            or before.requested.beyond(instance.requested)
+            or (before.runtime_class, before.has_place) != (instance.runtime_class, instance.has_place)
         ):
             self.room_made(None)
         if instance.is_ready and instance.uid in self._awaited:
@@ -174,6 +179,7 @@ class Cache:
             return False
         found = RuntimeClass.model_validate(obj)
         self.classes[found.metadata.name] = found
+        self.room_made(None)  # its overhead may have shrunk
         return True
 
     def drop_class(self, name: str, uid: str) -> None:
@@ -182,6 +188,7 @@ class Cache:
         known = self.classes.get(name)
         if known is not None and known.metadata.uid == uid:
             del self.classes[name]
+            self.room_made(None)
 
     # --- nodes
 
@@ -219,6 +226,10 @@ class Cache:
         load = Counter({name: len(there) for name, there in self._by_node.items()})
         ports = {name: [port for held in there.values() for port in held] for name, there in self._ports.items()}
         requested = dict(self._requested)
+        for instance in self._classed.values():
+            costs = overhead(instance.runtime_class, self.classes) if instance.has_place else NOTHING
+            if costs != NOTHING:
+                requested[instance.node] = requested.get(instance.node, NOTHING) + costs
         for places in self._reserved:
             load.update(places.nodes)
             for name in places.nodes if places.asked != NOTHING else ():
@@ -247,11 +258,14 @@ class Cache:
             self._owned.setdefault(instance.owner, {})[instance.key] = instance
         if instance.host_ports:
             self._ports.setdefault(instance.node, {})[instance.key] = instance.host_ports
+        if instance.runtime_class is not None:
+            self._classed[instance.key] = instance
         if instance.requested != NOTHING:
             self._requested[instance.node] = self._requested.get(instance.node, NOTHING) + instance.requested
 
     def _unindex(self, instance: Instance) -> None:
         del self.instances[instance.key]
+        self._classed.pop(instance.key, None)
         if instance.requested != NOTHING:
             left = self._requested.pop(instance.node) - instance.requested
             if left != NOTHING:

@@ -6,27 +6,22 @@ difference: nothing is written into the instance, so a class that changes counts
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
-from controller.api import quantity
+from controller.api.amounts import NOTHING, Amounts, instance_requests
 from controller.api.runtimeclass import RuntimeClass
+from controller.api.spec import InstanceSpec
 from controller.manager.decide.values import Workload
 
 
-class Overhead(NamedTuple):
-    """What an instance takes of its node beside its containers' requests."""
-
-    cpu_millis: int = 0
-    memory_bytes: int = 0
-
-
-def overhead(name: str | None, classes: Mapping[str, RuntimeClass]) -> Overhead:
+def overhead(name: str | None, classes: Mapping[str, RuntimeClass]) -> Amounts:
     """The overhead of an instance with this runtimeClassName; nothing without a class, or while there is none of that name."""
     found = classes.get(name) if name is not None else None
-    if found is None:
-        return Overhead()
-    fixed = found.overhead.pod_fixed
-    return Overhead(quantity.millis(fixed.get("cpu", "0")), quantity.whole(fixed.get("memory", "0")))
+    return NOTHING if found is None else found.costs()
+
+
+def takes(spec: InstanceSpec, classes: Mapping[str, RuntimeClass]) -> Amounts:
+    """What an instance takes of its node: what its containers ask for, and the overhead."""
+    return instance_requests(spec) + overhead(spec.runtime_class_name, classes)
 
 
 def scheduled(workload: Workload, classes: Mapping[str, RuntimeClass]) -> tuple[Workload, str]:

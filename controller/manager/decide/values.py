@@ -79,12 +79,19 @@ class Instance:
     """Ports of its node that lead to it."""
     asked: Amounts = NOTHING
     """What its containers ask the node for."""
+    runtime_class: str | None = None
+    """Its RuntimeClass, whose overhead comes to that."""
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it takes anything of its node: no more when it ran to its end, nor when it never fits there."""
+        never = self.stalled is not None and self.stalled.reason in OUT_OF.values()
+        return not never and self.phase not in {"Succeeded", "Failed"}
 
     @property
     def requested(self) -> Amounts:
-        """What the node has to have for it: nothing any more when it ran to its end, nor when it never fits there."""
-        never = self.stalled is not None and self.stalled.reason in OUT_OF.values()
-        return NOTHING if never or self.phase in {"Succeeded", "Failed"} else self.asked
+        """What the node has to have for its containers."""
+        return self.asked if self.has_place else NOTHING
 
     @property
     def settled(self) -> bool:
@@ -239,6 +246,7 @@ def parse_instance(obj: Mapping[str, Any], before: Instance | None = None) -> In
         stalled=next((c for c in status.conditions if c.type == STALLED and c.status == "True"), None),
         host_ports=before.host_ports if before is not None and unchanged else host_ports_of(spec),
         asked=read[1],
+        runtime_class=spec.get("runtimeClassName"),
     )
 
 

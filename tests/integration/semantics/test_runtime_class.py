@@ -33,6 +33,7 @@ CLASSES = (
     runtime_class("classes-plain", "runc"),
     runtime_class("classes-vm", "kata"),
     runtime_class("classes-brief", "other"),
+    runtime_class("classes-heavy", "other", overhead={"podFixed": {"cpu": "100000"}}),
     runtime_class("classes-here", "other", scheduling={"nodeSelector": {"kubernetes.io/hostname": NODE}}),
     runtime_class("classes-away", "other", scheduling={"nodeSelector": {"kubernetes.io/hostname": "elsewhere"}}),
 )
@@ -74,6 +75,12 @@ CASES = {
         stalled("there is no RuntimeClass 'classes-none'"),
         {"runtimeClassName": "classes-none"},
         ("Failed: container 'main': there is no RuntimeClass",),
+    ),
+    "heavy": Case(
+        "A class's overhead is asked of the node beside what the containers ask for.",
+        {},
+        lambda obj: reason(obj) == "OutOfcpu" and "requested: 100000000" in message(obj) and not main(obj).get("containerID"),
+        {"runtimeClassName": "classes-heavy"},
     ),
     "lacking": Case(
         "So is a handler that the node does not have; what it has is told.",
@@ -200,22 +207,24 @@ def of_class(world: World, name: str, class_name: str, **spec: Any) -> Object:
 
 
 def test_scheduling(world: World) -> None:
-    """Labels of class and placement must both be there; what cannot be is told, and mended when the class is there."""
+    """Labels of both must be there, and room for the overhead; what cannot be is told, and mended by the class that lacked."""
     contradiction = {"nodeSelector": {"kubernetes.io/hostname": "elsewhere"}}
     world.site.apply(
         of_class(world, "here", "classes-here"),
         of_class(world, "away", "classes-away"),
         of_class(world, "both", "classes-here", placement=contradiction),
         of_class(world, "missing", "classes-soon"),
+        of_class(world, "room", "classes-heavy"),
     )
     told = world.site.workloads(
         lambda found: (
             ready(found["here"])
-            and reason(found["away"]) == "NoMatchingNode"
+            and all(reason(found[name]) == "NoMatchingNode" for name in ("away", "room"))
             and all(condition(found[name], "Stalled").get("status") == "True" for name in ("both", "missing"))
         )
     )
     assert "kubernetes.io/hostname=elsewhere" in message(told["away"])
+    assert "Insufficient cpu" in message(told["room"])
     assert "no node can be both" in message(told["both"])
     assert "there is no RuntimeClass 'classes-soon'" in message(told["missing"])
     try:
@@ -236,5 +245,5 @@ def test_a_name_that_cannot_be_one(world: World) -> None:
 def test_classes_are_known_without_the_api_server(world: World) -> None:
     """They are on the node's disk, beside its instances."""
     kept = world.site.state / "agent" / "runtimeclasses.json"
-    found = eventually(kept.read_text, lambda text: '"classes-other":"other"' in text, 10)
-    assert '"classes-other":"other"' in found
+    found = eventually(kept.read_text, lambda text: '"classes-other":{"handler":"other"}' in text, 10)
+    assert '"classes-other":{"handler":"other"}' in found

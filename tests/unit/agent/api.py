@@ -35,8 +35,8 @@ class Api:
         """(verb, plural or plural/subresource, name) of every write that succeeded."""
         self.bodies: list[Object] = []
         """The bodies of these writes."""
-        self.classes: dict[str, str] = {}
-        """The cluster's RuntimeClasses: handler by name."""
+        self.classes: dict[str, tuple[str, str]] = {}
+        """The cluster's RuntimeClasses by name: handler, and cpu that each instance costs."""
         self.down = False
         self.refusal: ApiFailure | None = None
         """What every write is answered with."""

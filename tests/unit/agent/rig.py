@@ -242,7 +242,7 @@ class Rig:
             capacity=Amounts(4000, 8 << 30),
             allocatable=Amounts(2000, 4 << 30),
         )
-        self.room = Room(facts.allocatable, lambda: taken(self.store, self.view), self.wake)
+        self.room = Room(facts.allocatable, lambda: taken(self.store, self.view, self.classes.overhead), self.wake)
         self.files = InstanceFiles(facts)
         self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.volumes, self.files)
         self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
@@ -308,10 +308,11 @@ class Rig:
         labels = {ENFORCE: level}
         self.watch(NAMESPACES, "MODIFIED", {"metadata": {"name": "default", "uid": "default", "labels": labels}})
 
-    def runtime_class(self, name: str, handler: str) -> None:
-        """There is such a RuntimeClass; without a handler there is none any more."""
-        self.api.classes[name] = handler
-        obj = {"metadata": {"name": name, "uid": f"class-{name}-{handler}"}, "handler": handler}
+    def runtime_class(self, name: str, handler: str, cpu: str = "0") -> None:
+        """There is such a RuntimeClass, with an overhead; without a handler there is none any more."""
+        self.api.classes[name] = (handler, cpu)
+        obj: Object = {"metadata": {"name": name, "uid": f"class-{name}"}, "handler": handler}
+        obj["overhead"] = {"podFixed": {"cpu": cpu}}
         if handler:
             self.watch(RUNTIME_CLASSES, "ADDED", obj)
         else:
@@ -325,9 +326,9 @@ class Rig:
         self.operator.synced(self.watches[0], exists)
         if self.level:
             self.label(self.level)
-        for name, handler in dict(self.api.classes).items():
-            self.runtime_class(name, handler)
-        self.operator.synced(self.watches[3], frozenset(f"class-{n}-{h}" for n, h in self.api.classes.items()))
+        for name, known in dict(self.api.classes).items():
+            self.runtime_class(name, *known)
+        self.operator.synced(self.watches[3], frozenset(f"class-{name}" for name in self.api.classes))
         for obj in found:
             self.watch(INSTANCES, "ADDED", obj)
 

@@ -190,6 +190,18 @@ async def test_what_runs_goes_on_without_its_class(rig: Rig) -> None:
     assert {c.config.runtime_handler for c in rig.node.containers.values()} == {"other"}
 
 
+async def test_overhead_takes_room_on_the_node(rig: Rig) -> None:
+    """Beside what containers ask for, over a restart of the agent too; a class that costs less makes room."""
+    rig.runtime_class("vm", "memory", cpu="1500m")
+    rig.apply(name="first", runtimeClassName="vm")
+    await rig.settle(name="first")
+    await rig.restart()
+    rig.apply(runtimeClassName="vm")
+    await rig.settle("OutOfcpu")
+    rig.runtime_class("vm", "memory", cpu="500m")
+    await rig.settle()
+
+
 async def test_a_changed_class_that_cannot_be_used_leaves_the_old_container(rig: Rig) -> None:
     """As with an image that cannot be pulled: the old one runs on, and the status says why it was not replaced."""
     rig.apply(container(image=IMAGE))

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from controller.api.amounts import NOTHING, Amounts
 from controller.api.runtimeclass import RuntimeClass
 from controller.manager.cache import Cache
-from controller.manager.decide.runtimeclass import Overhead, overhead, scheduled
+from controller.manager.decide.runtimeclass import overhead, scheduled
 from tests.unit.manager.test_status import message, summary, told
 from tests.unit.manager.world import World, node
 
@@ -125,8 +126,41 @@ def test_overhead() -> None:
         "vm": runtime_class("vm", overhead={"podFixed": {"cpu": "250m", "memory": "120Mi"}}),
         "plain": runtime_class("plain"),
     }
-    assert overhead("vm", classes) == Overhead(250, 120 << 20)
-    assert overhead("plain", classes) == overhead("none", classes) == overhead(None, classes) == Overhead()
+    assert overhead("vm", classes) == Amounts(250, 120 << 20)
+    assert overhead("plain", classes) == overhead("none", classes) == overhead(None, classes) == NOTHING
+
+
+def test_overhead_takes_room() -> None:
+    """Of those that are to come, those that are there, and those that are about to be created; as the class says now."""
+    costly = runtime_class("vm", overhead={"podFixed": {"memory": "60Mi"}})
+    found = world(node("n1", allocatable=Amounts(1000, 100 << 20)), name="vm", classes=(costly,), replicas=2)
+    decision = found.decide()
+    assert (len(decision.creates), decision.unplaced) == (1, 1)
+    assert "Insufficient memory" in decision.unplaced_why
+    found.classes["vm"] = runtime_class("vm")
+    assert len(found.decide().creates) == 2
+
+
+def test_the_cache_counts_overhead() -> None:
+    """By node, until the instance ends or its class goes; whoever waits for room is told of that."""
+    cache, woken = Cache(), []
+    cache.room_made = woken.append
+    cache.put_class(class_object("vm", overhead={"podFixed": {"cpu": "250m"}}))
+    found = world(node("n1"), name="vm", classes=(runtime_class("vm"),), mode="Global")
+    found.apply(found.decide())
+    (obj,) = found.objects.values()
+    obj["metadata"]["resourceVersion"] = "1"
+    cache.put_instance(obj)
+    assert cache.fleet(0.0, 0.0).requested == {"n1": Amounts(250)}
+    woken.clear()
+    cache.put_instance(obj | {"metadata": obj["metadata"] | {"resourceVersion": "2"}, "status": {"phase": "Succeeded"}})
+    assert cache.fleet(0.0, 0.0).requested == {}
+    assert woken == [None]
+    cache.put_instance(obj | {"metadata": obj["metadata"] | {"resourceVersion": "3"}})
+    woken.clear()
+    cache.drop_class("vm", "u1")
+    assert cache.fleet(0.0, 0.0).requested == {}
+    assert woken == [None]
 
 
 def test_the_cache_keeps_the_newest_class() -> None:
