@@ -29,7 +29,7 @@ MOORAGE = Path(sys.executable).with_name("moorage")
 GROUP = "/apis/moorage.dev/v1alpha1"
 NAMESPACE = "moorage"
 """Moorage's own namespace of containerd."""
-KEPT_OF_INSTANCES = ("files", "networks", "volumes")
+KEPT_OF_INSTANCES = ("files", "networks", "volumes", "configmaps")
 """Folders below an agent's state folder that hold something for each instance, and nothing without."""
 
 
@@ -132,7 +132,7 @@ class Site:
     @property
     def dirs(self) -> list[str]:
         """Options that name the agent's folders."""
-        return [*self.state_dirs, "--netns-dir", str(self.netns)]
+        return [*self.state_dirs, "--netns-dir", str(self.netns), "--memory-dir", str(self.memory)]
 
     @property
     def state_dirs(self) -> list[str]:
@@ -143,6 +143,11 @@ class Site:
     def netns(self) -> Path:
         """Folder of the instances' network namespaces."""
         return self.state / "netns"
+
+    @property
+    def memory(self) -> Path:
+        """Folder of what must not reach a disk."""
+        return self.state / "memory"
 
     def start(self) -> None:
         """Start both halves and wait until the node is Ready."""
@@ -215,11 +220,10 @@ class Site:
         """Everything of ours that is left on the node, in words."""
         left = [f"shim: {pid}" for pid in self.shims()]
         left += [f"network namespace: {path}" for path in self.netns.glob("*")]
-        left += [
-            f"mount: {line}"
-            for line in Path("/proc/self/mountinfo").read_text().splitlines()
-            if any(f" {folder}/" in line for folder in (self.netns, self.state / "agent" / "volumes"))
-        ]
+        places = (f" {self.netns}/", f" {self.state / 'agent' / 'volumes'}/", f" {self.memory}")
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        left += [f"mount: {line}" for line in mounts if any(place in line for place in places)]
+        left += [f"in memory: {path}" for path in self.memory.rglob("*")]
         left += [f"cgroup: {path}" for path in Path("/sys/fs/cgroup").glob(f"*/moorage/{self.node}/*") if path.is_dir()]
         left += [f"state: {path}" for name in KEPT_OF_INSTANCES for path in (self.state / "agent" / name).glob("*")]
         for what in ("containers", "tasks", "snapshots", "leases"):

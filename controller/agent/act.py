@@ -30,6 +30,8 @@ from controller.agent.decide.actions import (
     StopContainer,
 )
 from controller.agent.decide.backoff import restart_due
+from controller.agent.decide.environment import own_environment
+from controller.agent.decide.given import Unresolved
 from controller.agent.decide.observation import (
     Desired,
     ImageView,
@@ -41,7 +43,7 @@ from controller.agent.decide.observation import (
     crashes,
     restart_count,
 )
-from controller.agent.decide.resolve import container_config, own_environment
+from controller.agent.decide.resolve import container_config
 from controller.agent.decide.resources import applied, resources
 from controller.agent.decide.security import localhost_profile
 from controller.agent.decide.volumes.mounts import mounts
@@ -50,13 +52,14 @@ from controller.agent.files import InstanceFiles
 from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
-from controller.agent.observe import Notes
+from controller.agent.observe import Notes, known
 from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
 from controller.agent.room import Room
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
+from controller.agent.sources.port import Sources
 from controller.agent.view import NodeView
 from controller.agent.volumes.actions import VolumeActions
 from controller.agent.volumes.port import Volumes
@@ -104,6 +107,7 @@ class Hands:
     levels: Levels
     classes: RuntimeClasses
     probes: Probes
+    sources: Sources
     events: EventRecorder
     logs: LogFiles
     files: InstanceFiles
@@ -210,13 +214,16 @@ class Actor:
         config_id = ""
         try:
             profile = self._seccomp_profile(desired, action)
-            config = container_config(desired.instance, action, image, hands.node, profile)
+            given = known(desired, hands.sources, hands.networks, hands.node)
+            config = container_config(desired.instance, action, image, hands.node, profile, given)
             config_id = config.id
-            _, needed = mounts(desired.instance, action.container, own_environment(action.container), hands.node)
+            _, needed = mounts(desired.instance, action.container, own_environment(action.container, given), hands.node)
             await hands.volumes.prepare(desired.uid, name, needed)
             hands.logs.prepare(config.log_path)
             hands.files.write(desired.instance, hands.networks.addresses(desired.uid))
             state = await hands.runtime.create(config)
+        except Unresolved:
+            return ""  # it went just now: the next look says so
         except Unavailable:
             self._notes.unsure.add(config_id)
             raise

@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.measured import measured
+from controller.agent.memory import Memory
 from controller.agent.networks import care_for_ever
 from controller.agent.node import NodeJudge, facts
 from controller.agent.operator import AgentOperator
@@ -30,6 +31,9 @@ from controller.agent.room import Room, taken
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import FOLDER as SECCOMP_FOLDER
 from controller.agent.slots import Slots
+from controller.agent.sources.kept import Kept
+from controller.agent.sources.kube import KubeSources
+from controller.agent.sources.port import Kind
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
@@ -52,6 +56,12 @@ from controller.telemetry.health import Health
 log = logging.getLogger(__name__)
 
 
+CONFIG_MAPS_FOLDER: Final = "configmaps"
+"""Below the state folder."""
+
+SECRETS_FOLDER: Final = "secrets"
+"""Below the folder in memory."""
+
 END_SECONDS: Final = 10.0
 """How long the end waits for work that is under way."""
 
@@ -72,6 +82,8 @@ class AgentSettings:
     """Where the containers' output goes."""
     netns_dir: Path = Path("/run/moorage/netns")
     """Where the network namespaces of instances are mounted; the container runtime must see it at the same path."""
+    memory_dir: Path = Path("/run/moorage/memory")
+    """Where what must not reach a disk is kept; a tmpfs is mounted there if it is on none."""
     cni: CniSettings = field(default_factory=CniSettings)
     """Where the node's networks are configured."""
     cluster_dns: tuple[str, ...] = ()
@@ -133,6 +145,7 @@ class Agent:
         self._files = InstanceFiles(node, root=settings.cni.root, resolv_conf=settings.resolv_conf)
         self._networks = AttachedNetworks(Namespaces(str(settings.netns_dir)), settings.state_dir / "networks", settings.cni)
         self._volumes = NodeVolumes(node.volumes_dir, Place(settings.cni.process), runtime)
+        self._sources = _sources(settings, connection, self.wake)
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
@@ -154,7 +167,9 @@ class Agent:
             lambda _: self._node_reference(),
             settings.node_name,
         )
-        self._cleanup = Cleanup(self.store, self.view, runtime, self._logs, self._networks, self._volumes, self._files)
+        self._cleanup = Cleanup(
+            self.store, self.view, runtime, self._logs, self._networks, self._volumes, self._files, self._sources
+        )
         self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake, self._networks.addresses)
         self._room = Room(node.allocatable, lambda: taken(self.store, self.view, self._classes.overhead), self.wake)
         self._hands = Hands(
@@ -167,6 +182,7 @@ class Agent:
             levels=self._levels,
             classes=self._classes,
             probes=self._probes,
+            sources=self._sources,
             events=self._events,
             logs=self._logs,
             files=self._files,
@@ -185,7 +201,14 @@ class Agent:
         )
         self._informer = self._operator.informer(connection, self._client)
         self._finalizer = Finalizer(self._client, self._operator.answered)
-        metrics.follow(supervisors=self._supervisors, slots=slots, view=self.view, writer=self._writer, judge=judge)
+        metrics.follow(
+            supervisors=self._supervisors,
+            slots=slots,
+            view=self.view,
+            writer=self._writer,
+            judge=judge,
+            sources=self._sources,
+        )
 
     def tell(self, health: Health) -> None:
         """Add the agent's checks.
@@ -210,6 +233,7 @@ class Agent:
         self._volumes.load()
         self._levels.load()
         self._classes.load()
+        self._sources.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)
@@ -261,6 +285,7 @@ class Agent:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._probes.close()
         metrics.unfollow()
+        await self._sources.close()
         await self._images.close()
         await self._client.close()
 
@@ -299,6 +324,21 @@ class Agent:
         task = asyncio.create_task(supervisor.run(), name=f"supervisor {uid}")
         self._supervisors[uid] = (supervisor, task)
         task.add_done_callback(lambda _: self._supervisors.pop(uid, None))
+
+
+def _sources(settings: AgentSettings, connection: Connection, wake: Callable[[str], None]) -> KubeSources:
+    """ConfigMaps are kept in the state folder, Secrets in memory."""
+    memory = Memory(settings.memory_dir)
+    maps = settings.state_dir / CONFIG_MAPS_FOLDER
+
+    def make_folder() -> None:
+        maps.mkdir(mode=0o700, exist_ok=True)
+
+    kept = {
+        Kind.CONFIG_MAP: Kept(Kind.CONFIG_MAP, maps, make_folder, lambda: None),
+        Kind.SECRET: Kept(Kind.SECRET, memory.path(SECRETS_FOLDER), lambda: memory.prepare(SECRETS_FOLDER), memory.tidy),
+    }
+    return KubeSources(connection, kept, wake)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from controller.agent import metrics
 from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
 from controller.agent.logs import LogFiles
+from controller.agent.sources.port import Sources
 from controller.agent.store import Store
 from controller.agent.view import NodeView
 from controller.agent.volumes.port import Volumes
@@ -40,9 +41,10 @@ class Cleanup:
         networks: Networks,
         volumes: Volumes,
         files: InstanceFiles,
+        sources: Sources,
     ) -> None:
         self._store, self._view, self._runtime, self._logs, self._networks = store, view, runtime, logs, networks
-        self._volumes, self._files = volumes, files
+        self._volumes, self._files, self._sources = volumes, files, sources
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()
@@ -93,6 +95,7 @@ class Cleanup:
         found |= await self._networks_pass()
         found |= await self._volumes_pass()
         self._suspects = found
+        self._sources.tidy()
         await self._tidy()
 
     async def _tidy(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from controller.agent.node import NodeJudge
     from controller.agent.report.writer import StatusWriter
     from controller.agent.slots import Slots
+    from controller.agent.sources.port import Sources
     from controller.agent.view import NodeView
 
 # --- containers and instances
@@ -87,6 +88,10 @@ SLOTS_IN_USE: Final = Reading("moorage_agent_slots_in_use", "How many are being 
 SLOTS_WAITING: Final = Reading("moorage_agent_slots_waiting", "Instances that wait for a slot, by what for.", ["priority"])
 STATE_FAILURES: Final = Counter("moorage_agent_state_write_failures_total", "Desired instances that could not be kept on disk.")
 
+OBJECT_WATCHES: Final = Reading(
+    "moorage_agent_object_watches", "ConfigMaps and Secrets that instances of the node name, each with a watch.", ["kind"]
+)
+
 # --- the runtime
 
 RUNTIME_CALLS: Final = Counter(
@@ -121,12 +126,22 @@ HEARTBEAT_AT: Final = Gauge(
 
 _FOLLOWED: Final = (
     *(SUPERVISORS, SLOTS, SLOTS_IN_USE, SLOTS_WAITING, CONTAINERS, INSTANCES, IMAGES, IMAGE_BYTES),
+    OBJECT_WATCHES,
     *(RUNTIME_UP, RUNTIME_EVENT_AT, RUNTIME_LIST_AT, STATUS_PENDING, STATUS_OLDEST),
 )
 
 
-def follow(*, supervisors: "Sized", slots: "Slots", view: "NodeView", writer: "StatusWriter", judge: "NodeJudge") -> None:
+def follow(
+    *,
+    supervisors: "Sized",
+    slots: "Slots",
+    view: "NodeView",
+    writer: "StatusWriter",
+    judge: "NodeJudge",
+    sources: "Sources",
+) -> None:
     """Read the gauges from here, from now on."""
+    OBJECT_WATCHES.read(sources.watches)
     SUPERVISORS.read(number(lambda: len(supervisors)))
     SLOTS.read(number(lambda: slots.count))
     SLOTS_IN_USE.read(number(lambda: slots.in_use))

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.agent import words
+from controller.agent.decide import environment
+from controller.agent.decide.given import Given
 from controller.agent.decide.network import request
 from controller.agent.decide.observation import (
     Desired,
     ImageView,
+    Missing,
     NetworkTrouble,
+    NodeFacts,
     Observation,
     Remembered,
     ResizeTrouble,
@@ -25,6 +29,7 @@ from controller.agent.images import Images
 from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
 from controller.agent.runtimeclasses import RuntimeClasses
+from controller.agent.sources.port import Ref, Sources
 from controller.agent.view import NodeView
 from controller.agent.volumes.port import Volumes
 from controller.agent.words import FALLBACK
@@ -95,6 +100,7 @@ async def observe(
     levels: Levels,
     classes: RuntimeClasses,
     probes: Probes,
+    given: Given,
     notes: Notes,
 ) -> Observation:
     """One frozen moment of one instance."""
@@ -142,6 +148,7 @@ async def observe(
         runtime=classes.choose(desired.instance.spec.runtime_class_name, containers),
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
+        missing=_missing(given),
         pod_security=level,
         unlabelled_since=notes.unlabelled_since,
     )
@@ -151,6 +158,24 @@ def _images(spec: InstanceSpec) -> set[str]:
     """References of all images that an instance needs, as written."""
     volumes = {volume.image.reference for volume in mounted(spec) if volume.image is not None}
     return {container.image for container in spec.containers} | volumes
+
+
+def known(desired: Desired, sources: Sources, networks: Networks, node: NodeFacts) -> Given:
+    """What values are made from, now. What the instance names is followed from here on, until it goes."""
+    instance = desired.instance
+    refs: frozenset[Ref] = frozenset()
+    if not desired.deleting:
+        refs = refs.union(*(environment.named(c, instance.metadata.namespace) for c in instance.spec.containers))
+    sources.follow(desired.uid, refs)
+    return Given(instance, node, networks.addresses(desired.uid), {ref: sources.view(ref) for ref in refs})
+
+
+def _missing(given: Given) -> dict[str, Missing]:
+    """What keeps containers from being made, by their names."""
+    if not given.objects:
+        return {}
+    asked = {c.name: environment.missing(c, given) for c in given.instance.spec.containers}
+    return {name: found for name, found in asked.items() if found is not None}
 
 
 async def _listen(desired: Desired, containers: tuple[ContainerState, ...], notes: Notes) -> None:

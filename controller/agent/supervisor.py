@@ -15,7 +15,7 @@ from controller.agent.decide.actions import Action
 from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.status import instance_status
-from controller.agent.observe import Notes, observe
+from controller.agent.observe import Notes, known, observe
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.writer import StatusWriter
 from controller.agent.stopwatch import Stopwatch
@@ -52,7 +52,8 @@ class Supervisor:
         self._actor = Actor(hands, self._notes, self.wake)
         self._ending = False
         self._pause = FIRST_PAUSE_SECONDS
-        self._reasons: dict[str, Reason] = {}
+        self._reasons: dict[str, tuple[Reason, str]] = {}
+        """What each container's verdict was, and what was missing, when it was last announced."""
         self._told: object = None
         """What the last submitted status was made from."""
         self._done: tuple[Action, ...] = ()
@@ -111,7 +112,8 @@ class Supervisor:
         """Observe, decide, and have told what is the case."""
         hands = self._hands
         around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.classes, hands.probes)
-        seen = await observe(desired, *around, self._notes)
+        given = known(desired, hands.sources, hands.networks, hands.node)
+        seen = await observe(desired, *around, given, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
         decided, seen = self._decide(desired, seen, now)
@@ -171,14 +173,15 @@ class Supervisor:
             await self._actor.carry_out(desired, heavy, seen.images)
 
     def _announce(self, desired: Desired, decided: Plan) -> None:
-        """An Event for each container that begins to wait: for its next try, or for somebody to mend its image."""
+        """An Event for each container that begins to wait: for its next try, or for somebody to mend what it names."""
         if decided.waits:
             return
-        before, self._reasons = self._reasons, {name: v.reason for name, v in decided.verdicts.items()}
+        now = {name: (v.reason, v.message if v.missing else "") for name, v in decided.verdicts.items()}
+        before, self._reasons = self._reasons, now
         news = {
             verdict.told(name, verdict.message): event
             for name, verdict in decided.verdicts.items()
-            if (event := ANNOUNCED.get(verdict.reason)) is not None and before.get(name) is not verdict.reason
+            if (event := Reason.FAILED if verdict.missing else ANNOUNCED.get(verdict.reason)) and before.get(name) != now[name]
         }
         for message, event in news.items():
             self._hands.events.record(desired.instance, event, message, warning=True)

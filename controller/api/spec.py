@@ -8,24 +8,16 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
-from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, LABEL, SUBDOMAIN, DNSConfig, HostAlias
+from controller.api.environment import DNS_LABEL, EnvFromSource, EnvVar
+from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, SUBDOMAIN, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
 from controller.api.resources import ContainerResizePolicy, ResourceRequirements
 from controller.api.security import PodSecurityContext, SecurityContext
 from controller.api.volumes.mount import BIDIRECTIONAL_IS_PRIVILEGED, VolumeMount
 from controller.api.volumes.volume import Volume
 
-DNS_LABEL = rf"^{LABEL}$"
-ENV_NAME = r"^[^=\x00]+$"
 TERMINATION_LOG = "/dev/termination-log"
 """Where a container writes its last words, unless it says otherwise."""
-
-
-class EnvVar(Model):
-    """One environment variable (core/v1 `EnvVar`)."""
-
-    name: str = Field(min_length=1, max_length=1024, pattern=ENV_NAME, description="Name of the variable; no '='.")
-    value: str = Field(default="", max_length=131072, description="Its value, taken literally.")
 
 
 class ContainerPort(Model):
@@ -72,6 +64,12 @@ class Container(Model):
     )
     args: tuple[Text, ...] = Field(
         default=(), max_length=1024, description="Replaces the image's cmd.", json_schema_extra=LIST_ATOMIC
+    )
+    env_from: tuple[EnvFromSource, ...] = Field(
+        default=(),
+        max_length=64,
+        description="ConfigMaps and Secrets whose keys become variables. Of one name, the last one counts, and env over all.",
+        json_schema_extra=LIST_ATOMIC,
     )
     env: tuple[EnvVar, ...] = Field(
         default=(),

@@ -17,6 +17,7 @@ DEFAULT_STATE_DIR: Final = Path("/var/lib/moorage")
 DEFAULT_LOG_DIR: Final = Path("/var/log/moorage")
 DEFAULT_NAMESPACE: Final = "moorage-system"
 DEFAULT_NETNS_DIR: Final = Path("/run/moorage/netns")
+DEFAULT_MEMORY_DIR: Final = Path("/run/moorage/memory")
 DEFAULT_CNI_CONF_DIR: Final = Path("/etc/cni/net.d")
 DEFAULT_CNI_BIN_DIR: Final = Path("/opt/cni/bin")
 DEFAULT_CLUSTER_DOMAIN: Final = "cluster.local"
@@ -51,6 +52,14 @@ NetnsDir = Annotated[
     typer.Option(
         envvar="MOORAGE_NETNS_DIR",
         help="Where network namespaces are mounted; containerd must see it at the same path.",
+        metavar="DIR",
+    ),
+]
+MemoryDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="MOORAGE_MEMORY_DIR",
+        help="Where Secrets are kept: on a tmpfs, which is mounted there if need be.",
         metavar="DIR",
     ),
 ]

@@ -133,7 +133,7 @@ class Client:
         finally:
             metrics.called(verb, resource.plural, code, perf_counter() - began)
         if response.status >= 400:
-            raise _failure(verb, resource, response.status, data)
+            raise failure(verb, resource, response.status, data)
         try:
             decoded = json.loads(data)
         except ValueError as exc:
@@ -143,7 +143,8 @@ class Client:
         return decoded
 
 
-def _failure(verb: str, resource: Resource, status: int, data: bytes) -> ApiFailure:
+def failure(verb: str, resource: Resource, status: int, data: bytes) -> ApiFailure:
+    """What an answer means that is no success, in the API server's own words where it gave some."""
     try:
         message = str(json.loads(data).get("message") or "")
     except (ValueError, AttributeError):

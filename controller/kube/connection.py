@@ -60,8 +60,11 @@ class Connection:
         token = settings["BearerToken"]["value"] if "BearerToken" in settings else None
         return {"Authorization": token} if token else {}
 
-    def session(self) -> aiohttp.ClientSession:
-        """A session for the calling loop, for Kopf: every request carries the credentials of its moment."""
+    def session(self, most: int = 16) -> aiohttp.ClientSession:
+        """A session for the calling loop, with so many connections at most (0: no limit).
+
+        Every request carries the credentials of its moment. It is what Kopf is given, too.
+        """
 
         async def authenticate(
             request: aiohttp.ClientRequest,
@@ -71,7 +74,7 @@ class Connection:
             return await handler(request)
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=16), middlewares=(authenticate,), read_bufsize=2**21
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=most), middlewares=(authenticate,), read_bufsize=2**21
         )
 
     async def keep_fresh(self) -> None:

@@ -294,10 +294,29 @@ ON_EVENTS: Final = [
 ]
 
 ELSEWHERE: Final = [
-    Attack("read a Secret of a namespace with its instances", RBAC, _NOT, "GET", f"{CORE}/namespaces/{SPACE}/secrets/password"),
-    Attack("read a Secret of a namespace without", RBAC, _NOT, "GET", f"{CORE}/namespaces/kube-system/secrets/password"),
-    Attack("list all Secrets", RBAC, _NOT, "GET", f"{CORE}/secrets"),
-    Attack("list ConfigMaps", RBAC, _NOT, "GET", f"{CORE}/namespaces/{SPACE}/configmaps"),
+    Attack(
+        "write a Secret",
+        RBAC,
+        _NOT,
+        *create(f"{CORE}/namespaces/{SPACE}/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}),
+        depth=_X,
+    ),
+    Attack(
+        "change a Secret that its instance names",
+        RBAC,
+        _NOT,
+        *merge(f"{CORE}/namespaces/{SPACE}/secrets/password", {"stringData": {"password": "known"}}),
+        depth=_X,
+    ),
+    Attack("delete a Secret", RBAC, _NOT, "DELETE", f"{CORE}/namespaces/{SPACE}/secrets/password", depth=_X),
+    Attack("delete all ConfigMaps", RBAC, _NOT, "DELETE", f"{CORE}/namespaces/{SPACE}/configmaps", depth=_X),
+    Attack(
+        "make a token of a service account of its instances",
+        RBAC,
+        _NOT,
+        *create(f"{CORE}/namespaces/{SPACE}/serviceaccounts/default/token", {"spec": {}}),
+        depth=_X,
+    ),
     Attack(
         "write a ConfigMap",
         RBAC,

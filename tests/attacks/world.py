@@ -49,6 +49,7 @@ class World:
             f"{agent.EVENTS}/foreign",
             f"{agent.LEADER}/moorage-manager",
             f"{CORE}/namespaces/{SPACE}",
+            f"{CORE}/namespaces/{SPACE}/secrets/password",
             f"{GROUP}/namespaces/{SPACE}/containerworkloads/web",
             *(f"{tenant.workloads(level)}/harmless" for level in tenant.LEVELS),
             *(f"{tenant.instances(level)}/harmless" for level in tenant.LEVELS),

@@ -33,6 +33,8 @@ EVERYTHING: Object = {
     "agent": {
         "containerd": {"socket": "/run/k3s/containerd/containerd.sock", "root": "/var/lib/rancher/k3s/agent/containerd"},
         "netnsDir": "/run/netns-of-moorage",
+        "memoryDir": "/run/secrets-of-moorage",
+        "configMaps": False,
         "maxUnavailable": 2,
         "heartbeatSeconds": 5,
         "cni": {"confDir": "/etc/cni/other", "garbageCollect": True},

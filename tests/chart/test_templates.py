@@ -78,6 +78,7 @@ def test_arguments_follow_from_values() -> None:
         "--state-dir=/var/lib/moorage",
         "--log-dir=/var/log/moorage",
         "--netns-dir=/run/netns-of-moorage",
+        "--memory-dir=/run/secrets-of-moorage",
         "--log-max-size=10Mi",
         "--log-max-files=5",
         "--metrics-port=9441",

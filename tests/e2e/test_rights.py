@@ -167,6 +167,7 @@ def live(site: Site) -> None:
     """All that manager and agent do."""
     warned_of_definitions(site)
     workloads_come_and_go(site)
+    values_from_elsewhere(site)
     writes_that_meet(site)
     a_node_is_lost_and_returns(site)
     a_node_is_given_up(site)
@@ -205,6 +206,17 @@ def workloads_come_and_go(site: Site) -> None:
     site.instances(lambda found: {reason(i) for i in found.values()} == {"Suspended"})
     site.plane.kubectl("patch", "cw/web", "--type=merge", "-p", '{"spec": {"suspend": false}}')
     settled(1)
+
+
+def values_from_elsewhere(site: Site) -> None:
+    """Instances that name a ConfigMap and a Secret, and wait for them."""
+    env = [{"name": kind, "valueFrom": {f"{kind}KeyRef": {"name": "a", "key": "k"}}} for kind in ("configMap", "secret")]
+    site.apply(workload("named", site.registry, container={"env": env}))
+    site.workloads(lambda found: reason(found["named"]) == "CreateContainerConfigError")
+    for kind in ("configmap", "secret generic"):
+        site.plane.kubectl("create", *kind.split(), "a", "--from-literal=k=v")
+    site.workloads(lambda found: ready(found["named"]))
+    site.plane.kubectl("delete", "cw/named", "configmap/a", "secret/a")
 
 
 def writes_that_meet(site: Site) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.attacks import agent, tenant
 from tests.attacks.agent import NODE, OTHER
-from tests.attacks.case import RBAC, SCHEMA, SERVER, Attack
+from tests.attacks.case import CORE, RBAC, SCHEMA, SERVER, Attack
 from tests.attacks.world import World, attacked
 from tests.harness import GROUP
 from tools.lab import ControlPlane
@@ -67,7 +67,7 @@ def assert_refused(answer: Answer, by: str, says: str) -> None:
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("attack", agent.ATTACKS, ids=lambda a: a.tries)
 def test_a_stolen_agent_is_confined_to_its_node(world: World, holder: str, attack: Attack) -> None:
-    """In each form, it writes nothing but what is its node's, and reads no secrets."""
+    """In each form, it writes nothing but what is its node's."""
     assert_refused(tried(getattr(world, holder), attack), attack.by, attack.says)
 
 
@@ -105,6 +105,8 @@ def test_an_agent_may_do_its_work(world: World, holder: str) -> None:
     made = done("POST", agent.EVENTS, agent.event(agent.about_instance("own"), NODE), "application/json")
     done("PATCH", f"{agent.EVENTS}/{made['metadata']['name']}", {"count": 2})
     done("GET", f"{GROUP}/containerinstances?fieldSelector=spec.nodeName={NODE}")
+    for kind in ("configmaps", "secrets"):
+        done("GET", f"{CORE}/namespaces/{agent.SPACE}/{kind}?fieldSelector=metadata.name=password")
 
 
 @pytest.mark.parametrize("holder", HOLDERS)

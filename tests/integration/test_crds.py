@@ -247,7 +247,79 @@ GREEDY: dict[str, tuple[Object, str, str]] = {
 }
 """Resources of a container."""
 
+FIELD = {"fieldRef": {"fieldPath": "metadata.name"}}
+CPU = {"resource": "limits.cpu"}
+
+UNSET: dict[str, tuple[Object, str, str]] = {
+    "a value and where to take it from": (
+        {"value": "1", "valueFrom": FIELD},
+        ".valueFrom",
+        "may not be specified when `value` is not empty",
+    ),
+    "a value from nowhere": ({"valueFrom": {}}, ".valueFrom", "needs exactly one of"),
+    "a value from two places": ({"valueFrom": FIELD | {"resourceFieldRef": CPU}}, ".valueFrom", "needs exactly one of"),
+    "a field that there is not": (
+        {"valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}},
+        ".valueFrom.fieldRef.fieldPath",
+        "must be one of metadata.name",
+    ),
+    "all labels": (
+        {"valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}},
+        ".valueFrom.fieldRef.fieldPath",
+        "metadata.labels['<KEY>']",
+    ),
+    "a field of another version": (
+        {"valueFrom": {"fieldRef": {"apiVersion": "v2", "fieldPath": "metadata.name"}}},
+        ".valueFrom.fieldRef.apiVersion",
+        'supported values: "v1"',
+    ),
+    "a resource that there is not": (
+        {"valueFrom": {"resourceFieldRef": {"resource": "limits.gpu"}}},
+        ".valueFrom.resourceFieldRef.resource",
+        "supported values",
+    ),
+    "cores in bytes": (
+        {"valueFrom": {"resourceFieldRef": CPU | {"divisor": "1Ki"}}},
+        ".valueFrom.resourceFieldRef.divisor",
+        "only 1 and 1m divide cpu",
+    ),
+    "a unit that is none": (
+        {"valueFrom": {"resourceFieldRef": CPU | {"divisor": "2Mi"}}},
+        ".valueFrom.resourceFieldRef.divisor",
+        "should match",
+    ),
+    "bytes in thousandths": (
+        {"valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1m"}}},
+        ".valueFrom.resourceFieldRef.divisor",
+        "1Ki, 1Mi, ..., 1Ei memory",
+    ),
+    "a key without a name": (
+        {"valueFrom": {"configMapKeyRef": {"key": "a"}}},
+        ".valueFrom.configMapKeyRef.name",
+        "Required value",
+    ),
+    "a key that none can be": (
+        {"valueFrom": {"secretKeyRef": {"name": "a", "key": "a/b"}}},
+        ".valueFrom.secretKeyRef.key",
+        "should match",
+    ),
+    "an object of another namespace": (
+        {"valueFrom": {"secretKeyRef": {"name": "kube-system/a", "key": "a"}}},
+        ".valueFrom.secretKeyRef.name",
+        "should match",
+    ),
+}
+"""Environment variables, but for their name."""
+
 BAD: dict[str, tuple[Object, str, str]] = {
+    **{
+        sentence: (
+            workload(**{f"{CONTAINER}.env": [{"name": "A", **variable}]}),
+            f"spec.template.spec.containers[0].env[0]{path}",
+            told,
+        )
+        for sentence, (variable, path, told) in UNSET.items()
+    },
     **{
         sentence: (
             workload(**{f"{CONTAINER}.{k}": v for k, v in container.items()}),
@@ -311,6 +383,21 @@ BAD: dict[str, tuple[Object, str, str]] = {
     "a variable with = in its name": (
         workload(**{f"{CONTAINER}.env": [{"name": "A=B"}]}),
         "spec.template.spec.containers[0].env[0].name",
+        "should match",
+    ),
+    "variables from nowhere": (
+        workload(**{f"{CONTAINER}.envFrom": [{"prefix": "A"}]}),
+        "spec.template.spec.containers[0].envFrom[0]",
+        "needs exactly one of configMapRef and secretRef",
+    ),
+    "variables from two places": (
+        workload(**{f"{CONTAINER}.envFrom": [{"configMapRef": {"name": "a"}, "secretRef": {"name": "a"}}]}),
+        "spec.template.spec.containers[0].envFrom[0]",
+        "needs exactly one of configMapRef and secretRef",
+    ),
+    "a prefix with =": (
+        workload(**{f"{CONTAINER}.envFrom": [{"prefix": "A=", "secretRef": {"name": "a"}}]}),
+        "spec.template.spec.containers[0].envFrom[0].prefix",
         "should match",
     ),
     "two ports of one name": (
@@ -497,7 +584,24 @@ GOOD: dict[str, Object] = {
             },
             f"{CONTAINER}.command": ["/bin/sh", "-c"],
             f"{CONTAINER}.args": ["exec web"],
-            f"{CONTAINER}.env": [{"name": "PORT", "value": "8080"}, {"name": "EMPTY"}],
+            f"{CONTAINER}.env": [
+                {"name": "PORT", "value": "8080"},
+                {"name": "EMPTY"},
+                {"name": "NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+                {"name": "APP", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['example.com/app']"}}},
+                {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "a.b", "key": "x.y_z-1"}}},
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "a", "key": "k", "optional": True}}},
+                {"name": "CORES", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": 1}}},
+                {
+                    "name": "MEMORY",
+                    "valueFrom": {"resourceFieldRef": {"containerName": "web", "resource": "limits.memory", "divisor": "1Mi"}},
+                },
+            ],
+            f"{CONTAINER}.envFrom": [
+                {"prefix": "any. ", "configMapRef": {"name": "a", "optional": True}},
+                {"secretRef": {"name": "a"}},
+                {"secretRef": {"name": "a"}},
+            ],
             f"{CONTAINER}.workingDir": "/srv",
             f"{CONTAINER}.imagePullPolicy": "Always",
             f"{CONTAINER}.ports": [

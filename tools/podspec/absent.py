@@ -45,7 +45,6 @@ ABSENT: Final[Fields] = {
         "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
     },
     "Container": {
-        "envFrom": LATER,
         "restartPolicy": LATER,
         "restartPolicyRules": LATER,
         "stdin": _STDIN,
@@ -53,7 +52,6 @@ ABSENT: Final[Fields] = {
         "tty": "core/v1 has it with `stdin` only; `moorage exec` gives a terminal in a running container.",
         "volumeDevices": _CSI,
     },
-    "EnvVar": {"valueFrom": LATER},
     "EnvVarSource": {"fileKeyRef": "An init container that writes variables into a volume is not read back."},
     "HTTPGetAction": {},
     "LifecycleHandler": {"tcpSocket": "Deprecated in core/v1, where it fails when it is run."},
@@ -121,6 +119,7 @@ REMARKS: Final[Fields] = {
         "successThreshold": "0 is no value.",
         "timeoutSeconds": "0 is no value.",
     },
+    "ResourceFieldSelector": {"resource": "Of cpu and memory."},
     "SecurityContext": {
         "allowPrivilegeEscalation": "Default: false.",
         "capabilities": "Written without `CAP_`; one that does not exist or that the node cannot give is an error.",

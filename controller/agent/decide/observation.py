@@ -172,6 +172,16 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that a container names, and cannot be made without, is not to be had now."""
+
+    message: str
+    """What, in Kubernetes' words."""
+    pending: bool = False
+    """It is just being read, and nothing is wrong yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What hooks and probes have found of one container (`decide/health.py` says what it means)."""
 
@@ -237,6 +247,8 @@ class Observation:
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0
     """When that began, in seconds since the epoch."""
+    missing: Mapping[str, Missing] = field(default_factory=dict)
+    """By container name. Whoever serves the objects wakes the supervisor when that changes."""
     pod_security: LevelVersion | None = PRIVILEGED
     """What is enforced in its namespace; None while the namespace's labels were never seen."""
     unlabelled_since: float = 0.0

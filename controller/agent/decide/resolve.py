@@ -10,7 +10,8 @@ from typing import Final
 
 from controller.agent.decide import names
 from controller.agent.decide.actions import CreateContainer
-from controller.agent.decide.environment import expand
+from controller.agent.decide.environment import environment, expand, own_environment
+from controller.agent.decide.given import Given
 from controller.agent.decide.health import PENDING, hooks_label
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.resources import applied, oom_score_adj, resources
@@ -21,9 +22,6 @@ from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import TERMINATION_LOG, Container
 from controller.runtime.port import ContainerConfig, ImageConfig, ImageState, InvalidConfig, Mount
 
-DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""PATH of a container whose image sets none, as Docker's and containerd's."""
-
 DEFAULT_STOP_SIGNAL: Final = "SIGTERM"
 
 _MOST_NAME, _MOST_CONTAINER = 30, 20
@@ -33,7 +31,12 @@ MOST_MESSAGE: Final = 512
 
 
 def container_config(
-    instance: ContainerInstance, action: CreateContainer, image: ImageState, node: NodeFacts, seccomp_profile: str = ""
+    instance: ContainerInstance,
+    action: CreateContainer,
+    image: ImageState,
+    node: NodeFacts,
+    seccomp_profile: str = "",
+    given: Given | None = None,
 ) -> ContainerConfig:
     """Everything that the runtime needs to know to make this container.
 
@@ -43,6 +46,7 @@ def container_config(
         image: its image.
         node: the facts of the node.
         seccomp_profile: content of the file that `localhost_profile` names.
+        given: what values in the container are made from; by default what instance and node say.
 
     Raises:
         InvalidConfig: when the spec and the image together give nothing that can run.
@@ -50,7 +54,7 @@ def container_config(
     spec, container = instance.spec, action.container
     hostname = names.kernel_name(instance, node)
     confined = security(container, spec, seccomp_profile)
-    own = own_environment(container)
+    own = own_environment(container, given or Given(instance, node))
     log = log_path(instance, container.name, action.restart_count, node)
     volumes, _ = mounts(instance, container, own, node)
     return ContainerConfig(
@@ -105,23 +109,6 @@ def command_line(container: Container, image: ImageConfig, env: Mapping[str, str
     if not line:
         raise InvalidConfig(f"container {container.name!r}: neither the spec nor the image names a command")
     return line
-
-
-def own_environment(container: Container) -> dict[str, str]:
-    """The spec's environment; each value may refer to those before it as `$(NAME)`. The image's is not seen by it."""
-    own: dict[str, str] = {}
-    for variable in container.env:
-        own[variable.name] = expand(variable.value, own)
-    return own
-
-
-def environment(image: ImageConfig, own: Mapping[str, str], hostname: str) -> tuple[tuple[str, str], ...]:
-    """The process's environment: defaults, over them the image's, over that the spec's."""
-    result: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
-    for entry in image.env:
-        name, _, value = entry.partition("=")
-        result[name] = value
-    return tuple((result | dict(own)).items())
 
 
 def container_id(instance: ContainerInstance, container: str, attempt: int) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.agent.decide.environment import expand
+from controller.agent.decide.environment import expand, written_environment
 from controller.agent.decide.observation import NodeFacts
-from controller.agent.decide.resolve import own_environment
 from controller.agent.probes import grpc, http
 from controller.agent.probes.outcome import NoOutcome, Outcome, told
 from controller.api.instance import ContainerInstance
@@ -102,8 +101,8 @@ class Handlers:
         return Outcome(ok=True)
 
     async def _exec(self, action: ExecAction, on: Subject) -> Outcome:
-        """Exit code 0 is success. References to the container's own variables are replaced, as in its command."""
-        own = own_environment(on.container)
+        """Exit code 0 is success. References to variables that its spec writes out are replaced."""
+        own = written_environment(on.container)
         try:
             process = await self.runtime.exec(on.container_id, ExecConfig(tuple(expand(word, own) for word in action.command)))
             async with process:

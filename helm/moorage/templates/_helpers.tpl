@@ -129,8 +129,8 @@ told the same paths and look them up on the node itself.
   type: DirectoryOrCreate
   propagation: Bidirectional
   why: >-
-    network namespaces, which the agent mounts and the OCI runtime on the node must find, hence both ways; and the pipes of
-    `moorage exec`, the other end of which a shim opens.
+    network namespaces, which the agent mounts and the OCI runtime on the node must find, hence both ways; the pipes of
+    `moorage exec`, the other end of which a shim opens; and Secrets, in memory, which outlive the pod.
 {{- if not (hasPrefix "/run/moorage/" (printf "%s/" (clean .netnsDir))) }}
 - name: netns
   path: {{ clean .netnsDir }}
@@ -138,6 +138,14 @@ told the same paths and look them up on the node itself.
   propagation: Bidirectional
   why: >-
     network namespaces, which the agent mounts and the OCI runtime on the node must find.
+{{- end }}
+{{- if not (hasPrefix "/run/moorage/" (printf "%s/" (clean .memoryDir))) }}
+- name: memory
+  path: {{ clean .memoryDir }}
+  type: DirectoryOrCreate
+  propagation: Bidirectional
+  why: >-
+    Secrets, in memory: a tmpfs that the agent mounts there, where there is none, outlives the pod.
 {{- end }}
 - name: cni
   path: {{ clean .cni.confDir }}

@@ -25,6 +25,7 @@ from controller.agent.report.writer import StatusWriter
 from controller.agent.room import Room, taken
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.slots import Slots
+from controller.agent.sources.port import Ref, View
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
 from controller.agent.view import NodeView
@@ -39,6 +40,7 @@ from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig, Phase
 from tests.unit.agent.api import Api, Object
 from tests.unit.agent.clock import now, until
+from tests.unit.agent.sources import SimulatedSources
 from tests.unit.agent.values import container, instance_object
 
 IMAGE = "registry.test/app:1"
@@ -208,6 +210,9 @@ class Rig:
         default_factory=lambda: MemoryNode([MemoryImage(IMAGE, ImageConfig(entrypoint=("app",)))], clock=now)
     )
 
+    objects: dict[Ref, View] = field(default_factory=dict)
+    """ConfigMaps and Secrets."""
+
     def __post_init__(self) -> None:
         self.runtime = Recorder(self.node)
         self.networks = SimulatedNetworks()
@@ -244,7 +249,10 @@ class Rig:
         )
         self.room = Room(facts.allocatable, lambda: taken(self.store, self.view, self.classes.overhead), self.wake)
         self.files = InstanceFiles(facts)
-        self.cleanup = Cleanup(self.store, self.view, self.runtime, self.logs, self.networks, self.volumes, self.files)
+        self.sources = SimulatedSources(self.wake, self.objects)
+        self.cleanup = Cleanup(
+            self.store, self.view, self.runtime, self.logs, self.networks, self.volumes, self.files, self.sources
+        )
         self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
         self.hands = Hands(
             room=self.room,
@@ -256,6 +264,7 @@ class Rig:
             levels=self.levels,
             classes=self.classes,
             probes=self.probes,
+            sources=self.sources,
             events=self.events,
             logs=self.logs,
             files=self.files,

@@ -66,6 +66,22 @@ def test_what_is_the_agents_own_business_restarts_nothing(fields: dict[str, Any]
     assert current_hash(desired(container(**fields), **spec)) == BEFORE
 
 
+def test_defaults_of_sources_make_no_other_container() -> None:
+    """Nor does a value that changed where it is taken from: it is not in the hash."""
+
+    def taken(**more: Any) -> str:
+        sources = [
+            {"secretKeyRef": {"name": "a", "key": "k"} | ({"optional": False} if more else {})},
+            {"fieldRef": {"fieldPath": "metadata.name"} | ({"apiVersion": "v1"} if more else {})},
+        ]
+        env = [{"name": f"V{n}", "valueFrom": source} for n, source in enumerate(sources)]
+        env_from = [{"configMapRef": {"name": "a"} | ({"optional": False} if more else {})}]
+        return current_hash(desired(container(env=env, envFrom=env_from)))
+
+    assert taken() == taken(written=True)
+    assert taken() != BEFORE
+
+
 def test_another_network_is_another_container() -> None:
     """A process cannot move to another network."""
     assert current_hash(desired(hostNetwork=False, network="None")) != BEFORE

@@ -50,6 +50,7 @@ EVENTS = st.one_of(
     happening("runtime away", World.outage),
     happening("runtime back", lambda w: setattr(w, "up", True)),
     happening("image gone", World.lose_image),
+    st.sampled_from(["", 'configmap "x" not found']).map(lambda m: (f"missing: {m}", lambda w: w.lack(m))),
     happening("pull ends", World.finish_pull),
 )
 

@@ -45,7 +45,14 @@ def _meter() -> Meter:
 @pytest.fixture(name="followed")
 def _followed(rig: Rig) -> Iterator[None]:
     judge = NodeJudge("node1", rig.runtime, lambda: rig.view.error)
-    metrics.follow(supervisors=rig.supervisors, slots=rig.hands.slots, view=rig.view, writer=rig.writer, judge=judge)
+    metrics.follow(
+        supervisors=rig.supervisors,
+        slots=rig.hands.slots,
+        view=rig.view,
+        writer=rig.writer,
+        judge=judge,
+        sources=rig.sources,
+    )
     yield
     metrics.unfollow()
 

@@ -8,16 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.agent.decide.actions import CreateContainer
-from controller.agent.decide.environment import expand
-from controller.agent.decide.resolve import (
-    DEFAULT_PATH,
-    command_line,
-    container_config,
-    container_id,
-    environment,
-    instance_log_dir,
-    own_environment,
-)
+from controller.agent.decide.resolve import command_line, container_config, container_id, instance_log_dir
 from controller.agent.decide.terminated import terminated
 from controller.api import labels
 from controller.api.spec import Container
@@ -71,78 +62,6 @@ def test_nothing_to_run_is_refused_with_its_name() -> None:
     """Neither the spec nor the image names a command: said, not tried."""
     with pytest.raises(InvalidConfig, match="'main'"):
         resolved(ImageConfig())
-
-
-# --- environment
-
-
-@pytest.mark.parametrize(
-    ("text", "result"),
-    [
-        ("$(A)", "1"),
-        ("x$(A)y$(B)z", "x1y2z"),
-        ("$(NONE)", "$(NONE)"),
-        ("$$(A)", "$(A)"),
-        ("$$$(A)", "$1"),
-        ("$$$$(A)", "$$(A)"),
-        ("$$", "$"),
-        ("$A", "$A"),
-        ("${A}", "${A}"),
-        ("$(A", "$(A"),
-        ("$(A$$", "$(A$"),
-        ("$", "$"),
-        ("a$", "a$"),
-        ("$()", "$()"),
-        ("$($(A))", "$($(A))"),
-        ("$(B(A)", "3"),
-        ("$(A)$(A)", "11"),
-        ("$(D)", "$(A)"),
-        ("", ""),
-        ("$(A\n)", "$(A\n)"),
-    ],
-)
-def test_references_are_expanded_as_kubernetes_does(text: str, result: str) -> None:
-    """`$(NAME)` up to the first closing parenthesis; `$$` is a dollar; unknown names stay; values are not expanded again."""
-    assert expand(text, {"A": "1", "B": "2", "B(A": "3", "D": "$(A)"}) == result
-
-
-@given(st.text(alphabet="$()AB x", max_size=20))
-@example("$($(A))")
-def test_expansion_is_that_of_a_scanner_which_reads_from_left_to_right(text: str) -> None:
-    """The same as reading character by character, as the rule is written down."""
-    env = {"A": "1", "AB": "2", "": "3"}
-    assert expand(text, env) == scanned(text, env)
-
-
-def scanned(text: str, env: dict[str, str]) -> str:
-    """The rule of kubernetes.io, "Define Dependent Environment Variables", one character after the other."""
-    out, at = "", 0
-    while at < len(text):
-        rest = text[at:]
-        end = rest.find(")")
-        if rest.startswith("$$"):
-            out, at = f"{out}$", at + 2
-        elif rest.startswith("$(") and end > 0:
-            out, at = out + env.get(rest[2:end], rest[: end + 1]), at + end + 1
-        else:
-            out, at = out + rest[0], at + 1
-    return out
-
-
-def test_a_variable_sees_those_before_it_only() -> None:
-    """Order decides, as in core/v1; the image's own variables are not seen."""
-    variables = [("LATE", "$(B)"), ("A", "1"), ("B", "$(A)$(PATH)"), ("A", "$(A)2"), ("C", "$(A)")]
-    own = own_environment(Container(name="c", image="i", env=tuple({"name": n, "value": v} for n, v in variables)))  # type: ignore[arg-type]
-    assert own == {"LATE": "$(B)", "A": "12", "B": "1$(PATH)", "C": "12"}
-
-
-def test_the_spec_is_over_the_image_and_the_image_over_the_defaults() -> None:
-    """PATH and HOSTNAME have defaults; an image's variable may hold `=`; each name is there once."""
-    image = ImageConfig(env=("PATH=/image", "LANG=C", "OPTS=a=b"))
-    pairs = environment(image, {"LANG": "de"}, "node1")
-    assert dict(pairs) == {"PATH": "/image", "HOSTNAME": "node1", "LANG": "de", "OPTS": "a=b"}
-    assert len(pairs) == 4
-    assert dict(environment(ImageConfig(), {}, "n"))["PATH"] == DEFAULT_PATH
 
 
 def test_command_and_args_are_expanded_with_the_specs_environment() -> None:

@@ -47,6 +47,8 @@ class World:
     now: float = NOW
     containers: dict[str, ContainerState] = field(default_factory=dict)
     image: bool = True
+    lacking: str = ""
+    """What the first container names that is not there."""
     up: bool = True
     deleted: bool = False
     notes: Notes = field(default_factory=Notes)
@@ -95,6 +97,7 @@ class World:
             pulled=dict(self.notes.pulled),
             pulling=dict(self.notes.pulling),
             remembered=dict(self.notes.remembered),
+            missing={self.spec["containers"][0]["name"]: seen.Missing(self.lacking)} if self.lacking else {},
             network=self.network,
             network_trouble=self.notes.network,
             runtime_error="" if self.up else "refused",
@@ -151,6 +154,8 @@ class World:
         config = container_config(self.desired.instance, action, PRESENT, NODE)
         assert config.id not in self.containers, f"{config.id} is made twice"
         assert self.image, "a container is made without its image"
+        first = action.container.name == self.spec["containers"][0]["name"]
+        assert not (first and self.lacking), "a container is made without what it names"
         (self.inside.add if config.network_namespace else self.inside.discard)(config.id)
         self.containers[config.id] = ContainerState(config.id, CREATED, config.labels, IMAGE, created_at=self.now)
         return config.id
@@ -313,6 +318,10 @@ class World:
         """Somebody removes the image."""
         self.image = False
 
+    def lack(self, what: str) -> None:
+        """What the first container names goes, or comes back."""
+        self.lacking = what
+
     def finish_pull(self) -> None:
         """The pull that is under way ends."""
         if self.pull is None or not self.pull.running:
@@ -326,7 +335,7 @@ class World:
 
     def settle(self, most: int = 300) -> None:
         """Let everything be well, and rounds go by, until there is nothing to do and nothing to wait for."""
-        self.up, self.failing = True, dict.fromkeys(self.failing, 0)
+        self.up, self.failing, self.lacking = True, dict.fromkeys(self.failing, 0), ""
         for _ in range(most):
             decided = self.round()
             if decided.actions:

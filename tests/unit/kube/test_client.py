@@ -11,7 +11,7 @@ from aiohttp import web
 from kubernetes.aio.client import Configuration
 
 from controller.kube import client as module
-from controller.kube.client import Client, _failure
+from controller.kube.client import Client, failure
 from controller.kube.connection import Connection
 from controller.kube.errors import (
     ApiAlreadyExists,
@@ -59,11 +59,11 @@ def said(message: str) -> bytes:
 )
 def test_answers_are_translated(verb: str, status: int, body: bytes, kind: type[ApiFailure]) -> None:
     """What trying again may mend, what somebody else did, what will never do; in the API server's own words if it has some."""
-    failure = _failure(verb, INSTANCES, status, body)
-    assert type(failure) is kind
-    assert str(failure).startswith(f"{verb} containerinstances: ")
+    found = failure(verb, INSTANCES, status, body)
+    assert type(found) is kind
+    assert str(found).startswith(f"{verb} containerinstances: ")
     words = json.loads(body)["message"] if body.startswith(b"{") else f"HTTP {status}"
-    assert words in str(failure)
+    assert words in str(found)
 
 
 class Server:

@@ -14,13 +14,14 @@ from controller.runtime.port import ContainerState
 
 
 def brought_up(create: CreateContainer, current: ContainerState | None, case: Case) -> Step:
-    """Image first, then the container, unless it must not be, or a try just failed."""
+    """Image first, then the container, unless it must not be, a try just failed, or something that it names is missing."""
     name, wanted = create.container.name, create.spec_hash
     waiting = (
         refused(current, case)
         or _unclassed(current, case)
         or failed(create.container, wanted, current, case)
         or _image(create, current, case)
+        or _missing(name, current, case)
     )
     if waiting is not None:
         return waiting
@@ -115,6 +116,15 @@ def fetched(asked: ImageAsked, current: ContainerState | None, seen: Observation
         return Step(Verdict(view.pull.reason, view.pull.message, current), (), retry_at)
     fetch = PullImage(asked.asker, asked.image, asked.wanted)
     return Step(Verdict(Reason.PULLING, f"pulling {asked.image}", current), (fetch,))
+
+
+def _missing(name: str, current: ContainerState | None, case: Case) -> Step | None:
+    """It waits for what it names and is not there; whoever serves that wakes the supervisor."""
+    missing = case.seen.missing.get(name)
+    if missing is None:
+        return None
+    reason = Reason.CONTAINER_CREATING if missing.pending else Reason.CREATE_CONTAINER_CONFIG_ERROR
+    return Step(Verdict(reason, missing.message, current, missing=not missing.pending))
 
 
 def pull_policy(written: str | None, image: str) -> str:

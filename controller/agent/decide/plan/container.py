@@ -113,7 +113,7 @@ def _swapped(container: Container, wanted: str, current: ContainerState, judged:
     ready_to_swap = any(isinstance(a, CreateContainer) for a in step.actions)
     if not ready_to_swap:
         told = step.verdict
-        verdict = Verdict(told.reason, told.message, current, told.terminal, outdated=True, health=judged)
+        verdict = Verdict(told.reason, told.message, current, told.terminal, outdated=True, health=judged, missing=told.missing)
         return Step(verdict, step.actions, step.wake_at)
     grace = case.spec.termination_grace_period_seconds
     action, wake = stop(current, case.spec, grace, case.seen, case.now, "its spec has changed")

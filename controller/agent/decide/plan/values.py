@@ -42,6 +42,8 @@ class Verdict:
     """Its termination message, when it has ended."""
     words_before: str = ""
     """That of the run before."""
+    missing: bool = False
+    """Something that it names is not to be had, and it waits for that."""
 
     @property
     def idle(self) -> bool:

@@ -1,0 +1,120 @@
+"""ConfigMaps and Secrets with the API server away: a node restarts what ran, and a Secret never reaches a disk."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Object, Objects, Site, message, ready, reason, workload
+from tests.waiting import eventually
+
+HIDDEN = "so-hidden-5309"
+
+
+@pytest.fixture(name="named")
+def _named(own_site: Site) -> Iterator[Site]:
+    """A container that names a ConfigMap and a Secret runs; both go at the end."""
+    yield own_site
+    own_site.plane.kubectl("delete", "--ignore-not-found", "cm/settings", "secret/password")
+
+
+def settings(value: str) -> tuple[Object, Object]:
+    """The two objects."""
+    return (
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"LEVEL": value}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"p": HIDDEN}},
+    )
+
+
+def environment(pid: int) -> dict[str, str]:
+    """That of a process."""
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(e.split("=", 1) for e in entries if e)
+
+
+def restarted(site: Site, before: int) -> int:
+    """Kill the container, and wait for the next one; its pid."""
+    os.kill(before, signal.SIGKILL)
+    found = eventually(lambda: set(site.containers().values()) - {before}, bool, 15)
+    assert found, "it is not restarted"
+    return found.pop()
+
+
+def all_ready(found: Objects) -> bool:
+    """The one instance is."""
+    return len(found) == 1 and all(map(ready, found.values()))
+
+
+@pytest.mark.timeout(200)
+def test_a_node_needs_no_api_server_to_restart_what_names_a_secret(named: Site) -> None:
+    """Also after a restart of the agent; after one of the node it waits for the Secret, and says so."""
+    site = named
+    env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "password", "key": "p"}}}]
+    container = {"env": env, "envFrom": [{"configMapRef": {"name": "settings"}}]}
+    site.apply(*settings("one"), workload("web", site.registry, container=container))
+    site.instances(all_ready)
+    (pid,) = site.containers().values()
+    wanted = {"LEVEL": "one", "P": HIDDEN}
+    assert wanted.items() <= environment(pid).items()
+    kept_in_memory(site)
+
+    site.plane.stop_apiserver()
+    pid = restarted(site, pid)
+    assert wanted.items() <= environment(pid).items()
+    site.agent.kill()
+    site.agent.start()
+    pid = restarted(site, pid)
+    assert wanted.items() <= environment(pid).items()
+
+    # as a boot does: what is in memory is lost
+    site.agent.stop()
+    subprocess.run(["umount", str(site.memory)], check=True, timeout=10)
+    os.kill(pid, signal.SIGKILL)
+    site.agent.start()
+    assert site.containers() == {}
+    site.plane.start_apiserver()
+    site.instances(lambda o: all_ready(o) and all(i["status"]["restarts"] == 3 for i in o.values()), 40)
+    (pid,) = site.containers().values()
+    assert wanted.items() <= environment(pid).items()
+
+
+@pytest.mark.timeout(200)
+def test_what_was_never_read_is_waited_for_in_words(named: Site) -> None:
+    """A right that is missing is told as such; the container starts when it is given."""
+    site = named
+    site.plane.kubectl("patch", "clusterrole", "moorage-agent", "--type=json", "-p", without(site, "secrets"))
+    env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "password", "key": "p"}}}]
+    site.apply(*settings("one"), workload("web", site.registry, container={"env": env}))
+    found = site.instances(lambda o: len(o) == 1 and all(reason(i) == "CreateContainerConfigError" for i in o.values()))
+    (told,) = (message(i) for i in found.values())
+    assert "agents have no right to read Secrets here" in told
+    assert HIDDEN not in str(found)
+    # for one namespace, and one Secret
+    site.plane.kubectl("create", "role", "x", "--verb=list,watch", "--resource=secrets", "--resource-name=password")
+    site.plane.kubectl("create", "rolebinding", "x", "--role=x", "--group=moorage:nodes")
+    site.instances(all_ready, 60)
+    (pid,) = site.containers().values()
+    assert environment(pid)["P"] == HIDDEN
+
+
+def without(site: Site, resource: str) -> str:
+    """A JSON patch that takes a resource out of the agents' role."""
+    role = json.loads(site.plane.kubectl("get", "clusterrole", "moorage-agent", "-o", "json").stdout)
+    ((at, rule),) = [(n, r) for n, r in enumerate(role["rules"]) if resource in r["resources"]]
+    left = [r for r in rule["resources"] if r != resource]
+    return json.dumps([{"op": "replace", "path": f"/rules/{at}/resources", "value": left}])
+
+
+def kept_in_memory(site: Site) -> None:
+    """On a tmpfs, readable by root only, and in no file of the agent's on a disk, nor in its log."""
+    (kept,) = (path for path in site.memory.rglob("*") if path.is_file())
+    assert kept.stat().st_mode & 0o777 == 0o600
+    mount = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {site.memory} " in line)
+    assert " - tmpfs " in mount
+    folders = (site.state / "agent", site.state / "logs", site.state / "containers")
+    found = [p for folder in folders for p in folder.rglob("*") if p.is_file() and HIDDEN.encode() in p.read_bytes()]
+    assert not found
