@@ -143,8 +143,12 @@ def _essence(raw: Raw) -> tuple[Any, ...]:
     """What of an object the node acts upon; the rest (resourceVersion, labels, owners) is only kept current in memory.
 
     That the agent's finalizer is on is of it, as long as the object is to stay: when somebody has taken it off, it is put back.
+    Labels and annotations are, where a volume tells of them.
     """
     metadata = raw["metadata"]
     deleted = metadata.get("deletionTimestamp")
     held = deleted is not None or FINALIZER in (metadata.get("finalizers") or ())
-    return raw["spec"], metadata.get("generation"), deleted, held
+    volumes = raw["spec"].get("volumes") or ()
+    told = any("downwardAPI" in volume or "projected" in volume for volume in volumes)
+    words = (metadata.get("labels"), metadata.get("annotations")) if told else ()
+    return raw["spec"], metadata.get("generation"), deleted, held, words

@@ -213,3 +213,14 @@ async def test_the_file_says_what_it_is(store: Store, tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "instances" / f"{UID}.json").read_bytes())
     assert kept["gone"] is False
     assert kept["object"]["spec"]["nodeName"] == "node1"
+
+
+async def test_labels_matter_where_a_volume_tells_of_them(store: Store, changes: list[str]) -> None:
+    """Its files are renewed when they change."""
+    volumes = [{"name": "about", "downwardAPI": {"items": []}}]
+    store.put(instance_object(volumes=volumes))
+    changes.clear()
+    store.put(instance_object(volumes=volumes, meta={"labels": {"a": "b"}}))
+    assert changes == [UID]
+    store.put(instance_object(volumes=volumes, meta={"labels": {"a": "b"}, "annotations": {"c": "d"}}))
+    assert changes == [UID, UID]
