@@ -128,16 +128,16 @@ class Cleanup:
 
     async def _volumes_pass(self) -> set[str]:
         """Those that no instance and no container needs; what was found before is removed."""
-        unwanted = {f"volumes {u}": u for u in self._volumes.uids() if not (self._wanted(u) or self._view.of(u))}
-        for name in unwanted.keys() & self._suspects:
-            log.warning("the %s, of an instance which is not there, are removed", name)
-            try:
-                await self._volumes.remove(unwanted[name])
-            except (VolumeFailure, RuntimeFailure) as exc:
-                log.warning("they cannot be removed now: %s", exc)
-                continue
-            metrics.LEFTOVERS.labels("volumes").inc()
-        return set(unwanted)
+        unwanted: set[str] = set()
+        try:
+            unwanted = {f"volumes {u}" for u in await self._volumes.found() if not (self._wanted(u) or self._view.of(u))}
+            for name in unwanted & self._suspects:
+                log.warning("%s, of an instance which is not there, are removed", name)
+                await self._volumes.remove(name.removeprefix("volumes "))
+                metrics.LEFTOVERS.labels("volumes").inc()
+        except (VolumeFailure, RuntimeFailure) as exc:
+            log.warning("volumes of nobody cannot be looked for or removed now: %s", exc)
+        return unwanted
 
     async def _remove_network(self, uid: str) -> None:
         log.warning("the network of instance %s, which is not there, is removed", uid)

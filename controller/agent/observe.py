@@ -24,6 +24,7 @@ from controller.agent.decide.observation import (
     crashes,
     restart_count,
 )
+from controller.agent.decide.volumes.contents import contents, references
 from controller.agent.decide.volumes.wanted import mounted
 from controller.agent.images import Images
 from controller.agent.levels import Levels
@@ -149,6 +150,7 @@ async def observe(
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
         missing=_missing(given),
+        contents=contents(given),
         pod_security=level,
         unlabelled_since=notes.unlabelled_since,
     )
@@ -165,7 +167,9 @@ def known(desired: Desired, sources: Sources, networks: Networks, node: NodeFact
     instance = desired.instance
     refs: frozenset[Ref] = frozenset()
     if not desired.deleting:
-        refs = refs.union(*(environment.named(c, instance.metadata.namespace) for c in instance.spec.containers))
+        refs = references(instance).union(
+            *(environment.named(c, instance.metadata.namespace) for c in instance.spec.containers)
+        )
     sources.follow(desired.uid, refs)
     return Given(instance, node, networks.addresses(desired.uid), {ref: sources.view(ref) for ref in refs})
 

@@ -13,7 +13,7 @@ from typing import Final
 from controller.agent.act import AROUND, Actor, Hands, turn
 from controller.agent.decide.actions import Action
 from controller.agent.decide.observation import Desired, Observation
-from controller.agent.decide.plan import Plan, plan
+from controller.agent.decide.plan import Plan, Verdict, plan
 from controller.agent.decide.status import instance_status
 from controller.agent.observe import Notes, known, observe
 from controller.agent.report.finalizer import Finalizer
@@ -181,7 +181,7 @@ class Supervisor:
         news = {
             verdict.told(name, verdict.message): event
             for name, verdict in decided.verdicts.items()
-            if (event := Reason.FAILED if verdict.missing else ANNOUNCED.get(verdict.reason)) and before.get(name) != now[name]
+            if (event := _event(verdict)) and before.get(name) != now[name]
         }
         for message, event in news.items():
             self._hands.events.record(desired.instance, event, message, warning=True)
@@ -216,3 +216,10 @@ class Supervisor:
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+def _event(verdict: Verdict) -> Reason | None:
+    """Reason of the Event that tells of a verdict when it begins; None when there is none."""
+    if verdict.missing:
+        return Reason.FAILED_MOUNT if verdict.reason is Reason.FAILED_MOUNT else Reason.FAILED
+    return ANNOUNCED.get(verdict.reason)

@@ -142,7 +142,7 @@ class PodSecurityContext(Model):
     )
     fs_group: Id | None = Field(
         default=None,
-        description="Group that emptyDir volumes, and what is made in them, belong to; processes are in it, too.",
+        description="Group that volumes belong to, but hostPath and image; processes are in it, too.",
     )
     seccomp_profile: SeccompProfile | None = Field(
         default=None, description="Filter of system calls; RuntimeDefault when not set."

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from controller.agent.decide.payload import File
 from controller.agent.decide.volumes.mounts import Preparation
-from controller.agent.decide.volumes.wanted import Folder, NodePath, VolumeFailure, WantedVolume
+from controller.agent.decide.volumes.wanted import Files, Folder, ImageVolume, NodePath, VolumeFailure, WantedVolume
 from controller.agent.volumes.place import Place
 from controller.agent.volumes.port import Volumes
 from controller.agent.volumes.volumes import NodeVolumes
-from controller.runtime.memory import MemoryNode, MemoryRuntime
+from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from tests.unit.agent.rig import SimulatedVolumes
 
 A, B = "6f1c1f0e-0000-4000-8000-00000000000a", "6f1c1f0e-0000-4000-8000-00000000000b"
@@ -318,6 +319,49 @@ async def test_mounts_of_others_are_unmounted_here_alone(volumes: NodeVolumes, f
         assert (shared / "below" / "file").exists()
     finally:
         run("umount", "-R", "-l", shared)
+
+
+async def test_images_are_held_until_their_volumes_go(folder: Path) -> None:
+    """Also those of an instance whose folder is lost: the runtime knows whose they are."""
+    runtime = MemoryRuntime(MemoryNode([MemoryImage("registry.test/art:1")]))
+    await runtime.pull("registry.test/art:1")
+    volumes = NodeVolumes(str(folder), Place(seconds=20), runtime)
+    art = WantedVolume("art", "image~art~1", ImageVolume("registry.test/art:1"))
+    gone = WantedVolume("gone", "image~gone~1", ImageVolume("registry.test/gone:1"))
+    assert set(await volumes.make(A, [art, gone])) == {"art", "gone"}  # nothing can be mounted of an image in memory
+    assert len(await runtime.image_holders()) == 1
+    assert volumes.made(A) == {"image~art~1": ""}, "the other has to be pulled before it is asked for again"
+    shutil.rmtree(folder)
+    for _ in range(2):
+        begun = NodeVolumes(str(folder), Place(seconds=20), runtime)
+        begun.load()
+        assert (begun.uids(), await begun.found()) == (frozenset(), {A})
+    await begun.remove(A)
+    assert await begun.found() == frozenset()
+    await volumes.make(B, [art])
+    await volumes.remove(B, frozenset({art.id}))
+    await volumes.remove(B)
+    assert await runtime.image_holders() == frozenset()
+
+
+async def test_files_of_values(volumes: NodeVolumes, folder: Path) -> None:
+    """In memory or on disk, replaced in place; a new agent is content with what is there, and tells of what is not."""
+    for memory in (True, False):
+        wanted = WantedVolume("v", f"secret~v~{memory}", Files({"a": File(b"1", 0o400)}, memory=memory), fs_group=77)
+        assert await volumes.make(A, [wanted]) == {}
+        path = folder / A / wanted.id
+        assert bool(mounts(folder)) is memory
+        assert (path / "a").read_bytes() == b"1"
+        assert stat.S_IMODE((path / "a").stat().st_mode) == 0o440
+        assert (path / "a").stat().st_gid == 77
+        kept = WantedVolume("v", wanted.id, Files(None, memory=memory), fs_group=77)
+        again = NodeVolumes(str(folder), Place(seconds=20), NO_RUNTIME)
+        assert await again.make(A, [kept]) == {}
+        if memory:
+            run("umount", path)  # as a reboot does
+            assert "are gone" in (await again.make(A, [kept]))["v"]
+        await volumes.remove(A)
+        assert not (folder / A).exists()
 
 
 async def test_work_that_hangs_is_told_and_waited_for(folder: Path) -> None:

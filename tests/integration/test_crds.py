@@ -618,6 +618,11 @@ GOOD: dict[str, Object] = {
                 {"name": "data", "emptyDir": {}},
                 {"name": "fast", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
                 {"name": "logs", "hostPath": {"path": "/var/log", "type": "DirectoryOrCreate"}},
+                {"name": "art", "image": {"reference": "art:1", "pullPolicy": "Never"}},
+                {"name": "map", "configMap": {"name": "a", "optional": True, "items": [{"key": "k", "path": ".x/k"}]}},
+                {"name": "secret", "secret": {"secretName": "a", "defaultMode": 0o400}},
+                {"name": "own", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+                {"name": "all", "projected": {"sources": [{"configMap": {"name": "a"}}, {"secret": {"name": "a"}}]}},
             ],
             f"{CONTAINER}.volumeMounts": [
                 {"name": "data", "mountPath": "/data", "subPath": "a/..b", "mountPropagation": "HostToContainer"},

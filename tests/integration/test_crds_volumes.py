@@ -10,6 +10,7 @@ from tools.lab import ControlPlane
 
 VOLUME = {"name": "data", "emptyDir": {}}
 AT = {"name": "data", "mountPath": "/d"}
+NAME = {"fieldPath": "metadata.name"}
 
 
 def mounting(mount: Object, volume: Object = VOLUME, **container: Any) -> Object:
@@ -114,6 +115,32 @@ MISMOUNTED: dict[str, tuple[Object, str, str]] = {
         mounting(AT, {"name": "data", "hostPath": {"path": "/srv", "type": "Folder"}}),
         f"{VOLUMES}[0].hostPath.type",
         "Unsupported value",
+    ),
+    "a path of a key upwards": (
+        mounting(AT, {"name": "data", "configMap": {"name": "a", "items": [{"key": "k", "path": "x/../../y"}]}}),
+        f"{VOLUMES}[0].configMap.items[0].path",
+        "must be a path inside the volume",
+    ),
+    "an absolute path of a file": (
+        mounting(AT, {"name": "data", "downwardAPI": {"items": [{"path": "/x", "fieldRef": NAME}]}}),
+        f"{VOLUMES}[0].downwardAPI.items[0].path",
+        "must be a path inside the volume",
+    ),
+    "a file of nothing": (
+        mounting(AT, {"name": "data", "downwardAPI": {"items": [{"path": "x"}]}}),
+        f"{VOLUMES}[0].downwardAPI.items[0]",
+        "needs exactly one of fieldRef and resourceFieldRef",
+    ),
+    "a mode beyond permissions": (
+        mounting(AT, {"name": "data", "secret": {"secretName": "a", "defaultMode": 0o1000}}),
+        f"{VOLUMES}[0].secret.defaultMode",
+        "less than or equal to 511",
+    ),
+    "a Secret without a name": (mounting(AT, {"name": "data", "secret": {}}), f"{VOLUMES}[0].secret.secretName", "Required"),
+    "a projected source of two kinds": (
+        mounting(AT, {"name": "data", "projected": {"sources": [{"configMap": {"name": "a"}, "secret": {"name": "a"}}]}}),
+        f"{VOLUMES}[0].projected.sources[0]",
+        "needs exactly one of configMap, secret and downwardAPI",
     ),
     "fsGroup in a container": (
         mounting(AT, securityContext={"fsGroup": 1}),

@@ -80,13 +80,9 @@ ABSENT: Final[Fields] = {
             ),
             _DRIVER,
         ),
-        "configMap": LATER,
         "csi": _CSI,
-        "downwardAPI": LATER,
         "ephemeral": _CSI,
         "persistentVolumeClaim": _CSI,
-        "projected": LATER,
-        "secret": LATER,
         "fc": "Block storage is attached by the node; a hostPath leads to where it is mounted.",
         "gitRepo": "Disabled in Kubernetes since it ran what a repository said, as root.",
         "iscsi": "Block storage is attached by the node; a hostPath leads to where it is mounted.",
@@ -95,6 +91,7 @@ ABSENT: Final[Fields] = {
     "VolumeProjection": {
         "clusterTrustBundle": "Needs rights on the cluster's trust bundles that agents do not have.",
         "podCertificate": "Is issued for a Pod, which an instance is not.",
+        "serviceAccountToken": LATER,
     },
 }
 
@@ -136,6 +133,7 @@ NAMES: Final[dict[str, str]] = {
     "InstanceSpec": "PodSpec",
     "DNSConfig": "PodDNSConfig",
     "DNSConfigOption": "PodDNSConfigOption",
+    "VolumeFieldSelector": "ObjectFieldSelector",
 }
 """Models whose name is not that of the type in core/v1 that they stand for."""
 

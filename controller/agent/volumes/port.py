@@ -22,6 +22,14 @@ class Volumes(Protocol):
         """Of whom there is anything on the node."""
         ...
 
+    async def found(self) -> frozenset[str]:
+        """The same, and of whom the runtime holds an image.
+
+        Raises:
+            RuntimeFailure: when it could not be asked.
+        """
+        ...
+
     async def make(self, uid: str, volumes: Sequence[WantedVolume]) -> Mapping[str, str]:
         """Make volumes, or bring those that are there into the state that is wanted; what is in them stays.
 

@@ -52,6 +52,10 @@ class NodeVolumes:
         """Those that may have a folder."""
         return frozenset(self._made)
 
+    async def found(self) -> frozenset[str]:
+        """Those, and whose images are held although their folder is lost."""
+        return self.uids() | {holder.partition(".")[0] for holder in await self._runtime.image_holders()}
+
     async def make(self, uid: str, volumes: Sequence[WantedVolume]) -> Mapping[str, str]:
         """One after another; one that fails keeps none of the others from being made."""
         made = self._made.setdefault(uid, {})
@@ -89,14 +93,22 @@ class NodeVolumes:
                     self._remove(f"{folder}/{id_}")
 
         await self._do(uid, work)
-        for id_ in self._made.get(uid, {}) if ids is None else ids:
-            if id_.startswith(_IMAGE):
-                await self._runtime.release_image(_holder(uid, id_))
+        await self._release(uid, ids)
         if ids is None:
             self._made.pop(uid, None)
         else:
             for id_ in ids:
                 self._made.get(uid, {}).pop(id_, None)
+
+    async def _release(self, uid: str, ids: frozenset[str] | None) -> None:
+        """Images that volumes hold; where it is not known which those are, the runtime is asked."""
+        if ids is None and uid not in self._made:
+            holders = [holder for holder in await self._runtime.image_holders() if holder.startswith(f"{uid}.")]
+        else:
+            known = self._made.get(uid, {}) if ids is None else ids
+            holders = [_holder(uid, id_) for id_ in known if id_.startswith(_IMAGE)]
+        for holder in holders:
+            await self._runtime.release_image(holder)
 
     async def prepare(self, uid: str, container: str, needed: Sequence[Preparation]) -> None:
         """One after another; the first that cannot be had ends it."""

@@ -27,7 +27,7 @@ PATH_RULE: Final = rules(
 )
 """As `validateLocalNonReservedPath` of core/v1."""
 
-Path = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]+$", json_schema_extra=PATH_RULE)]
+Path = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$", json_schema_extra=PATH_RULE)]
 """Path of a file, below the volume's root."""
 
 

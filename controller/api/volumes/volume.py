@@ -8,9 +8,17 @@ from pydantic.alias_generators import to_camel
 from controller.api.base import Model, rule, rules
 from controller.api.names import LABEL
 from controller.api.quantity import Quantity
+from controller.api.volumes.sources import (
+    ConfigMapVolumeSource,
+    DownwardAPIVolumeSource,
+    ProjectedVolumeSource,
+    SecretVolumeSource,
+)
 
 NO_BACKSTEPS: Final = "!('/' + self{} + '/').contains('/../')"
 """CEL of a path that does not lead upwards; with the field's name. To split it would be beyond the API server's budget."""
+
+ValuesSource = ConfigMapVolumeSource | SecretVolumeSource | DownwardAPIVolumeSource | ProjectedVolumeSource
 
 EMPTY_DIR_RULES: Final = rules(
     rule(
@@ -86,11 +94,27 @@ class Volume(Model):
     image: ImageVolumeSource | None = Field(
         default=None, description="The files of an image, the same ones for as long as the volume is there."
     )
+    config_map: ConfigMapVolumeSource | None = Field(default=None, description="Keys of a ConfigMap as files.")
+    secret: SecretVolumeSource | None = Field(default=None, description="Keys of a Secret as files, in memory alone.")
+    downward_api: DownwardAPIVolumeSource | None = Field(
+        default=None, alias="downwardAPI", description="Files that tell of the instance."
+    )
+    projected: ProjectedVolumeSource | None = Field(default=None, description="Several of the last three in one folder.")
 
     @property
     def kind(self) -> str:
         """Name of the source that is set, as it is written: `emptyDir`. Empty when none is, which the schema excludes."""
-        return next((to_camel(name) for name in SOURCES if getattr(self, name) is not None), "")
+        return next((_written(name) for name in SOURCES if getattr(self, name) is not None), "")
+
+    @property
+    def values(self) -> ValuesSource | None:
+        """The source that is set, if it is one whose files are made from values."""
+        return self.config_map or self.secret or self.downward_api or self.projected
+
+
+def _written(name: str) -> str:
+    """Name of a field, as it is written."""
+    return Volume.model_fields[name].alias or to_camel(name)
 
 
 SOURCES: Final = tuple(name for name in Volume.model_fields if name != "name")

@@ -169,6 +169,10 @@ class SimulatedVolumes:
         """Of whom there is anything."""
         return frozenset(self.states)
 
+    async def found(self) -> frozenset[str]:
+        """The same."""
+        return self.uids()
+
     async def make(self, uid: str, volumes: Sequence[WantedVolume]) -> Mapping[str, str]:
         """Make them."""
         states = self.states.setdefault(uid, {})

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from controller.agent.decide.observation import Desired, ImageView, Observation, Pull, VolumeTrouble
+from controller.agent.decide.observation import Desired, ImageView, Missing, Observation, Pull, VolumeTrouble
+from controller.agent.decide.payload import File
 from controller.agent.decide.plan import plan
-from controller.agent.decide.volumes.wanted import wanted
+from controller.agent.decide.volumes.wanted import Files, wanted
 from controller.api.podsecurity.levels import BASELINE
 from controller.api.reasons import Reason
 from controller.runtime.port import Phase
@@ -152,6 +153,68 @@ def test_an_image_volume_that_cannot_be_is_final() -> None:
     told = plan(NEVER, seen(), NOW).verdicts["main"]
     assert told.terminal
     assert told.message == f"volume 'data': image '{ART}' is not on the node, and pullPolicy is Never"
+
+
+MAP = [{"name": "data", "configMap": {"name": "settings"}}]
+OF_VALUES = desired(container(volumeMounts=[MOUNT]), volumes=MAP)
+(ID,) = (volume.id for volume in wanted(OF_VALUES.instance.spec))
+NEW = {"data": Files({"a": File(b"1", 0o644)})}
+(STATE,) = (volume.state for volume in wanted(OF_VALUES.instance.spec, NEW))
+LACKS = {"data": Missing('configmap "settings" not found')}
+WAITS = {"data": Missing("", pending=True)}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "observation", "then"),
+    [
+        ("it is made of what there is", seen(contents=NEW), ("MakeVolumes data", None, "ContainerCreating")),
+        ("and is there", seen(contents=NEW, volumes={ID: STATE}), ("Create main/0, Start main", None, "ContainerCreating")),
+        ("what is missing is waited for", seen(contents=LACKS), ("", None, "FailedMount")),
+        ("what is being read is not told", seen(contents=WAITS), ("", None, "ContainerCreating")),
+        (
+            "a change is written while the container runs",
+            seen(state(OF_VALUES), contents=NEW, volumes={ID: "older"}),
+            ("MakeVolumes data", None, "Running"),
+        ),
+        ("what is the same is not", seen(state(OF_VALUES), contents=NEW, volumes={ID: STATE}), ("", None, "Running")),
+        (
+            "what went takes nothing from what runs",
+            seen(state(OF_VALUES), contents=LACKS, volumes={ID: STATE}),
+            ("", None, "Running"),
+        ),
+        (
+            "nor from a restart",
+            seen(state(OF_VALUES, EXITED), contents=LACKS, volumes={ID: STATE}),
+            ("Create main/1, Start main", None, "ContainerCreating"),
+        ),
+        (
+            "a new agent looks whether it is there",
+            seen(state(OF_VALUES, EXITED), contents=LACKS, volumes={ID: ""}),
+            ("MakeVolumes data", None, "ContainerCreating"),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_volumes_of_values(sentence: str, observation: Observation, then: tuple[str, float | None, str]) -> None:
+    """Files follow what they are made from; without that, a volume is not made, and one that is there stays as it is."""
+    assert planned(OF_VALUES, observation) == then, sentence
+
+
+def test_what_is_missing_is_told_in_the_kubelets_words() -> None:
+    """In an Event as well, once for the instance."""
+    told = plan(OF_VALUES, seen(contents=LACKS), NOW).verdicts["main"]
+    assert told.message == 'MountVolume.SetUp failed for volume "data" : configmap "settings" not found'
+    assert told.missing
+    assert told.told("main", told.message) == told.message
+
+
+def test_no_content_is_shown() -> None:
+    """Neither by a value that is printed, nor by the state of a volume."""
+    secret = desired(container(volumeMounts=[MOUNT]), volumes=[{"name": "data", "secret": {"secretName": "s"}}])
+    contents = {"data": Files({"a": File(b"lovelace", 0o600)})}
+    found = plan(secret, seen(contents=contents), NOW)
+    assert kinds(found.actions) == "MakeVolumes data"
+    assert "lovelace" not in repr((found, contents, wanted(secret.instance.spec, contents)[0].state))
 
 
 def test_an_instance_is_gone_when_its_volumes_are() -> None:

@@ -52,8 +52,9 @@ class Verdict:
         return gone and (self.ended or self.terminal)
 
     def told(self, name: str, message: str) -> str:
-        """What to say of the instance: words of a refusal are about it as a whole, all others about this container of it."""
-        return message if self.reason in REFUSALS else f"container {name!r}: {message}"
+        """What to say of the instance: words on a refusal or on volumes are about all of it, others about this container."""
+        as_a_whole = self.reason in REFUSALS or self.reason is Reason.FAILED_MOUNT
+        return message if as_a_whole else f"container {name!r}: {message}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,5 +68,5 @@ def without(step: Step, own: VolumesPlan) -> Step:
     actions = tuple(a for a in step.actions if not isinstance(a, held))
     if actions == step.actions or not own.message:
         return replace(step, actions=actions)
-    verdict = replace(step.verdict, reason=own.reason, message=own.message, terminal=own.terminal)
+    verdict = replace(step.verdict, reason=own.reason, message=own.message, terminal=own.terminal, missing=own.missing)
     return replace(step, verdict=verdict, actions=actions)

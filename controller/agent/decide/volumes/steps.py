@@ -1,12 +1,12 @@
 """When volumes are made and removed: there before the first container, gone after the last. Pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.agent.decide import backoff
 from controller.agent.decide.actions import Action, MakeVolumes, RemoveVolumes
-from controller.agent.decide.observation import Observation
-from controller.agent.decide.volumes.wanted import VolumeFailure, wanted
+from controller.agent.decide.observation import Missing, Observation
+from controller.agent.decide.volumes.wanted import Files, VolumeFailure, WantedVolume, wanted
 from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
 from controller.api.spec import Backoff
@@ -24,6 +24,8 @@ class VolumesPlan:
     message: str = ""
     """Why it is not."""
     reason: Reason = Reason.FAILED_MOUNT
+    missing: bool = False
+    """Something that a volume is made from is not to be had; whoever serves it wakes the supervisor."""
     terminal: bool = False
     """It will not be before somebody changes something."""
 
@@ -31,17 +33,26 @@ class VolumesPlan:
 def made(instance: ContainerInstance, seen: Observation, now: float) -> VolumesPlan:
     """The volumes that containers mount are to be there, as the spec says now."""
     try:
-        found = wanted(instance.spec)
+        found = wanted(instance.spec, {name: c for name, c in seen.contents.items() if isinstance(c, Files)})
     except VolumeFailure as exc:
         return VolumesPlan(ready=False, message=str(exc))
-    missing = tuple(volume for volume in found if seen.volumes.get(volume.id) != volume.state)
-    if not missing:
-        return VolumesPlan()
-    ready = all(volume.id in seen.volumes and seen.volumes[volume.id] for volume in missing)
-    action, wake = _tried(MakeVolumes(missing), seen, instance.spec.backoff, now)
+    unknown = {volume.id: content for volume in found if isinstance(content := seen.contents.get(volume.name), Missing)}
+    awaited = {volume.name: unknown[volume.id] for volume in found if volume.id in unknown and volume.id not in seen.volumes}
+    missing = tuple(v for v in found if v.name not in awaited and not _as_wanted(v, seen, known=v.id not in unknown))
+    ready = not awaited and all(seen.volumes.get(volume.id) for volume in missing)
+    action, wake = _tried(MakeVolumes(missing), seen, instance.spec.backoff, now) if missing else (None, None)
+    plan = VolumesPlan((action,) if action else (), wake, ready)
     trouble = seen.volume_trouble
-    message = trouble.message if trouble is not None and not trouble.removing else ""
-    return VolumesPlan((action,) if action else (), wake, ready, message)
+    if missing and trouble is not None and not trouble.removing:
+        return replace(plan, message=trouble.message)
+    told = [f'MountVolume.SetUp failed for volume "{name}" : {m.message}' for name, m in awaited.items() if not m.pending]
+    return replace(plan, message="; ".join(told), missing=bool(told))
+
+
+def _as_wanted(volume: WantedVolume, seen: Observation, *, known: bool) -> bool:
+    """Whether it is there as it is to be. While it is not known what is to be in it, what there is will do."""
+    state = seen.volumes.get(volume.id, "")
+    return state == volume.state if known else bool(state)
 
 
 def unwanted(instance: ContainerInstance, seen: Observation, now: float) -> VolumesPlan:

@@ -18,6 +18,10 @@ _NO_IDENTITY: Final = {"empty_dir": {"size_limit"}, "image": {"pull_policy"}}
 """What of a source can be changed on a volume that is there."""
 
 
+_IN_MEMORY: Final = frozenset({"secret", "downwardAPI", "projected"})
+"""As with a kubelet, all that are made from values but configMap."""
+
+
 class VolumeFailure(Exception):  # noqa: N818 - a word for what went wrong, as the runtime port's
     """A volume could not be made, removed or prepared for a container; `str()` of it is a sentence for people."""
 
@@ -112,9 +116,9 @@ def mounted(spec: InstanceSpec) -> tuple[Volume, ...]:
     return tuple(volume for volume in spec.volumes if volume.name in names)
 
 
-def wanted(spec: InstanceSpec) -> tuple[WantedVolume, ...]:
-    """The volumes that there must be before a container is made."""
-    return tuple(_wanted(volume, spec) for volume in mounted(spec))
+def wanted(spec: InstanceSpec, contents: Mapping[str, Files] | None = None) -> tuple[WantedVolume, ...]:
+    """The volumes that there must be before a container is made; `contents` by the names of those that are made from values."""
+    return tuple(_wanted(volume, spec, (contents or {}).get(volume.name)) for volume in mounted(spec))
 
 
 def volume_id(volume: Volume) -> str:
@@ -138,14 +142,16 @@ def _said(mount: VolumeMount) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value and value != defaults.get(name)}
 
 
-def _wanted(volume: Volume, spec: InstanceSpec) -> WantedVolume:
-    name, id_ = volume.name, volume_id(volume)
+def _wanted(volume: Volume, spec: InstanceSpec, content: Files | None) -> WantedVolume:
+    name, id_, group = volume.name, volume_id(volume), spec.security_context.fs_group
+    if volume.values is not None:
+        files = content.files if content is not None else None
+        return WantedVolume(name, id_, Files(files, memory=volume.kind in _IN_MEMORY), group)
     if volume.host_path is not None:
         return WantedVolume(name, id_, NodePath(volume.host_path.path, volume.host_path.type))
     if volume.image is not None:
         return WantedVolume(name, id_, ImageVolume(volume.image.reference))
     if volume.empty_dir is not None:
-        group = spec.security_context.fs_group
         return WantedVolume(name, id_, _folder(volume.empty_dir, spec), group)
     raise VolumeFailure(f"volume {name!r} has no source that this agent knows")
 
