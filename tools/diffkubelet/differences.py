@@ -92,4 +92,13 @@ DIFFERENCES = (
         pod='"rw"',
         instance='"ro"',
     ),
+    Named(
+        "memory-volume-size",
+        ("process * mounts * super",),
+        "An `emptyDir` in memory without a `sizeLimit`, of an instance without limits of memory, holds half of the node's "
+        "memory, as the kernel has it, so that it cannot take all. A kubelet lets it hold all that the node has for pods. It "
+        "says so of the other volumes in memory, too, which nobody but the agent writes into.",
+        pod="*size=*",
+        specs=("empty-with-group", "secret", "downward", "projected", "service-account-token"),
+    ),
 )

@@ -34,6 +34,16 @@ SETTINGS = {"clusterDNS": [DNS], "clusterDomain": DOMAIN}
 PORTS = {"type": "portmap", "capabilities": {"portMappings": True}}
 """The CNI plugin for ports of the node, behind the bridge."""
 
+HANDLER = "second"
+"""A second handler of the node, for a RuntimeClass: the same runc, by its path."""
+
+HANDLER_OF_CRI = f"""
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{HANDLER}]
+  runtime_type = 'io.containerd.runc.v2'
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{HANDLER}.options]
+    BinaryName = '{BIN / "runc"}'
+"""
+
 RUNTIMES = {"k8s.io": "the kubelet's", "moorage": "Moorage's"}
 """The namespaces of containerd."""
 
@@ -86,7 +96,7 @@ def room(state: Path) -> Iterator[Room]:
     with (
         Node(state / "node", name=NODE) as node,
         ControlPlane(state / "plane", address=node.gateway, pods=True, crds=[ROOT / "crds"]) as plane,
-        Kubelet(state / "kubelet", node, plane, settings=SETTINGS, plugins=[PORTS]) as kubelet,
+        Kubelet(state / "kubelet", node, plane, settings=SETTINGS, plugins=[PORTS], extra=HANDLER_OF_CRI) as kubelet,
     ):
         claim(node.state, "cgroup", f"/moorage/{NODE}")
         images = state / "images.tar"
@@ -112,6 +122,7 @@ def _agent(node: Node, plane: ControlPlane, kubelet: Kubelet) -> Process:
         *("--containerd", kubelet.containerd.address, "--node-name", NODE),
         *("--cni-conf-dir", "/var/lib/cni/net.d", "--cni-bin-dir", BIN),
         *("--cluster-dns", DNS, "--cluster-domain", DOMAIN),
+        f"--runtime-handler={HANDLER}=io.containerd.runc.v2,BinaryName={BIN / 'runc'}",
     ]
     return Process("agent", node.inside([MOORAGE, "agent", *options]), node.state)
 
