@@ -68,6 +68,7 @@ SPEC = st.builds(
         hostNetwork=FLAG,
         hostPID=FLAG,
         hostIPC=FLAG,
+        shareProcessNamespace=FLAG,
         hostname=st.sampled_from(["quay"]),
         subdomain=st.sampled_from(["harbour"]),
         setHostnameAsFQDN=FLAG,
