@@ -6,7 +6,6 @@ Files in it outlive an agent, and not the node's next boot.
 
 import contextlib
 import ctypes
-import errno
 import logging
 import os
 from pathlib import Path
@@ -18,6 +17,9 @@ _MS_NOSUID: Final = 2
 _MS_NODEV: Final = 4
 _MS_NOEXEC: Final = 8
 _UMOUNT_NOFOLLOW: Final = 8
+_SOURCE: Final = "moorage"
+"""What the tmpfs is called in mountinfo: another mount at that place, such as a pod's own, is nobody's business here."""
+
 _OPTIONS: Final = ("mode=0700,noswap", "mode=0700")
 """Not to be swapped, where the kernel has that (6.4, tmpfs(5)); before, whoever swaps should encrypt."""
 
@@ -49,31 +51,40 @@ class Memory:
             for entry in tuple(self._folder.iterdir()):
                 with contextlib.suppress(OSError):  # there is something in it
                     entry.rmdir()
-            if self._folder.is_mount() and not any(self._folder.iterdir()):
+            if _ours(self._folder) and not any(self._folder.iterdir()):
                 _unmount(self._folder)
             self._folder.rmdir()
 
 
 def in_memory(folder: Path) -> bool:
-    """Whether what is written there stays in memory: it is on a tmpfs (or ramfs).
+    """Whether what is written there is known to stay in memory: it is on a tmpfs (or ramfs).
 
     Raises:
-        OSError: when the folder is not there, or nobody can tell.
+        OSError: when the folder is not there.
     """
     device = folder.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        mount, _, filesystem = line.partition(" - ")
-        if mount.split()[2] == wanted:
-            return filesystem.split()[0] in {"tmpfs", "ramfs"}
-    raise OSError(errno.ENODEV, f"no mount is known that {folder} is on")
+    kinds = {filesystem[0] for mount, filesystem in _mounts() if mount[2] == wanted}
+    return bool(kinds) and kinds <= {"tmpfs", "ramfs"}
+
+
+def _ours(folder: Path) -> bool:
+    """Whether the tmpfs that was mounted there is what is seen there."""
+    at = [filesystem for mount, filesystem in _mounts() if mount[4] == str(folder)]
+    return bool(at) and at[-1][:2] == ["tmpfs", _SOURCE]
+
+
+def _mounts() -> list[tuple[list[str], list[str]]]:
+    """Fields of mountinfo before and after its separator (proc_pid_mountinfo(5)). Of mounts at one place the last is seen."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [(mount.split(), filesystem.split()) for mount, _, filesystem in (line.partition(" - ") for line in lines)]
 
 
 def _mount(folder: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     flags = ctypes.c_ulong(_MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     for options in _OPTIONS:
-        if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options.encode()) == 0:
+        if libc.mount(_SOURCE.encode(), os.fsencode(folder), b"tmpfs", flags, options.encode()) == 0:
             return
     number = ctypes.get_errno()
     raise OSError(number, f"mounting a tmpfs on {folder}: {os.strerror(number)}")
