@@ -46,6 +46,7 @@ from controller.agent.decide.observation import (
 from controller.agent.decide.resolve import container_config
 from controller.agent.decide.resources import applied, resources
 from controller.agent.decide.security import localhost_profile
+from controller.agent.decide.sysctls import SysctlForbidden
 from controller.agent.decide.volumes.mounts import mounts
 from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
@@ -86,6 +87,7 @@ log = logging.getLogger(__name__)
 _REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
     (CommandFailure, Reason.CONTAINER_CANNOT_RUN),
     (StartFailure, Reason.START_ERROR),
+    (SysctlForbidden, Reason.SYSCTL_FORBIDDEN),
     (InvalidConfig, Reason.CREATE_CONTAINER_CONFIG_ERROR),
     (VolumeFailure, Reason.CREATE_CONTAINER_CONFIG_ERROR),
 )

@@ -92,6 +92,8 @@ class AgentSettings:
     """Domain of the cluster's Services."""
     resolv_conf: str = "/etc/resolv.conf"
     """The node's resolver, for dnsPolicy Default."""
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """Kernel parameters that instances may set beyond the safe ones: names, and patterns that end in `*`."""
     pids_limit: int = 0
     """Most processes and threads of a container that says nothing itself; 0: no limit."""
     system_reserved: Amounts = NOTHING
@@ -136,6 +138,7 @@ class Agent:
             volumes_dir=str(settings.state_dir / VOLUMES_FOLDER),
             cluster_dns=settings.cluster_dns,
             cluster_domain=settings.cluster_domain,
+            allowed_unsafe_sysctls=settings.allowed_unsafe_sysctls,
             pids_limit=settings.pids_limit,
             system_reserved=settings.system_reserved,
         )

@@ -49,6 +49,7 @@ def facts(
     volumes_dir: str,
     cluster_dns: tuple[str, ...] = (),
     cluster_domain: str = "cluster.local",
+    allowed_unsafe_sysctls: tuple[str, ...] = (),
     pids_limit: int = 0,
     system_reserved: Amounts = NOTHING,
 ) -> NodeFacts:
@@ -71,6 +72,7 @@ def facts(
         cluster_domain=cluster_domain,
         capacity=there,
         allocatable=there - system_reserved,
+        allowed_unsafe_sysctls=allowed_unsafe_sysctls,
         pids_limit=pids_limit,
     )
 

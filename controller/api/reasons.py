@@ -41,6 +41,8 @@ class Reason(StrEnum):
     # --- containers
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError"
     """The spec cannot be turned into a container on this node."""
+    SYSCTL_FORBIDDEN = "SysctlForbidden"
+    """The instance wants to set a kernel parameter that the node does not allow."""
     CREATE_CONTAINER_ERROR = "CreateContainerError"
     """The runtime could not make the container."""
     RUN_CONTAINER_ERROR = "RunContainerError"

@@ -8,10 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from controller.api.base import LIST_ATOMIC, Model, rule, rules
+from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 
 MOST_ID = 2**31 - 1
 """Largest user or group id that Kubernetes takes."""
+
+SYSCTL_NAME = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+"""As `SysctlContainSlashFmt` of core/v1."""
 
 Id = Annotated[int, Field(ge=0, le=MOST_ID)]
 Capability = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -126,6 +129,18 @@ class SecurityContext(Model):
     )
 
 
+class Sysctl(Model):
+    """A kernel parameter (core/v1 `Sysctl`)."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=SYSCTL_NAME,
+        description="Its name, with dots or slashes: net.ipv4.tcp_syncookies.",
+    )
+    value: str = Field(max_length=1024, description="Its value.")
+
+
 class PodSecurityContext(Model):
     """What an instance's processes may do, where a container says nothing (core/v1 `PodSecurityContext`)."""
 
@@ -146,4 +161,10 @@ class PodSecurityContext(Model):
     )
     seccomp_profile: SeccompProfile | None = Field(
         default=None, description="Filter of system calls; RuntimeDefault when not set."
+    )
+    sysctls: tuple[Sysctl, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Kernel parameters of its namespaces: those that Kubernetes calls safe, and those that the node allows.",
+        json_schema_extra=list_map("name"),
     )

@@ -157,7 +157,19 @@ class Backoff(Model):
 
 _PORTS = "self.containers.all(c, !has(c.ports) || c.ports.all(p, {}))"
 
+_SYSCTLS = "!has(self.securityContext) || !has(self.securityContext.sysctls) || self.securityContext.sysctls.all(s, {})"
+
 INSTANCE_SPEC_RULES = (
+    rule(
+        "!self.hostNetwork || " + _SYSCTLS.format("!s.name.matches('^net[./]')"),
+        "kernel parameters net.* are the node's own with hostNetwork: true: remove them, or hostNetwork",
+        path=".securityContext.sysctls",
+    ),
+    rule(
+        "!self.hostIPC || " + _SYSCTLS.format("!s.name.matches('^(kernel[./](sem|shm|msg)|fs[./]mqueue[./])')"),
+        "kernel parameters of IPC are the node's own with hostIPC: true: remove them, or hostIPC",
+        path=".securityContext.sysctls",
+    ),
     rule(
         "!(self.hostNetwork && has(self.network))",
         "hostNetwork: true and network: None exclude each other: remove one of them",

@@ -15,6 +15,7 @@ import typer
 from controller.api import quantity
 from controller.api.amounts import CPU, MEMORY, Amounts
 from controller.api.podsecurity.levels import LATEST, VERSION, Level, LevelVersion
+from controller.api.security import SYSCTL_NAME
 from controller.cli.errors import CommandError
 from controller.cli.options import (
     DEFAULT_CLUSTER_DOMAIN,
@@ -26,6 +27,7 @@ from controller.cli.options import (
     DEFAULT_NETNS_DIR,
     DEFAULT_RESOLV_CONF,
     DEFAULT_STATE_DIR,
+    AllowedUnsafeSysctls,
     ClusterDns,
     ClusterDomain,
     CniBinDir,
@@ -78,6 +80,7 @@ def node_half(
     cluster_dns: ClusterDns = [],  # noqa: B006 - as typer takes options that may be repeated
     cluster_domain: ClusterDomain = DEFAULT_CLUSTER_DOMAIN,
     resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
+    allowed_unsafe_sysctls: AllowedUnsafeSysctls = [],  # noqa: B006 - as typer takes options that may be repeated
     pids_limit: PidsLimit = 0,
     runtime_handler: RuntimeHandler = [],  # noqa: B006 - as typer takes options that may be repeated
     system_reserved: SystemReserved = "",
@@ -102,6 +105,7 @@ def node_half(
         cluster_dns=tuple(map(_address, cluster_dns)),
         cluster_domain=cluster_domain.strip("."),
         resolv_conf=str(resolv_conf),
+        allowed_unsafe_sysctls=tuple(map(_sysctl, allowed_unsafe_sysctls)),
         pids_limit=pids_limit,
         runtime_handlers=tuple(handlers),
         system_reserved=_reserved(system_reserved),
@@ -147,6 +151,19 @@ def _address(server: str) -> str:
     except ValueError as exc:
         raise typer.BadParameter(f"{server!r} is no address", param_hint="--cluster-dns") from exc
     return server
+
+
+def _sysctl(pattern: str) -> str:
+    from controller.agent.decide.sysctls import namespaced
+
+    hint = "--allowed-unsafe-sysctls"
+    if not re.fullmatch(SYSCTL_NAME.removesuffix("$") + r"([./]?\*)?", pattern):
+        raise typer.BadParameter(
+            f"{pattern!r} is neither a kernel parameter nor the beginning of some with a final *", param_hint=hint
+        )
+    if not namespaced(pattern):
+        raise typer.BadParameter(f"{pattern!r}: not known to be of a network or of IPC, but the whole node's", param_hint=hint)
+    return pattern
 
 
 def _reserved(listed: str) -> Amounts:

@@ -97,6 +97,14 @@ ResolvConf = Annotated[
     Path,
     typer.Option(envvar="MOORAGE_RESOLV_CONF", help="The node's resolver, for dnsPolicy Default.", metavar="FILE"),
 ]
+AllowedUnsafeSysctls = Annotated[
+    list[str],
+    typer.Option(
+        help="Kernel parameter that instances may set beyond the safe ones, or a pattern that ends in *: kernel.msg*, "
+        "net.core.somaxconn; may be repeated. Only those of the network and of IPC.",
+        metavar="NAME",
+    ),
+]
 SystemReserved = Annotated[
     str,
     typer.Option(

@@ -265,6 +265,8 @@ class Security:
     """A container that would run as user 0 is refused with `InvalidConfig`."""
     supplemental_groups: tuple[int, ...] = ()
     """Beside those that the image's group file gives the user."""
+    sysctls: tuple[tuple[str, str], ...] = ()
+    """Kernel parameters of the namespaces that are the container's own, with dots between the parts of their names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,13 @@ CONTAINER_FIELDS: Final[dict[str, tuple[Any, ...]]] = {
     ),
 }
 INSTANCE_FIELDS: Final[dict[str, tuple[Any, ...]]] = {
+    "sysctls": (
+        [{"name": "net.ipv4.tcp_syncookies", "value": "1"}],
+        [{"name": "net.ipv4.tcp_rmem", "value": "4096 87380 6291456"}, {"name": "net.ipv4.tcp_fin_timeout", "value": "30"}],
+        [{"name": "net.ipv4.ip_local_reserved_ports", "value": "8080"}, {"name": "kernel.shm_rmid_forced", "value": "1"}],
+        [{"name": "net.core.somaxconn", "value": "1024"}, {"name": "kernel.msgmax", "value": "65536"}],
+        [{"name": "net/ipv4/tcp_syncookies", "value": "1"}],
+    ),
     "runAsNonRoot": (True, False),
     "runAsUser": (0, 1000),
     "seccompProfile": CONTAINER_FIELDS["seccompProfile"],
@@ -200,12 +207,14 @@ def _any(chance: random.Random) -> Object:
 
 
 def sound(spec: Object) -> bool:
-    """Whether Kubernetes, and we, would take it at all: nobody can escalate and not escalate."""
+    """Whether Kubernetes, and we, would take it at all: nobody can escalate and not escalate, nor set what is the node's."""
     for context in (c.get("securityContext", {}) for c in spec["containers"]):
         escalates = context.get("privileged") or "SYS_ADMIN" in context.get("capabilities", {}).get("add", ())
         if context.get("allowPrivilegeEscalation") is False and escalates:
             return False
-    return True
+    names = [s["name"] for s in spec.get("securityContext", {}).get("sysctls", ())]
+    shared = {"net": spec.get("hostNetwork"), "kernel": spec.get("hostIPC")}
+    return not any(shared[name.partition(".")[0].partition("/")[0]] for name in names)
 
 
 def comparable(spec: Object, minor: int) -> bool:

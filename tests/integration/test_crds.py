@@ -310,6 +310,34 @@ UNSET: dict[str, tuple[Object, str, str]] = {
     ),
 }
 """Environment variables, but for their name."""
+TUNED: dict[str, tuple[Object, list[Object], str, str]] = {
+    "a parameter of the network that is the node's": (
+        {"hostNetwork": True},
+        [{"name": "net.ipv4.tcp_syncookies", "value": "1"}],
+        "",
+        "remove them, or hostNetwork",
+    ),
+    "a parameter of IPC that is the node's": (
+        {"hostIPC": True},
+        [{"name": "net.ipv4.tcp_syncookies", "value": "1"}, {"name": "fs/mqueue/msg_max", "value": "1"}],
+        "",
+        "remove them, or hostIPC",
+    ),
+    "a parameter twice": (
+        {"hostNetwork": False},
+        [{"name": "kernel.msgmax", "value": "1"}, {"name": "kernel.msgmax", "value": "2"}],
+        "[1]",
+        "Duplicate value",
+    ),
+    "a parameter that is none": (
+        {"hostNetwork": False},
+        [{"name": "Net.IPv4", "value": "1"}],
+        "[0].name",
+        "should match",
+    ),
+    "a parameter without a value": ({"hostNetwork": False}, [{"name": "kernel.msgmax"}], "[0].value", "Required value"),
+}
+"""Kernel parameters of an instance."""
 
 BAD: dict[str, tuple[Object, str, str]] = {
     **{
@@ -440,6 +468,14 @@ BAD: dict[str, tuple[Object, str, str]] = {
         "spec.template.spec.restartPolicy",
         'supported values: "Always", "OnFailure", "Never"',
     ),
+    **{
+        sentence: (
+            workload(**{"spec.template.spec." + k: v for k, v in (shared | {"securityContext": {"sysctls": found}}).items()}),
+            f"spec.template.spec.securityContext.sysctls{path}",
+            told,
+        )
+        for sentence, (shared, found, path, told) in TUNED.items()
+    },
     "two networks": (
         workload(**{"spec.template.spec.network": "None"}),
         "spec.template.spec.network",

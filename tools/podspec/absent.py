@@ -9,6 +9,7 @@ from typing import Final
 Fields = dict[str, dict[str, str]]
 
 LATER: Final = "Not built yet."
+_APPARMOR: Final = "No kernel that Moorage is tested on has AppArmor, so that nothing could be shown of it."
 _DRIVER: Final = "A storage driver that was in Kubernetes itself; it is no more, or is on its way out."
 _CSI: Final = "Needs a CSI driver, whose node half is driven by a kubelet."
 _WINDOWS: Final = "Nodes are Linux."
@@ -56,17 +57,16 @@ ABSENT: Final[Fields] = {
     "HTTPGetAction": {},
     "LifecycleHandler": {"tcpSocket": "Deprecated in core/v1, where it fails when it is run."},
     "PodSecurityContext": {
-        "appArmorProfile": LATER,
+        "appArmorProfile": _APPARMOR,
         "fsGroupChangePolicy": "Has no effect on any kind of volume that there is here, nor has it in core/v1 on these.",
         "seLinuxChangePolicy": _SELINUX,
         "seLinuxOptions": _SELINUX,
         "supplementalGroupsPolicy": "Groups of the image's own group file are always given (`Merge`).",
-        "sysctls": LATER,
         "windowsOptions": _WINDOWS,
     },
     "ResourceRequirements": {"claims": _CLAIMS},
     "SecurityContext": {
-        "appArmorProfile": LATER,
+        "appArmorProfile": _APPARMOR,
         "seLinuxOptions": _SELINUX,
         "windowsOptions": _WINDOWS,
     },
@@ -105,7 +105,11 @@ OWN: Final[Fields] = {
 
 REMARKS: Final[Fields] = {
     "Container": {
+        "resources": "Without room on its node an instance waits, and does not fail. The QoS class may change with them.",
         "imagePullPolicy": "`Always` asks for each new instance and each changed spec, not for a restart after a crash.",
+    },
+    "PodSecurityContext": {
+        "sysctls": "One of the network that leaves the spec keeps its value until the instance's network is made anew.",
     },
     "LifecycleHandler": {"httpGet": "An HTTPS request does not fall back to HTTP."},
     "Lifecycle": {"stopSignal": "Needs no `os.name`."},

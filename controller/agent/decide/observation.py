@@ -61,6 +61,8 @@ class NodeFacts:
     """What the node has."""
     allocatable: Amounts = NOTHING
     """What of it is for instances."""
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """Kernel parameters that instances may set beyond the safe ones: names, and patterns that end in `*`."""
     pids_limit: int = 0
     """Most processes and threads of a container that says nothing itself; 0: no limit."""
 

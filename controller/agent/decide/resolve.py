@@ -16,6 +16,7 @@ from controller.agent.decide.health import PENDING, hooks_label
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.resources import applied, oom_score_adj, resources
 from controller.agent.decide.security import security
+from controller.agent.decide.sysctls import allow
 from controller.agent.decide.volumes.mounts import mounts
 from controller.api import labels
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
@@ -53,6 +54,7 @@ def container_config(
     """
     spec, container = instance.spec, action.container
     hostname = names.kernel_name(instance, node)
+    allow(spec, node.allowed_unsafe_sysctls)
     confined = security(container, spec, seccomp_profile)
     own = own_environment(container, given or Given(instance, node))
     log = log_path(instance, container.name, action.restart_count, node)

@@ -6,6 +6,7 @@ Kubernetes': no new privileges are to be had unless `allowPrivilegeEscalation: t
 
 from typing import Any, Final, TypeVar
 
+from controller.agent.decide.sysctls import sysctls
 from controller.api.security import PodSecurityContext, SeccompProfile
 from controller.api.spec import Container, InstanceSpec
 from controller.runtime.port import Seccomp, Security
@@ -37,6 +38,7 @@ def security(container: Container, spec: InstanceSpec, profile: str = "") -> Sec
         run_as_group=_first(own.run_as_group, common.run_as_group),
         run_as_non_root=_first(own.run_as_non_root, common.run_as_non_root) is True,
         supplemental_groups=tuple(sorted({*common.supplemental_groups, *_owners(common)})),
+        sysctls=sysctls(spec),
     )
 
 

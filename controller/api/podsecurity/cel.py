@@ -22,6 +22,7 @@ from controller.api.podsecurity.table import (
     Control,
     Flags,
     Hosts,
+    Listed,
     Ports,
     Volumes,
     instance_fields,
@@ -227,6 +228,8 @@ def _active(control: Control) -> str:
     parts = [f"variables.level in {literal(at)}"]
     if control.since:
         parts.append(f"variables.minor >= {control.since}")
+    if control.until:
+        parts.append(f"variables.minor < {control.until}")
     parts += [
         f"!(variables.level == '{Level.RESTRICTED}' && variables.minor >= {other.since})"
         if other.since
@@ -242,6 +245,8 @@ def _detail(prefix: str, active: str, clause: AnyClause) -> list[Variable]:
             return _flags(prefix, active, clause)
         case Hosts():
             return _hosts(prefix, active, clause)
+        case Listed():
+            return _listed(prefix, active, clause)
         case Ports():
             return _ports(prefix, active, clause)
         case Volumes():
@@ -257,6 +262,17 @@ def _flags(prefix: str, active: str, clause: Flags) -> list[Variable]:
     return [
         Variable(f"{prefix}_who", f"({active}) ? {true} : []"),
         Variable(prefix, f"variables.{prefix}_who.size() == 0 ? [] : [variables.{prefix}_who.join(', ')]"),
+    ]
+
+
+def _listed(prefix: str, active: str, clause: Listed) -> list[Variable]:
+    """The names that are not allowed, and the detail as `[]` or `[text]`."""
+    items = f"{clause.field.cel('variables.spec')}.orValue([])"
+    bad = f"{items}.filter(s, !(s.{clause.key} in {literal(clause.allowed)})).map(s, s.{clause.key})"
+    who = f"variables.{prefix}_who"
+    return [
+        Variable(f"{prefix}_who", f"({active}) ? {bad} : []"),
+        Variable(prefix, f"{who}.size() == 0 ? [] : [{who}.join(', ')]"),
     ]
 
 

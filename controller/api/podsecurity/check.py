@@ -13,6 +13,7 @@ from controller.api.podsecurity.table import (
     Control,
     Flags,
     Hosts,
+    Listed,
     Ports,
     Volumes,
     overriders,
@@ -56,12 +57,15 @@ def refusal(spec: Mapping[str, Any], policy: LevelVersion) -> str:
 def _holds(control: Control, level: Level, minor: int) -> bool:
     if level is Level.RESTRICTED and any(minor >= other.since for other in overriders(control)):
         return False
-    return level.rank >= control.level.rank and minor >= control.since
+    ended = control.until and minor >= control.until
+    return level.rank >= control.level.rank and minor >= control.since and not ended
 
 
 def _detail(clause: AnyClause, spec: Subject, containers: list[Subject]) -> str:
     if isinstance(clause, Flags):
         return ", ".join(f"{field.path}=true" for field in clause.fields if field.of(spec))
+    if isinstance(clause, Listed):
+        return ", ".join(clause.of(spec))
     if isinstance(clause, Ports):
         return _ports(clause, containers)
     if isinstance(clause, Hosts):

@@ -3,7 +3,7 @@
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/, and k8s.io/pod-security-admission v0.36 for the
 first version of each control, its words and their order: baseline before restricted, each by id.
 
-Left out, since the schema has no field for it: seLinuxOptions, appArmorProfile, sysctls,
+Left out, since the schema has no field for it: seLinuxOptions, appArmorProfile,
 windowsHostProcess; the annotations that seccomp profiles were written in before 1.19, and AppArmor's, which mean nothing
 here; what Windows (1.25) and user namespaces (1.35) relax. `COVERED` names the fields, so that none can enter the schema
 without its control.
@@ -92,7 +92,22 @@ class Volumes:
         return [str(volume["name"]) for volume in spec.get("volumes") or () if volume.get(self.source) is not None]
 
 
-AnyClause = Clause | Flags | Hosts | Ports | Volumes
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Names the items of a list of the instance that are none of those that are allowed, in its order."""
+
+    field: Field
+    """The list."""
+    key: str
+    """The field of an item that is its name."""
+    allowed: tuple[str, ...]
+
+    def of(self, spec: Subject) -> list[str]:
+        """Those names."""
+        return [str(item[self.key]) for item in self.field.of(spec) or () if item[self.key] not in self.allowed]
+
+
+AnyClause = Clause | Flags | Hosts | Listed | Ports | Volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +123,8 @@ class Control:
     clauses: tuple[AnyClause, ...]
     overrides: tuple[str, ...] = ()
     """Controls of baseline that it says better: they are left out where it holds."""
+    until: int = 0
+    """First minor version that another control has taken its place in; 0: none."""
     first_only: bool = False
     """Only the first clause that names somebody is told; else all."""
 
@@ -164,6 +181,36 @@ def _added_beyond(*allowed: str) -> Clause:
     )
 
 
+_SAFE_SYSCTLS: Final = """
+    kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.tcp_syncookies net.ipv4.ping_group_range
+    net.ipv4.ip_unprivileged_port_start
+"""
+
+_SYSCTLS: Final[tuple[tuple[int, str], ...]] = (
+    (0, _SAFE_SYSCTLS),
+    (27, "net.ipv4.ip_local_reserved_ports"),
+    (29, " ".join(f"net.ipv4.tcp_{name}" for name in ("keepalive_time", "fin_timeout", "keepalive_intvl", "keepalive_probes"))),
+    (32, "net.ipv4.tcp_rmem net.ipv4.tcp_wmem"),
+)
+"""First minor versions, and what each allows in addition to those before it."""
+
+
+def _sysctls() -> tuple[Control, ...]:
+    """One control for each list; each gives way to the next."""
+    made: list[Control] = []
+    allowed: tuple[str, ...] = ()
+    ends = (*(since for since, _ in _SYSCTLS[1:]), 0)
+    for (since, more), until in zip(_SYSCTLS, ends, strict=True):
+        allowed = (*allowed, *more.split())
+        listed = Listed(Field(f"{_CONTEXT}.sysctls"), "name", allowed)
+        made.append(
+            Control(
+                f"sysctls_{since}" if since else "sysctls", Level.BASELINE, since, "forbidden sysctls", (listed,), until=until
+            )
+        )
+    return tuple(made)
+
+
 CONTROLS: Final = (
     Control(
         "capabilities_baseline",
@@ -197,6 +244,7 @@ CONTROLS: Final = (
     ),
     Control("procMount", Level.BASELINE, 0, "procMount", (_PROC_MOUNT_CLAUSE,)),
     Control("seccompProfile_baseline", Level.BASELINE, 19, "seccompProfile", (_SECCOMP_EXPLICIT,)),
+    *_sysctls(),
     Control(
         "allowPrivilegeEscalation",
         Level.RESTRICTED,
@@ -295,7 +343,7 @@ def fields(control: Control) -> frozenset[Field]:
     for clause in control.clauses:
         if isinstance(clause, Flags | Hosts):
             found.update(clause.fields)
-        elif isinstance(clause, Ports | Volumes):
+        elif isinstance(clause, Listed | Ports | Volumes):
             found.add(clause.field)
         else:
             found.update(p.field for p in (clause.container, clause.instance, clause.unless) if p is not None)

@@ -166,8 +166,8 @@ def _linux(config: ContainerConfig, host: Host, capabilities: list[str]) -> dict
     }
     if propagation := _root_propagation(config.mounts):
         linux["rootfsPropagation"] = propagation
-    if config.network_namespace:
-        linux["sysctl"] = _SYSCTL
+    if sysctls := {**(_SYSCTL if config.network_namespace else {}), **dict(config.security.sysctls)}:
+        linux["sysctl"] = sysctls
     if privileged:
         linux["devices"] = [
             {

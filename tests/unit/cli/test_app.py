@@ -83,6 +83,26 @@ def test_a_level_that_does_not_exist_is_refused(option: str, value: str, told: s
     assert told in " ".join(result.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--system-reserved", "cpu", "is not a quantity"),
+        ("--system-reserved", "disk=1Gi", "say cpu=AMOUNT and memory=AMOUNT, each once"),
+        ("--system-reserved", "cpu=1,cpu=2", "each once"),
+        ("--system-reserved", "memory=much", "'much' is not a quantity"),
+        ("--allowed-unsafe-sysctls", "vm.swappiness", "not known to be of a network or of IPC"),
+        ("--allowed-unsafe-sysctls", "kernel.*", "not known to be of a network or of IPC"),
+        ("--allowed-unsafe-sysctls", "net.*.x", "neither a kernel parameter nor the beginning of some"),
+        ("--pids-limit", "-1", "or equal to 0"),
+    ],
+)
+def test_what_a_node_cannot_give_or_allow_is_refused(option: str, value: str, told: str) -> None:
+    """Before anything begins, in words that say what is to be written."""
+    result = run("agent", option, value)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_a_taken_metrics_port_is_told() -> None:
     """A port that somebody else has ends the start with one line and 1."""
     with socket.socket() as taken:
