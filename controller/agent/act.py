@@ -20,6 +20,7 @@ from controller.agent.decide.actions import (
     CreateNetwork,
     KillContainer,
     MakeVolumes,
+    MarkSuspended,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
@@ -157,11 +158,13 @@ class Actor:
                     pass
                 case ResizeContainer():
                     await self._resize(desired, action)
-                case PullImage() | RunPreStop() | StopContainer() | KillContainer() | RemoveContainer():
+                case PullImage() | RunPreStop() | MarkSuspended() | StopContainer() | KillContainer() | RemoveContainer():
                     await self._simple(desired, action)
 
     async def _simple(
-        self, desired: Desired, action: PullImage | RunPreStop | StopContainer | KillContainer | RemoveContainer
+        self,
+        desired: Desired,
+        action: PullImage | RunPreStop | MarkSuspended | StopContainer | KillContainer | RemoveContainer,
     ) -> None:
         """What no later action of the row depends on."""
         match action:
@@ -169,6 +172,8 @@ class Actor:
                 self._pre_stop(desired, action)
             case PullImage():
                 self._pull(desired, action)
+            case MarkSuspended():
+                await self._mark(action)
             case StopContainer() | KillContainer():
                 await self._signal(desired, action)
             case RemoveContainer():
@@ -338,6 +343,12 @@ class Actor:
         await hands.view.refresh(action.container_id)
         hands.events.record(desired.instance, Reason.RESIZE_COMPLETED, f"Resized container {name}: {wanted or 'no limits'}")
 
+    async def _mark(self, action: MarkSuspended) -> None:
+        try:
+            await self._hands.runtime.set_labels(action.container_id, {labels.SUSPENDED: "true" if action.suspended else ""})
+        finally:
+            await self._hands.view.refresh(action.container_id)
+
     def _pre_stop(self, desired: Desired, action: RunPreStop) -> None:
         """Begin the handler, and look again when it has ended."""
         found = next((c for c in self._hands.view.of(desired.uid) if c.id == action.container_id), None)
@@ -365,7 +376,7 @@ class Actor:
         reason = next((r for kind, r in _REASONS if isinstance(exc, kind)), otherwise)
         metrics.FAILURES.labels(reason).inc()
         spec = desired.instance.spec
-        held_to = next((applied(c) for c in spec.containers if c.name == name), "")
+        held_to = next((applied(c) for c in spec.all_containers if c.name == name), "")
         before = self._notes.troubles.get(name)
         same = before is not None and (before.spec_hash, before.resources) == (spec_hash, held_to)
         count = before.count + 1 if before is not None and same else 1

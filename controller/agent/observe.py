@@ -61,6 +61,10 @@ class Notes:
     volumes: VolumeTrouble | None = None
     unsure: set[str] = field(default_factory=set)
     """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
+    active_since: float | None = None
+    """When it was first acted upon, since it came or was resumed."""
+    ending_since: float | None = None
+    """When the instance as a whole was first seen to end."""
     unlabelled_since: float = 0.0
     """When the labels of its namespace were missed first; 0 when they are known."""
     unanswered_since: float = 0.0
@@ -77,6 +81,7 @@ class Notes:
         for notes in (*by_name, *self._by_id):
             notes.clear()
         self.network = self.volumes = None
+        self.active_since = None
 
     def follow(self, containers: tuple[ContainerState, ...], wanted: Collection[str]) -> None:
         """Drop notes on containers that are gone or no longer wanted, and remember those that have run. `wanted` are names."""
@@ -103,8 +108,9 @@ async def observe(
     probes: Probes,
     given: Given,
     notes: Notes,
+    boot_id: str,
 ) -> Observation:
-    """One frozen moment of one instance."""
+    """One frozen moment of one instance. `boot_id` is the node's, as it runs now."""
     error = view.error
     try:
         for container_id in (*notes.unsure, *(c.id for c in view.of(desired.uid) if c.phase is Phase.UNKNOWN)):
@@ -113,7 +119,7 @@ async def observe(
     except RuntimeFailure as exc:
         error = str(exc)
     containers = view.of(desired.uid)
-    notes.follow(containers, {c.name for c in desired.instance.spec.containers})
+    notes.follow(containers, {c.name for c in desired.instance.spec.all_containers})
     if not desired.deleting:
         await _listen(desired, containers, notes)
     seen: dict[str, ImageView] = {}
@@ -123,6 +129,11 @@ async def observe(
         except RuntimeFailure as exc:
             error = str(exc)
     notes.unanswered_since = (notes.unanswered_since or time.time()) if error else 0.0
+    if not (desired.deleting or desired.instance.spec.suspend):
+        notes.ending_since = None
+        notes.active_since = notes.active_since or time.time()
+    elif notes.ending_since is None:
+        notes.ending_since = time.time()
     level = levels.level(desired.instance.metadata.namespace)
     notes.unlabelled_since = (notes.unlabelled_since or time.time()) if level is None else 0.0
     return Observation(
@@ -153,13 +164,16 @@ async def observe(
         contents=contents(given),
         pod_security=level,
         unlabelled_since=notes.unlabelled_since,
+        boot_id=boot_id,
+        active_since=notes.active_since,
+        ending_since=notes.ending_since,
     )
 
 
 def _images(spec: InstanceSpec) -> set[str]:
     """References of all images that an instance needs, as written."""
     volumes = {volume.image.reference for volume in mounted(spec) if volume.image is not None}
-    return {container.image for container in spec.containers} | volumes
+    return {container.image for container in spec.all_containers} | volumes
 
 
 def known(desired: Desired, sources: Sources, networks: Networks, node: NodeFacts) -> Given:
@@ -168,7 +182,7 @@ def known(desired: Desired, sources: Sources, networks: Networks, node: NodeFact
     refs: frozenset[Ref] = frozenset()
     if not desired.deleting:
         refs = references(instance).union(
-            *(environment.named(c, instance.metadata.namespace) for c in instance.spec.containers)
+            *(environment.named(c, instance.metadata.namespace) for c in instance.spec.all_containers)
         )
     sources.follow(desired.uid, refs)
     return Given(instance, node, networks.addresses(desired.uid), {ref: sources.view(ref) for ref in refs})
@@ -178,15 +192,15 @@ def _missing(given: Given) -> dict[str, Missing]:
     """What keeps containers from being made, by their names."""
     if not given.objects:
         return {}
-    asked = {c.name: environment.missing(c, given) for c in given.instance.spec.containers}
+    asked = {c.name: environment.missing(c, given) for c in given.instance.spec.all_containers}
     return {name: found for name, found in asked.items() if found is not None}
 
 
 async def _listen(desired: Desired, containers: tuple[ContainerState, ...], notes: Notes) -> None:
     """Read what containers said of their end, once for each that ended."""
     spec = desired.instance.spec
-    by_name = {c.name: c for c in spec.containers}
-    most = words.most_bytes(len(spec.containers))
+    by_name = {c.name: c for c in spec.all_containers}
+    most = words.most_bytes(len(by_name))
     for state in containers:
         wanted = by_name.get(state.labels.get(labels.CONTAINER, ""))
         path = state.labels.get(labels.LOG_PATH, "")

@@ -41,6 +41,10 @@ ANNOUNCED: Final = {
 """Verdicts that are told in an Event when they begin; failures of actions are told by the actor."""
 
 
+WHOLE: Final = ""
+"""Name under which it is kept what was announced of the instance itself."""
+
+
 class Supervisor:
     """Keeps one instance as it is wanted, until nothing of it is left."""
 
@@ -113,12 +117,12 @@ class Supervisor:
         hands = self._hands
         around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.classes, hands.probes)
         given = known(desired, hands.sources, hands.networks, hands.node)
-        seen = await observe(desired, *around, given, self._notes)
+        seen = await observe(desired, *around, given, self._notes, hands.node.boot_id)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
         decided, seen = self._decide(desired, seen, now)
         self._announce(desired, decided)
-        case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses)
+        case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses, decided.deadline)
         if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
             self._told = case
             status = instance_status(desired, decided, self._hands.node, now)
@@ -183,6 +187,10 @@ class Supervisor:
             for name, verdict in decided.verdicts.items()
             if (event := _event(verdict)) and before.get(name) != now[name]
         }
+        if decided.deadline:
+            now[WHOLE] = (Reason.DEADLINE_EXCEEDED, "")
+            if WHOLE not in before:
+                news[decided.deadline] = Reason.DEADLINE_EXCEEDED
         for message, event in news.items():
             self._hands.events.record(desired.instance, event, message, warning=True)
 

@@ -1,6 +1,6 @@
 """Amounts of what a node has and containers ask for: whole numbers that add up. Pure, for both halves."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -85,9 +85,17 @@ def requests(container: Container) -> Amounts:
     )
 
 
-def instance_requests(spec: InstanceSpec) -> Amounts:
-    """What an instance asks a node for."""
-    return total(requests(container) for container in spec.containers)
+def instance_requests(spec: InstanceSpec, of: Callable[[Container], Amounts] = requests) -> Amounts:
+    """What an instance asks a node for: the most that runs at one time (kubernetes.io, "Sidecar Containers").
+
+    `of` says what each container does.
+    """
+    sidecars = peak = NOTHING
+    for container in spec.init_containers:
+        beside = sidecars + of(container)
+        sidecars = beside if container.is_sidecar else sidecars
+        peak = most(peak, beside)
+    return most(peak, sidecars + total(of(container) for container in spec.containers))
 
 
 def _pages(by_size: dict[str, int]) -> tuple[tuple[str, int], ...]:

@@ -14,6 +14,10 @@ Status = Literal["True", "False", "Unknown"]
 READY = "Ready"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
+COMPLETE = "Complete"
+"""There, and True, when every instance of a workload ended with success; as a Job's."""
+FAILED = "Failed"
+"""There, and True, when every instance of a workload ended, and not all with success; as a Job's."""
 SCHEMA_STALE = "SchemaStale"
 """There, and True, while an installed definition and the software differ; it says nothing of the object itself."""
 
@@ -64,8 +68,13 @@ def stale_schema(message: str, now: float, generation: int | None = None) -> tup
     """The condition that an installed definition and the software differ; none while the message is empty, as all is well."""
     if not message:
         return ()
-    kind: dict[str, Any] = {"type": SCHEMA_STALE, "status": "True", "reason": Reason.SCHEMA_STALE, "message": message}
-    return (Condition(**kind, last_transition_time=timestamp(now), observed_generation=generation),)
+    return (single(SCHEMA_STALE, Reason.SCHEMA_STALE, message, now, generation),)
+
+
+def single(kind: str, reason: str, message: str, now: float, generation: int | None) -> Condition:
+    """A condition that is there only while it is True."""
+    fields: dict[str, Any] = {"observed_generation": generation, "last_transition_time": timestamp(now)}
+    return Condition(type=kind, status="True", reason=reason, message=message, **fields)
 
 
 def contract(

@@ -35,7 +35,7 @@ def host_ports(containers: Iterable[Container]) -> tuple[HostPort, ...]:
 def host_ports_of(spec: Mapping[str, Any]) -> tuple[HostPort, ...]:
     """Those of an instance spec as JSON, which need not fit the models."""
     found = []
-    for container in spec.get("containers") or ():
+    for container in [c for field in ("initContainers", "containers") for c in spec.get(field) or ()]:
         for port in container.get("ports") or ():
             if port.get("hostPort"):
                 protocol, address = port.get("protocol") or "TCP", port.get("hostIP") or ""

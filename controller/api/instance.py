@@ -83,7 +83,11 @@ class InstanceStatus(Model):
     containers: tuple[ContainerStatus, ...] = Field(
         default=(), description="One per container of the spec.", json_schema_extra=list_map("name")
     )
-    ready: str = Field(default="", description="Ready of all containers, for people: 1/2.")
+    init_containers: tuple[ContainerStatus, ...] = Field(
+        default=(), description="One per init container of the spec.", json_schema_extra=list_map("name")
+    )
+    summary: str = Field(default="", description="What it does, or why it does not, for people: Running, Init:0/2.")
+    ready: str = Field(default="", description="Ready of all containers and sidecars, for people: 1/2.")
     restarts: int = Field(default=0, description="Restarts over all containers.")
     ip: str = Field(default="", description="Address of the instance: the node's, on the host network; none without a network.")
     ips: tuple[str, ...] = Field(default=(), description="All its addresses, that one first.", json_schema_extra=LIST_ATOMIC)
@@ -122,7 +126,7 @@ class ContainerInstance(Model):
     SELECTABLE: ClassVar[tuple[str, ...]] = (".spec.nodeName",)
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("READY", ".status.ready", description="Ready of all containers."),
-        Column("STATUS", f"{STATUS_OF_READY}.reason", description="What it does, or why it does not."),
+        Column("STATUS", ".status.summary", description="What it does, or why it does not."),
         Column("RESTARTS", ".status.restarts", "integer", description="Restarts over all containers."),
         Column("IMAGE", ".spec.containers[0].image", description="Image of its first container."),
         Column("NODE", ".spec.nodeName", description="The node that runs it."),

@@ -54,6 +54,12 @@ RESOURCES: Final = f"{GROUP}/resources"
 """JSON `{"requests": {...}, "limits": {...}}` of quantities as Kubernetes writes them: what the container is promised and held
 to at the moment. Absent when that is nothing, and on what releases before this label have made."""
 
+INIT: Final = f"{GROUP}/init"
+"""16 hex digits over the init containers before it, which had all completed when it was made; absent when there are none."""
+
+ACTIVE_SINCE: Final = f"{GROUP}/active-since"
+"""Decimal milliseconds since the epoch when the agent first acted on the instance; all its later containers have the same."""
+
 RESTART_COUNT: Final = f"{GROUP}/restart-count"
 """Decimal number of restarts before this container; also the attempt in its id and its log file's name."""
 
@@ -87,6 +93,9 @@ RUNTIME_CLASS: Final = f"{GROUP}/runtime-class"
 
 RUNTIME_HANDLER: Final = f"{GROUP}/runtime-handler"
 """Name of the runtime handler that this class asked for when the container was made."""
+
+SUSPENDED: Final = f"{GROUP}/suspended"
+"""`true`: it is stopped because its spec says `suspend`, and is to be started again when it no longer does."""
 
 LOG_PATH: Final = f"{GROUP}/log-path"
 """Absolute path of the file that stdout and stderr go to."""

@@ -12,6 +12,7 @@ from controller.api.environment import DNS_LABEL, EnvFromSource, EnvVar
 from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, SUBDOMAIN, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
 from controller.api.resources import ContainerResizePolicy, ResourceRequirements
+from controller.api.restart import INIT_RULES, NAMES_ARE_UNIQUE, RULES_NEED_A_POLICY, ContainerRestartRule, RestartPolicy
 from controller.api.security import PodSecurityContext, SecurityContext
 from controller.api.volumes.mount import BIDIRECTIONAL_IS_PRIVILEGED, VolumeMount
 from controller.api.volumes.volume import Volume
@@ -46,7 +47,7 @@ class ContainerPort(Model):
 class Container(Model):
     """One container of an instance (core/v1 `Container`)."""
 
-    model_config = ConfigDict(json_schema_extra=rules(BIDIRECTIONAL_IS_PRIVILEGED))
+    model_config = ConfigDict(json_schema_extra=rules(BIDIRECTIONAL_IS_PRIVILEGED, RULES_NEED_A_POLICY))
 
     name: str = Field(min_length=1, max_length=63, pattern=DNS_LABEL, description="Name, unique in the instance; a DNS label.")
     image: str = Field(
@@ -140,6 +141,27 @@ class Container(Model):
     security_context: SecurityContext = Field(
         default_factory=SecurityContext, description="What its process may do, over the instance's securityContext."
     )
+    restart_policy: RestartPolicy | None = Field(
+        default=None,
+        description="Always, OnFailure or Never; the instance's when not set. Always makes an init container a sidecar: the "
+        "next one comes when it has started, it stays, and it ends after the containers.",
+    )
+    restart_policy_rules: tuple[ContainerRestartRule, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Exceptions from its restartPolicy; the first rule that is for its exit code holds.",
+        json_schema_extra=LIST_ATOMIC,
+    )
+
+    suspend: bool | None = Field(default=None, description="true: stop this container, and no other; false again: start it.")
+    restarted_at: str = Field(
+        default="", max_length=64, description="Any new value, such as a time, restarts this container, and no other."
+    )
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it is one, if it is among the init containers."""
+        return self.restart_policy == "Always"
 
 
 class Backoff(Model):
@@ -155,11 +177,21 @@ class Backoff(Model):
     reset_after_seconds: int = Field(default=120, ge=1, le=86400, description="A run of this many seconds clears the history.")
 
 
-_PORTS = "self.containers.all(c, !has(c.ports) || c.ports.all(p, {}))"
+_LISTS = ("containers", "initContainers")
+"""Fields that hold containers."""
+
+
+def _each(expression: str, message: str, *, path: str = "") -> tuple[dict[str, str], ...]:
+    """A rule about every container `c`, for each of the lists; shown for `path`, or else for the list."""
+    return tuple(
+        rule(expression.format(f"!has(self.{field}) || self.{field}"), message, path=path or f".{field}") for field in _LISTS
+    )
+
 
 _SYSCTLS = "!has(self.securityContext) || !has(self.securityContext.sysctls) || self.securityContext.sysctls.all(s, {})"
 
 INSTANCE_SPEC_RULES = (
+    NAMES_ARE_UNIQUE,
     rule(
         "!self.hostNetwork || " + _SYSCTLS.format("!s.name.matches('^net[./]')"),
         "kernel parameters net.* are the node's own with hostNetwork: true: remove them, or hostNetwork",
@@ -176,13 +208,13 @@ INSTANCE_SPEC_RULES = (
         path=".network",
     ),
     *(
-        rule(
-            f"self.containers.all(c, !has(c.lifecycle) || !has(c.lifecycle.{hook}) || !has(c.lifecycle.{hook}.sleep) || "
+        made
+        for hook in ("postStart", "preStop")
+        for made in _each(
+            f"{{}}.all(c, !has(c.lifecycle) || !has(c.lifecycle.{hook}) || !has(c.lifecycle.{hook}.sleep) || "
             f"c.lifecycle.{hook}.sleep.seconds <= self.terminationGracePeriodSeconds)",
             f"{hook}.sleep must not be longer than terminationGracePeriodSeconds",
-            path=".containers",
         )
-        for hook in ("postStart", "preStop")
     ),
     rule(
         "self.restartPolicy != 'Never' || self.containers.all(c, !has(c.resizePolicy) || "
@@ -190,13 +222,14 @@ INSTANCE_SPEC_RULES = (
         "resizePolicy must be NotRequired when restartPolicy is Never",
         path=".containers",
     ),
-    rule(
-        "!has(self.network) || " + _PORTS.format("!has(p.hostPort) || p.hostPort == 0"),
+    *_each(
+        "!has(self.network) || {}.all(c, !has(c.ports) || c.ports.all(p, !has(p.hostPort) || p.hostPort == 0))",
         "a hostPort leads to the instance's network, and network: None leads nowhere: remove one of them",
         path=".network",
     ),
-    rule(
-        "!self.hostNetwork || " + _PORTS.format("!has(p.hostPort) || p.hostPort in [0, p.containerPort]"),
+    *_each(
+        "!self.hostNetwork || {}.all(c, !has(c.ports) || "
+        "c.ports.all(p, !has(p.hostPort) || p.hostPort in [0, p.containerPort]))",
         "with hostNetwork: true a hostPort is the containerPort itself: make both the same, or remove hostPort",
         path=".hostNetwork",
     ),
@@ -213,7 +246,9 @@ INSTANCE_SPEC_RULES = (
     ),
     rule(
         "[has(self.volumes) ? self.volumes.map(v, v.name) : []].all(names, "
-        "self.containers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names)))",
+        "self.containers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names)) && "
+        "(!has(self.initContainers) || "
+        "self.initContainers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names))))",
         "a volumeMount names no volume of the spec: add it to volumes, or correct its name",
         path=".volumes",
     ),
@@ -242,10 +277,22 @@ class InstanceSpec(Model):
         description="Files and folders that its containers may mount.",
         json_schema_extra=list_map("name"),
     )
-    restart_policy: Literal["Always", "OnFailure", "Never"] = Field(
+    init_containers: tuple[Container, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Run one after another, each to its end, before the containers; with restartPolicy: Always, sidecars.",
+        json_schema_extra=list_map("name") | rules(*INIT_RULES),
+    )
+    restart_policy: RestartPolicy = Field(
         default="Always", description="Whether an ended container is started again: Always, OnFailure or Never."
     )
     backoff: Backoff = Field(default_factory=Backoff, description="Pauses between restarts.")
+    active_deadline_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=2147483647,
+        description="Seconds after which it has failed, if it has not ended by then: its containers are stopped for good.",
+    )
     termination_grace_period_seconds: int = Field(
         default=30, ge=0, le=86400, description="Seconds between the stop signal and SIGKILL."
     )
@@ -306,3 +353,8 @@ class InstanceSpec(Model):
     security_context: PodSecurityContext = Field(
         default_factory=PodSecurityContext, description="What the processes may do, where a container says nothing."
     )
+
+    @property
+    def all_containers(self) -> tuple[Container, ...]:
+        """Init containers, then the containers."""
+        return self.init_containers + self.containers

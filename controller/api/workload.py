@@ -160,7 +160,9 @@ class WorkloadStatus(Model):
     nodes: str = Field(default="", description="Nodes of the instances, for people: node1,node2,+3 more.")
     selector: str = Field(default="", description="Label selector of the instances, for the scale subresource.")
     conditions: tuple[Condition, ...] = Field(
-        default=(), description="Ready, Reconciling, Stalled; SchemaStale while it is.", json_schema_extra=list_map("type")
+        default=(),
+        description="Ready, Reconciling, Stalled; Complete or Failed at its end; SchemaStale.",
+        json_schema_extra=list_map("type"),
     )
 
 

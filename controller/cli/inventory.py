@@ -41,8 +41,9 @@ class Known:
         return f"{self.namespace}/{self.name}"
 
     def container_names(self) -> tuple[str, ...]:
-        """Names of its containers: first those of the spec, in their order, then what else there is."""
-        names = [c.name for c in self.desired.instance.spec.containers] if self.desired else []
+        """Names of its containers: those of the spec, in their order, its init containers, and what else there is."""
+        spec = self.desired.instance.spec if self.desired else None
+        names = [c.name for c in spec.containers + spec.init_containers] if spec else []
         names += sorted(container_name(c) for c in self.containers)
         if self.log_dir is not None and self.log_dir.is_dir():
             names += sorted(p.name for p in self.log_dir.iterdir() if p.is_dir())

@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO, Final
 import typer
 
 from controller.agent.decide.observation import restart_count
+from controller.agent.decide.restart import restarts
 from controller.api import labels
 from controller.cli import find
 from controller.cli.changes import Changes
@@ -202,5 +203,6 @@ def _over(known: Known, container: str, state: ContainerState) -> bool:
     mine = state.labels.get(labels.INSTANCE_UID) == known.uid and state.labels.get(labels.CONTAINER) == container
     if not mine or state.phase is not Phase.EXITED:
         return False
-    policy = known.desired.instance.spec.restart_policy if known.desired else "Never"
-    return policy == "Never" or (policy == "OnFailure" and state.exit_code == 0)
+    spec = known.desired.instance.spec if known.desired else None
+    wanted = next((c for c in spec.all_containers if c.name == container), None) if spec is not None else None
+    return spec is None or wanted is None or not restarts(wanted, spec, state.exit_code)

@@ -134,7 +134,7 @@ def as_json(row: Row) -> dict[str, Any]:
 
 def _of(known: Known, *, has_state: bool) -> Iterator[Row]:
     """The rows of one instance: its spec's containers first, then what else there is of it."""
-    wanted = {c.name: c for c in known.desired.instance.spec.containers} if known.desired else {}
+    wanted = {c.name: c for c in known.desired.instance.spec.all_containers} if known.desired else {}
     for name in known.container_names():
         there = known.of(name)
         for state in there:
@@ -147,7 +147,7 @@ def _of(known: Known, *, has_state: bool) -> Iterator[Row]:
 def _present(
     known: Known, container: Container | None, name: str, state: ContainerState, *, newest: bool, has_state: bool
 ) -> Row:
-    notes = list(_instance_notes(known))
+    notes = list(_notes(known, container))
     if container is None and has_state:
         notes.append("unwanted")
     if not newest:
@@ -180,10 +180,16 @@ def _absent(known: Known, container: Container) -> Row:
         phase=WAITING,
         image=container.image,
         node=_node(known),
-        notes=tuple(_instance_notes(known)),
+        notes=tuple(_notes(known, container)),
         wanted=True,
         age_from=_created(known),
     )
+
+
+def _notes(known: Known, container: Container | None) -> Iterator[str]:
+    yield from _instance_notes(known)
+    if container is not None and container.suspend and not (known.desired and known.desired.instance.spec.suspend):
+        yield "suspended"
 
 
 def _instance_notes(known: Known) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Writer:
         """
         template = workload.spec.template.spec
         asked = takes(template, self._cache.classes)
-        places = Places(tuple(c.node for c in decision.creates), host_ports(template.containers), asked)
+        places = Places(tuple(c.node for c in decision.creates), host_ports(template.all_containers), asked)
         self._cache.reserve(places)
         try:
             results = await self._all(

@@ -79,9 +79,14 @@ class Api:
         return self.send(f"{root}/namespaces/{namespace}/{kind.lower()}s", body)
 
 
+def all_containers(spec: Object) -> list[Object]:
+    """Init containers and containers."""
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
 def pod(spec: Object) -> Object:
     """An instance spec as a Pod. Kubernetes only takes an unmasked /proc in a user namespace."""
-    unmasked = any(c.get("securityContext", {}).get("procMount") == "Unmasked" for c in spec["containers"])
+    unmasked = any(c.get("securityContext", {}).get("procMount") == "Unmasked" for c in all_containers(spec))
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -188,9 +193,21 @@ def _specs(random_ones: int) -> Iterator[Object]:
     host, other_host = ({"name": name, "hostPath": {"path": path}} for name, path in (("root", "/"), ("logs", "/var/log")))
     for volumes in ([host], [other_host, {"name": "own", "emptyDir": {}}, host], [{"name": "own", "emptyDir": {}}]):
         yield {"volumes": volumes, "containers": [container("web", **HARDENED)]}
+    yield from _with_inits(port)
     chance = random.Random(11)
     for _ in range(random_ones):
         yield _any(chance)
+
+
+def _with_inits(port: Object) -> Iterator[Object]:
+    """Init containers and sidecars, judged as all others."""
+    for init in ({}, HARDENED, HARDENED | {"privileged": True, "allowPrivilegeEscalation": True}, HARDENED | {"runAsUser": 0}):
+        for policy in ({}, {"restartPolicy": "Always"}):
+            first = container("first", **init) | policy
+            yield {"initContainers": [first], "containers": [container("web", **HARDENED)]}
+            yield {"initContainers": [first], "containers": [container("web"), container("b", **init)]}
+    serving = container("proxy", **HARDENED) | {"restartPolicy": "Always", "ports": [port]}
+    yield {"initContainers": [serving], "containers": [container("web", **HARDENED)]}
 
 
 def _any(chance: random.Random) -> Object:
@@ -201,6 +218,8 @@ def _any(chance: random.Random) -> Object:
     base = HARDENED if chance.random() < 0.5 else {}
     names = ["web", "a", "logs"][: chance.randint(1, 3)]
     spec["containers"] = [container(name, **(base | some(CONTAINER_FIELDS))) for name in names]
+    if chance.random() < 0.3:
+        spec["initContainers"] = [container(f"init-{name}", **(base | some(CONTAINER_FIELDS))) for name in names]
     if chance.random() < 0.7:
         spec["securityContext"] = some(INSTANCE_FIELDS)
     return spec
@@ -208,7 +227,7 @@ def _any(chance: random.Random) -> Object:
 
 def sound(spec: Object) -> bool:
     """Whether Kubernetes, and we, would take it at all: nobody can escalate and not escalate, nor set what is the node's."""
-    for context in (c.get("securityContext", {}) for c in spec["containers"]):
+    for context in (c.get("securityContext", {}) for c in all_containers(spec)):
         escalates = context.get("privileged") or "SYS_ADMIN" in context.get("capabilities", {}).get("add", ())
         if context.get("allowPrivilegeEscalation") is False and escalates:
             return False
@@ -222,6 +241,6 @@ def comparable(spec: Object, minor: int) -> bool:
 
     An unmasked /proc needs a user namespace there, which excludes the node's namespaces, and relaxes other rules from v1.35 on.
     """
-    if any(c.get("securityContext", {}).get("procMount") == "Unmasked" for c in spec["containers"]):
+    if any(c.get("securityContext", {}).get("procMount") == "Unmasked" for c in all_containers(spec)):
         return not any(spec.get(f) for f in HOST_FIELDS) and minor < 35
     return True

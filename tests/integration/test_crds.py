@@ -14,6 +14,8 @@ from tools.lab import ControlPlane
 
 Object = dict[str, Any]
 CONTAINER = "spec.template.spec.containers.0"
+PROBE = {"tcpSocket": {"port": 80}}
+RESTART_RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
 
 
 def workload(**changes: Any) -> Object:
@@ -462,6 +464,81 @@ BAD: dict[str, tuple[Object, str, str]] = {
         workload(**{f"{CONTAINER}.imagePullPolicy": "Sometimes"}),
         "spec.template.spec.containers[0].imagePullPolicy",
         'supported values: "Always", "IfNotPresent", "Never"',
+    ),
+    "an init container by a container's name": (
+        workload(**{"spec.template.spec.initContainers": [{"name": "web", "image": "a"}]}),
+        "spec.template.spec.initContainers",
+        "names are unique in the instance",
+    ),
+    "two init containers by one name": (
+        workload(**{"spec.template.spec.initContainers": [{"name": "a", "image": "a"}] * 2}),
+        "spec.template.spec.initContainers[1]",
+        "Duplicate value",
+    ),
+    "a probe of an init container that is no sidecar": (
+        workload(**{"spec.template.spec.initContainers": [{"name": "a", "image": "a", "readinessProbe": PROBE}]}),
+        "spec.template.spec.initContainers",
+        "readinessProbe is for sidecars",
+    ),
+    "a handler of an init container that is no sidecar": (
+        workload(
+            **{
+                "spec.template.spec.initContainers": [
+                    {"name": "a", "image": "a", "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}
+                ]
+            }
+        ),
+        "spec.template.spec.initContainers",
+        "lifecycle is for sidecars",
+    ),
+    "a port of the node for an init container that is no sidecar": (
+        workload(
+            **{
+                "spec.template.spec.initContainers": [
+                    {"name": "a", "image": "a", "ports": [{"containerPort": 80, "hostPort": 80}]}
+                ]
+            }
+        ),
+        "spec.template.spec.initContainers",
+        "hostPort is for sidecars",
+    ),
+    "an init container that is stopped alone": (
+        workload(**{"spec.template.spec.initContainers": [{"name": "a", "image": "a", "suspend": True}]}),
+        "spec.template.spec.initContainers",
+        "suspend is for sidecars",
+    ),
+    "exceptions of a sidecar": (
+        workload(
+            **{
+                "spec.template.spec.initContainers": [
+                    {"name": "a", "image": "a", "restartPolicy": "Always", "restartPolicyRules": [RESTART_RULE]}
+                ]
+            }
+        ),
+        "spec.template.spec.initContainers",
+        "remove its restartPolicyRules",
+    ),
+    "exceptions from no restart policy": (
+        workload(**{f"{CONTAINER}.restartPolicyRules": [RESTART_RULE]}),
+        "spec.template.spec.containers[0].restartPolicyRules",
+        "set that, too",
+    ),
+    "an exception with an unknown action": (
+        workload(
+            **{f"{CONTAINER}.restartPolicy": "Never", f"{CONTAINER}.restartPolicyRules": [RESTART_RULE | {"action": "Wait"}]}
+        ),
+        "spec.template.spec.containers[0].restartPolicyRules[0].action",
+        'supported values: "Restart"',
+    ),
+    "an exception for an exit code that there is not": (
+        workload(
+            **{
+                f"{CONTAINER}.restartPolicy": "Never",
+                f"{CONTAINER}.restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [256]}}],
+            }
+        ),
+        "spec.template.spec.containers[0].restartPolicyRules[0].exitCodes.values[0]",
+        "less than or equal to 255",
     ),
     "an unknown restart policy": (
         workload(**{"spec.template.spec.restartPolicy": "Maybe"}),

@@ -21,7 +21,6 @@ _STDIN: Final = "Somebody would have to hold its other end while nobody is attac
 
 ABSENT: Final[Fields] = {
     "PodSpec": {
-        "activeDeadlineSeconds": LATER,
         "affinity": "Nodes are chosen by name, labels and taints; replicas are spread over them in any case.",
         "automountServiceAccountToken": "No token is mounted unless a volume says so.",
         "enableServiceLinks": "No variables are made of Services: no Service knows of an instance.",
@@ -29,7 +28,6 @@ ABSENT: Final[Fields] = {
         "hostUsers": "User namespaces are not made.",
         "hostnameOverride": "`hostname`, `subdomain` and `setHostnameAsFQDN` say it.",
         "imagePullSecrets": "Credentials are containerd's own, in its `certs.d` on the node.",
-        "initContainers": LATER,
         "os": _WINDOWS,
         "overhead": "Kubernetes' admission writes it from the RuntimeClass; here it is read from there.",
         "preemptionPolicy": _PRIORITY,
@@ -46,8 +44,6 @@ ABSENT: Final[Fields] = {
         "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
     },
     "Container": {
-        "restartPolicy": LATER,
-        "restartPolicyRules": LATER,
         "stdin": _STDIN,
         "stdinOnce": _STDIN,
         "tty": "core/v1 has it with `stdin` only; `moorage exec` gives a terminal in a running container.",
@@ -96,6 +92,10 @@ ABSENT: Final[Fields] = {
 }
 
 OWN: Final[Fields] = {
+    "Container": {
+        "restartedAt": "A new value restarts this container alone.",
+        "suspend": "Stops this container alone, and starts it again.",
+    },
     "PodSpec": {
         "backoff": "Pauses between restarts; in Kubernetes a setting of the kubelet.",
         "network": "`None`: a network with nothing but loopback; a Pod always has one that is attached.",
@@ -106,6 +106,7 @@ OWN: Final[Fields] = {
 REMARKS: Final[Fields] = {
     "Container": {
         "resources": "Without room on its node an instance waits, and does not fail. The QoS class may change with them.",
+        "restartPolicyRules": "The action `RestartAllContainers` is not taken.",
         "imagePullPolicy": "`Always` asks for each new instance and each changed spec, not for a restart after a crash.",
     },
     "PodSecurityContext": {

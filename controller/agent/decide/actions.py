@@ -59,6 +59,10 @@ class CreateContainer:
     """How the one before it ended."""
     runtime_handler: str = ""
     """Of the node's; empty: the default one."""
+    after: str = ""
+    """Digest of the init containers that have completed before it."""
+    active_since: float = 0.0
+    """When the instance was first acted upon, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,15 @@ class StopContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkSuspended:
+    """Write down whether a container is stopped because its spec asks for that."""
+
+    container: str
+    container_id: str
+    suspended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class KillContainer:
     """End a container that did not stop in time, by SIGKILL."""
 
@@ -126,6 +139,7 @@ Action = (
     | StartContainer
     | ResizeContainer
     | RunPreStop
+    | MarkSuspended
     | StopContainer
     | KillContainer
     | RemoveContainer

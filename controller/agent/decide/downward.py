@@ -86,7 +86,7 @@ def resource(ref: ResourceFieldSelector, asking: str, given: Given) -> str:
         InvalidConfig: when the instance has no such container.
     """
     of = ref.container_name or asking
-    found = next((c for c in given.instance.spec.containers if c.name == of), None)
+    found = next((c for c in given.instance.spec.all_containers if c.name == of), None)
     if found is None:
         raise InvalidConfig(f"container {of} not found")
     limits, requests = found.resources.limits, found.resources.requests

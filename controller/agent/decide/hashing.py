@@ -11,7 +11,9 @@ from controller.api import labels
 from controller.api.spec import TERMINATION_LOG, Container, InstanceSpec
 from controller.runtime.port import ContainerState
 
-_CONTAINER_FIELDS: Final = {"image", "command", "args", "env", "env_from", "working_dir", "termination_message_path"}
+_CONTAINER_FIELDS: Final = {
+    *("image", "command", "args", "env", "env_from", "working_dir", "termination_message_path", "restarted_at"),
+}
 _INSTANCE_FIELDS: Final = {
     *("host_network", "host_pid", "host_ipc", "network", "runtime_class_name", "share_process_namespace"),
     *("hostname", "subdomain", "set_hostname_as_fqdn", "host_aliases", "dns_policy", "dns_config"),

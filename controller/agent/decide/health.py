@@ -90,7 +90,7 @@ def told_of(health: Health) -> str:
 
 def lifecycle(container: ContainerState, spec: InstanceSpec) -> Lifecycle:
     """What is done with a container as it goes: as its spec says now, or said when it was last up to date with it."""
-    mine = next((c for c in spec.containers if c.name == container.labels.get(labels.CONTAINER)), None)
+    mine = next((c for c in spec.all_containers if c.name == container.labels.get(labels.CONTAINER)), None)
     written = container.labels.get(labels.HOOKS, "")
     if mine is not None and (written == LONG or made_from(container, mine, spec)):
         return mine.lifecycle

@@ -31,7 +31,7 @@ def request(instance: ContainerInstance) -> NetworkRequest | None:
         return NetworkRequest(owner=owner)
     return NetworkRequest(
         attached=True,
-        ports=host_ports(spec.containers),
+        ports=host_ports(spec.all_containers),
         ingress_bandwidth=meta.annotations.get(labels.INGRESS_BANDWIDTH, ""),
         egress_bandwidth=meta.annotations.get(labels.EGRESS_BANDWIDTH, ""),
         owner=owner,

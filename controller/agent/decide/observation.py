@@ -258,6 +258,12 @@ class Observation:
     """What is enforced in its namespace; None while the namespace's labels were never seen."""
     unlabelled_since: float = 0.0
     """When that began, in seconds since the epoch."""
+    boot_id: str = ""
+    """Of the node as it runs now."""
+    active_since: float | None = None
+    """When this agent first acted on the instance, in seconds since the epoch; its containers may tell of an earlier one."""
+    ending_since: float | None = None
+    """When the whole instance was first seen to end (deletion, suspension), in seconds since the epoch."""
 
     def of(self, name: str) -> tuple[ContainerState, ...]:
         """The containers of that name in the spec, the newest last."""
@@ -273,6 +279,11 @@ def restart_count(container: ContainerState) -> int:
 def crashes(container: ContainerState) -> int:
     """Ends in a row before this container, from its label."""
     return _number(container, labels.CRASHES)
+
+
+def active_since(container: ContainerState) -> float | None:
+    """When its instance was first acted upon, in seconds since the epoch, from its label; None when that is not there."""
+    return _number(container, labels.ACTIVE_SINCE) / 1000 or None
 
 
 def _number(container: ContainerState, label: str) -> int:

@@ -146,6 +146,8 @@ def _labels(instance: ContainerInstance, action: CreateContainer, image: ImageSt
         (labels.CONTAINER, name),
         (labels.SPEC_HASH, action.spec_hash),
         (labels.RESOURCES, applied(action.container)),
+        (labels.INIT, action.after),
+        (labels.ACTIVE_SINCE, str(int(action.active_since * 1000)) if action.active_since else ""),
         (labels.RESTART_COUNT, str(action.restart_count)),
         (labels.CRASHES, str(action.crashes)),
         (labels.STOP_SIGNAL, image.config.stop_signal or DEFAULT_STOP_SIGNAL),

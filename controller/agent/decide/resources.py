@@ -29,7 +29,7 @@ def qos_class(spec: InstanceSpec) -> QOSClass:
 
     Guaranteed: each container has limits of cpu and memory, and is promised just these. BestEffort: nothing is said at all.
     """
-    asked = [(amounts.requests(c), amounts.listed(c.resources.limits)) for c in spec.containers]
+    asked = [(amounts.requests(c), amounts.listed(c.resources.limits)) for c in spec.all_containers]
     if not any(_said(both) for both in asked):
         return "BestEffort"
     limited = all(limits.cpu_millis and limits.memory_bytes for _, limits in asked)
@@ -103,7 +103,7 @@ def resources(container: Container, node: NodeFacts) -> Resources:
 def held_by(instance: ContainerInstance, containers: Iterable[ContainerState]) -> Amounts:
     """What an instance's containers have been promised; of one that was not made, or by an older release, what it asks for."""
     newest = {c.labels.get(labels.CONTAINER): c for c in sorted(containers, key=restart_count)}
-    return amounts.total(_held(container, newest.get(container.name)) for container in instance.spec.containers)
+    return amounts.instance_requests(instance.spec, lambda container: _held(container, newest.get(container.name)))
 
 
 def _held(container: Container, state: ContainerState | None) -> Amounts:

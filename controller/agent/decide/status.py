@@ -3,7 +3,7 @@
 The message and the decision come from the same verdicts, so they cannot disagree.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
@@ -13,6 +13,7 @@ from controller.agent.decide.terminated import EXIT_NOT_STARTED, before, termina
 from controller.api import labels
 from controller.api.conditions import contract, timestamp
 from controller.api.instance import (
+    ContainerInstanceSpec,
     ContainerState,
     ContainerStateRunning,
     ContainerStateTerminated,
@@ -22,8 +23,11 @@ from controller.api.instance import (
     Phase,
 )
 from controller.api.reasons import Reason
-from controller.api.spec import Container
+from controller.api.spec import Container, InstanceSpec
 from controller.runtime import port
+
+_PASSING: Final = frozenset({Reason.POD_INITIALIZING, Reason.CONTAINER_CREATING, Reason.PULLING, Reason.PENDING})
+"""Reasons to wait that say nothing but that its turn has not come, or is about to."""
 
 UNSETTLED: Final = -1
 """observedGeneration of a status in progress: it moves only when a generation is settled, so the writer keeps the last one."""
@@ -33,15 +37,21 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
     """What is told of the instance. Times that only the API remembers are merged in by the writer (`report/writer.py`)."""
     spec, meta = desired.instance.spec, desired.instance.metadata
     containers = tuple(container_status(c, plan.verdicts.get(c.name), node) for c in spec.containers)
-    ready, stalled, reason, message = _judged(desired, plan, containers)
+    inits = tuple(container_status(c, plan.verdicts.get(c.name), node) for c in spec.init_containers)
+    sidecars = {c.name for c in spec.init_containers if c.is_sidecar}
+    lasting = containers + tuple(c for c in inits if c.name in sidecars)
+    ready, stalled, reason, message = _judged(desired, plan, containers, inits)
+    begun = "" if spec.suspend or plan.deadline else initializing(spec, inits, plan.verdicts)
     addresses = tuple(filter(None, (node.address,))) if spec.host_network else plan.addresses
     return InstanceStatus(
         observed_generation=meta.generation if ready or stalled else UNSETTLED,
-        phase=_phase(plan, containers, suspended=spec.suspend),
+        phase=_phase(plan, spec, containers),
         conditions=contract(ready=ready, stalled=stalled, reason=reason, message=message, generation=meta.generation, now=now),
         containers=containers,
-        ready=f"{sum(c.ready for c in containers)}/{len(containers)}",
-        restarts=sum(c.restart_count for c in containers),
+        init_containers=inits,
+        summary=reason if plan.blocked or not begun else begun,
+        ready=f"{sum(c.ready for c in lasting)}/{len(lasting)}",
+        restarts=sum(c.restart_count for c in (inits if begun else lasting)),
         ip=next(iter(addresses), ""),
         ips=addresses,
         started_at=timestamp(now),
@@ -53,8 +63,8 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
     """One container, in the shape of core/v1."""
     current = verdict.container if verdict else None
     if verdict is None or current is None:
-        state = _state(verdict)
-        return ContainerStatus(name=container.name, image=container.image, state=state)
+        done = verdict is not None and verdict.completed
+        return ContainerStatus(name=container.name, image=container.image, state=_state(verdict), ready=done)
     running = current.phase in {port.Phase.RUNNING, port.Phase.PAUSED}
     exited = current.phase is port.Phase.EXITED
     scheme = node.runtime_name
@@ -69,7 +79,7 @@ def container_status(container: Container, verdict: Verdict | None, node: NodeFa
         container_id=f"{scheme}://{current.id}",
         state=_state(verdict, scheme),
         last_state=ContainerState(terminated=_with_scheme(last, scheme) if last else None),
-        ready=running and not (verdict.unproven or verdict.health.unready),
+        ready=verdict.completed or (running and not (verdict.unproven or verdict.health.unready)),
         started=running and verdict.health.started,
         restart_count=restart_count(current),
         resources=read_applied(current.labels.get(labels.RESOURCES, "")) if running else None,
@@ -83,6 +93,9 @@ def _state(verdict: Verdict | None, scheme: str = "") -> ContainerState:
         failed = ContainerStateTerminated(exit_code=EXIT_NOT_STARTED, reason=verdict.reason, message=verdict.start_failure)
         return ContainerState(terminated=failed)
     current = verdict.container
+    if verdict.completed and current is None:
+        told = "it has completed; the runtime has nothing of it any more"
+        return ContainerState(terminated=ContainerStateTerminated(exit_code=0, reason=Reason.COMPLETED, message=told))
     if current is not None and current.phase in {port.Phase.RUNNING, port.Phase.PAUSED} and not verdict.health.hooking:
         return ContainerState(
             running=ContainerStateRunning(started_at=timestamp(current.started_at) if current.started_at else None)
@@ -96,20 +109,44 @@ def _with_scheme(end: ContainerStateTerminated, scheme: str) -> ContainerStateTe
     return end.model_copy(update={"container_id": f"{scheme}://{end.container_id}"}) if end.container_id else end
 
 
-def _phase(plan: Plan, containers: tuple[ContainerStatus, ...], *, suspended: bool) -> Phase:
+def _phase(plan: Plan, spec: ContainerInstanceSpec, containers: tuple[ContainerStatus, ...]) -> Phase:
     """As a pod's (kubernetes.io, "Pod Lifecycle")."""
     if plan.blocked:
         return "Unknown"
-    if suspended:
+    if spec.suspend:
         return "Pending"
+    if plan.deadline:
+        return "Running" if any(not v.ended for v in plan.verdicts.values()) else "Failed"
+    told = [(c.is_sidecar, plan.verdicts[c.name]) for c in spec.init_containers if c.name in plan.verdicts]
+    lives = any(v.container is not None and v.container.phase is not port.Phase.EXITED for _, v in told)
+    if not lives and any(v.ended and not v.completed for is_sidecar, v in told if not is_sidecar):
+        return "Failed"
     ends = [c.state.terminated for c in containers if c.state.terminated is not None]
-    if len(ends) == len(containers):
+    if len(ends) == len(containers) and not lives:
         return "Succeeded" if all(e.exit_code == 0 for e in ends) else "Failed"
     begun = [c for c in containers if c.state.terminated or c.state.running or c.restart_count or c.last_state.terminated]
-    return "Running" if len(begun) == len(containers) else "Pending"
+    waits = any(plan.verdicts[c.name].reason is Reason.POD_INITIALIZING for c in containers if c.name in plan.verdicts)
+    return "Running" if len(begun) == len(containers) and not waits else "Pending"
 
 
-def _judged(desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...]) -> tuple[bool, bool, Reason, str]:
+def initializing(spec: InstanceSpec, inits: Sequence[ContainerStatus], verdicts: Mapping[str, Verdict]) -> str:
+    """How far the init containers are, in kubectl's words: `Init:1/2`, `Init:CrashLoopBackOff`; empty when they are done."""
+    waits = [c for c in spec.containers if c.name in verdicts and verdicts[c.name].reason is Reason.POD_INITIALIZING]
+    for index, (container, status) in enumerate(zip(spec.init_containers, inits, strict=True)):
+        ended, waiting = status.state.terminated, status.state.waiting
+        done = status.ready if not container.is_sidecar else status.started
+        if done or not waits:
+            continue
+        if ended is not None:
+            return f"Init:{ended.reason}"
+        trouble = waiting is not None and waiting.reason not in _PASSING
+        return f"Init:{waiting.reason}" if trouble and waiting is not None else f"Init:{index}/{len(inits)}"
+    return ""
+
+
+def _judged(
+    desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...], inits: tuple[ContainerStatus, ...]
+) -> tuple[bool, bool, Reason, str]:
     """(ready, stalled, reason, message) of the whole instance: the worst container speaks for it."""
     if plan.blocked:
         return False, False, Reason.RUNTIME_UNAVAILABLE, plan.blocked
@@ -117,19 +154,35 @@ def _judged(desired: Desired, plan: Plan, containers: tuple[ContainerStatus, ...
         if plan.torn_down:
             return True, False, Reason.SUSPENDED, "suspended: its containers are stopped"
         return False, False, Reason.TERMINATING, "suspended: its containers are stopping"
-    verdicts = plan.verdicts
-    for name, verdict in verdicts.items():
-        failed = verdict.ended and verdict.container is not None and verdict.container.exit_code != 0
-        if verdict.resize is Reason.INFEASIBLE:
-            return False, True, verdict.resize, verdict.resizing
-        if verdict.terminal or failed:
-            return False, True, verdict.reason, verdict.told(name, verdict.message or _exit(verdict))
-    waits = _waiting(verdicts, {c.name for c in containers if not (c.ready or c.state.terminated)})
+    if plan.deadline:
+        return False, True, Reason.DEADLINE_EXCEEDED, plan.deadline
+    verdicts, spec = plan.verdicts, desired.instance.spec
+    sidecars = {c.name for c in spec.init_containers if c.is_sidecar}
+    if (failure := _failure(verdicts, sidecars)) is not None:
+        return False, True, *failure
+    stopped = [name for name, verdict in verdicts.items() if verdict.reason is Reason.SUSPENDED]
+    awaited = {c.name for c in containers + inits if not (c.ready or c.state.terminated or c.name in stopped)}
+    begins = next((c.name for c in spec.init_containers if c.name in awaited - sidecars), "")
+    if begins and verdicts[begins].reason is Reason.RUNNING:
+        return False, False, Reason.POD_INITIALIZING, f"init container {begins!r} runs"
+    waits = _waiting(verdicts, awaited)
     if waits is not None:
         return False, False, *waits
     if all(v.ended for v in verdicts.values()):
         return True, False, Reason.COMPLETED, "all containers ended with exit code 0"
-    return True, False, Reason.RUNNING, ""
+    told = ", ".join(f"container {name!r} is suspended" for name in stopped)
+    runs = not stopped or any(c.state.running for c in containers)
+    return True, False, Reason.RUNNING if runs else Reason.SUSPENDED, told
+
+
+def _failure(verdicts: Mapping[str, Verdict], sidecars: Collection[str]) -> tuple[Reason, str] | None:
+    """(reason, message) of the first container that cannot go on until somebody changes something."""
+    for name, verdict in verdicts.items():
+        if verdict.resize is Reason.INFEASIBLE:
+            return verdict.resize, verdict.resizing
+        if verdict.terminal or (_failed(verdict) and name not in sidecars):
+            return verdict.reason, verdict.told(name, verdict.message or _exit(verdict))
+    return None
 
 
 def _waiting(verdicts: Mapping[str, Verdict], waiting: Collection[str]) -> tuple[Reason, str] | None:
@@ -145,6 +198,11 @@ def _waiting(verdicts: Mapping[str, Verdict], waiting: Collection[str]) -> tuple
             made = f"container {name!r} is being {'replaced' if verdict.outdated else 'made'}"
             return verdict.reason, verdict.told(name, verdict.message) if verdict.message else made
     return None
+
+
+def _failed(verdict: Verdict) -> bool:
+    """Whether it has ended, and not with success."""
+    return verdict.ended and not verdict.completed and verdict.container is not None and verdict.container.exit_code != 0
 
 
 def _exit(verdict: Verdict) -> str:

@@ -71,7 +71,7 @@ class Probes:
             if container_id not in there or there[container_id].phase is Phase.EXITED:
                 task.cancel()
         ending = desired.deleting or desired.instance.spec.suspend
-        by_name = {c.name: c for c in desired.instance.spec.containers}
+        by_name = {c.name: c for c in desired.instance.spec.all_containers}
         for state in there.values():
             wanted = None if ending or state.id in stopping else by_name.get(state.labels.get(labels.CONTAINER, ""))
             self._attend(mine, desired.instance, wanted, state)
@@ -139,7 +139,7 @@ class Probes:
     ) -> None:
         name = state.labels.get(labels.CONTAINER, "")
         gone = Container(name=name or "gone", image="gone")
-        spec = next((c for c in instance.spec.containers if c.name == name), gone)
+        spec = next((c for c in instance.spec.all_containers if c.name == name), gone)
         try:
             async with asyncio.timeout(grace):
                 outcome = await self.handlers.hook(

@@ -31,7 +31,7 @@ def one_each(workload: Workload, kept: list[Instance], fleet: Fleet, taken: Cont
             has[instance.node] = instance
     creates, full = [], 0
     template, where = workload.spec.template.spec, workload.spec.placement
-    ports, asked = host_ports(template.containers), takes(template, fleet.classes)
+    ports, asked = host_ports(template.all_containers), takes(template, fleet.classes)
     for node in sorted(fleet.nodes.values(), key=lambda n: n.name):
         if node.name in has:
             continue
@@ -59,7 +59,7 @@ def replicated(workload: Workload, kept: list[Instance], fleet: Fleet, now: floa
     own = Counter(i.node for i in row.values())
     extra: Counter[str] = Counter()
     template, where = workload.spec.template.spec, workload.spec.placement
-    ports, asked = host_ports(template.containers), takes(template, fleet.classes)
+    ports, asked = host_ports(template.all_containers), takes(template, fleet.classes)
     free = (n for n in range(want + len(row)) if n not in row)
     missing = max(0, want - len(row))
     for ordinal, _ in zip(free, range(missing), strict=False):

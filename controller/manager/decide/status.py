@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.api.conditions import READY, contract, find, merge, stale_schema
+from controller.api.conditions import COMPLETE, FAILED, READY, Condition, contract, find, merge, single, stale_schema
 from controller.api.reasons import Reason
 from controller.api.workload import WorkloadStatus
 from controller.manager.decide import availability, render
@@ -25,6 +25,7 @@ QUIET: Final = frozenset(
     {
         Reason.PENDING,
         Reason.CONTAINER_CREATING,
+        Reason.POD_INITIALIZING,
         Reason.PULLING,
         Reason.UPDATING,
         Reason.TERMINATING,
@@ -104,13 +105,26 @@ def summarize(facts: Facts) -> WorkloadStatus:
             now=facts.now,
             old=workload.status.conditions,
         )
-        + merge(workload.status.conditions, stale_schema(facts.stale, facts.now, workload.generation)),
+        + merge(
+            workload.status.conditions,
+            ending(facts, verdict) + stale_schema(facts.stale, facts.now, workload.generation),
+        ),
     )
 
 
 def judge(facts: Facts) -> Verdict:
     """The verdict of the first judge that has one."""
     return next(verdict for j in _JUDGES if (verdict := j(facts)) is not None)
+
+
+def ending(facts: Facts, verdict: Verdict) -> tuple[Condition, ...]:
+    """`Complete` or `Failed`, as a Job's, when every instance that is wanted has ended; none before."""
+    live, workload = facts.live, facts.workload
+    whole = len(live) == facts.decision.wanted and bool(live) and not facts.decision.creates and not workload.spec.suspend
+    if not whole or not all(i.succeeded or i.failed for i in live) or any(_outgoing(facts, i) for i in live):
+        return ()
+    kind = FAILED if any(i.failed for i in live) else COMPLETE
+    return (single(kind, verdict.reason, verdict.message, facts.now, workload.generation),)
 
 
 def deadline(facts: Facts) -> float:

@@ -108,6 +108,11 @@ class Instance:
         return self.settled and self.phase == "Succeeded"
 
     @property
+    def failed(self) -> bool:
+        """Whether it ran to its end, or was stopped for good, and not with success."""
+        return self.settled and self.phase == "Failed"
+
+    @property
     def ready_since(self) -> float:
         """Since when it is ready, if it is: an update in place may be so quick that Ready never leaves True."""
         return max(seconds(self.ready.last_transition_time) if self.ready else self.created, self.started)

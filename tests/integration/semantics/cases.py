@@ -30,6 +30,8 @@ def instance(name: str, case: Case, registry: Registry, node: str) -> Object:
     """The ContainerInstance of a case: one container `main` of busybox in a network of its own, unless it says otherwise."""
     main = {"name": "main", "image": f"{registry.host}/busybox:1", "command": ["sleep", "1000000"]} | case.container
     spec = {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [main]} | case.spec
+    if inits := spec.get("initContainers"):
+        spec["initContainers"] = [{"image": main["image"]} | c for c in inits]
     if not spec.get("hostNetwork"):
         spec["network"] = "None"
     return {
@@ -48,6 +50,22 @@ def shell(text: str) -> Spec:
 def command(*words: str) -> Spec:
     """A handler that runs a command."""
     return {"exec": {"command": list(words)}}
+
+
+def init(obj: Object, name: str) -> Spec:
+    """Status of an init container; empty while there is none."""
+    found: list[Spec] = obj.get("status", {}).get("initContainers") or []
+    return next((c for c in found if c["name"] == name), {})
+
+
+def summary(word: str) -> Check:
+    """STATUS, as kubectl shows it, is this."""
+    return lambda obj: bool(obj.get("status", {}).get("summary") == word)
+
+
+def both(*checks: Check) -> Check:
+    """All of them."""
+    return lambda obj: all(check(obj) for check in checks)
 
 
 def main(obj: Object) -> Spec:

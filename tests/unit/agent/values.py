@@ -76,14 +76,14 @@ def first(wanted: Desired) -> Container:
 def current_hash(wanted: Desired, name: str = "main") -> str:
     """The spec hash that a container of that name must carry."""
     spec = wanted.instance.spec
-    return spec_hash(next(c for c in spec.containers if c.name == name), spec)
+    return spec_hash(next(c for c in spec.all_containers if c.name == name), spec)
 
 
 def state(
     wanted: Desired, phase: Phase = Phase.RUNNING, *, name: str = "main", attempt: int = 0, **fields: Any
 ) -> ContainerState:
     """A container in the runtime, up to date with the spec unless `spec_hash` says otherwise."""
-    known = {c.name for c in wanted.instance.spec.containers}
+    known = {c.name for c in wanted.instance.spec.all_containers}
     marks = {
         labels.INSTANCE_UID: wanted.uid,
         labels.CONTAINER: name,

@@ -3,6 +3,7 @@
 The agent half of it is the real planner and the real notes; only the carrying out is modelled here.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ from controller.agent.decide.actions import (
     CreateContainer,
     CreateNetwork,
     KillContainer,
+    MarkSuspended,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
@@ -22,7 +24,9 @@ from controller.agent.decide.actions import (
     StartContainer,
     StopContainer,
 )
+from controller.agent.decide.hashing import spec_hash
 from controller.agent.decide.observation import Desired, ImageView, NetworkTrouble, Observation, Pull, ResizeTrouble, Trouble
+from controller.agent.decide.order import Role, places
 from controller.agent.decide.plan import Plan, plan
 from controller.agent.decide.resolve import container_config
 from controller.agent.decide.resources import applied
@@ -64,6 +68,14 @@ class World:
     known: tuple[ContainerState, ...] = ()
     """What was there when the runtime was last seen."""
     generation: int = 1
+    boots: int = 0
+    completed: defaultdict[str, set[tuple[str, int]]] = field(default_factory=lambda: defaultdict(set))
+    """Of each name, the spec hashes that ended with success, and in which boot."""
+
+    @property
+    def boot_id(self) -> str:
+        """Of the node as it runs now."""
+        return f"boot{self.boots}"
 
     # --- what the agent sees and does
 
@@ -82,7 +94,10 @@ class World:
         """One moment, as `observe` gives it."""
         if self.up:
             self.known = tuple(self.containers.values())
-        self.notes.follow(self.known, {c["name"] for c in self.spec["containers"]})
+        self.notes.follow(self.known, {c["name"] for c in (*self.spec["containers"], *self.spec.get("initContainers", ()))})
+        ending = self.deleted or self.spec.get("suspend", False)
+        self.notes.active_since = self.notes.active_since if ending else (self.notes.active_since or self.now)
+        self.notes.ending_since = (self.notes.ending_since or self.now) if ending else None
         view = ImageView(PRESENT if self.image else None, self.pull)
         return Observation(
             containers=self.known,
@@ -102,6 +117,9 @@ class World:
             network_trouble=self.notes.network,
             runtime_error="" if self.up else "refused",
             runtime_down_since=self.down_since,
+            boot_id=self.boot_id,
+            active_since=self.notes.active_since,
+            ending_since=self.notes.ending_since,
         )
 
     def plan(self) -> Plan:
@@ -151,7 +169,7 @@ class World:
         if self.fails("create"):
             self.trouble(action.container.name, action.spec_hash, started=False)
             return ""
-        config = container_config(self.desired.instance, action, PRESENT, NODE)
+        config = container_config(self.desired.instance, action, PRESENT, replace(NODE, boot_id=self.boot_id))
         assert config.id not in self.containers, f"{config.id} is made twice"
         assert self.image, "a container is made without its image"
         first = action.container.name == self.spec["containers"][0]["name"]
@@ -168,6 +186,7 @@ class World:
             return
         alive = [c.id for c in self.named(action.container) if c.phase in ALIVE]
         assert not alive, f"{container_id} is started beside {alive}"
+        self.check_order(action.container)
         assert self.containers[container_id].phase is CREATED, "only what was never started is started"
         assert container_id not in self.inside or self.network is NetworkState.READY, "it is started without its network"
         self.change(container_id, phase=RUNNING, pid=1, started_at=self.now)
@@ -194,6 +213,14 @@ class World:
                 assert action.container_id not in self.notes.hooks, "a handler is run twice"
                 self.notes.stopping[action.container_id] = self.now
                 self.notes.hooks[action.container_id] = False
+            case MarkSuspended():
+                marks = self.containers[action.container_id].labels
+                new = (
+                    {**marks, labels.SUSPENDED: "true"}
+                    if action.suspended
+                    else {k: v for k, v in marks.items() if k != labels.SUSPENDED}
+                )
+                self.change(action.container_id, labels=new)
             case StopContainer():
                 assert action.container_id not in self.notes.signalled, "it is asked to stop twice"
                 self.notes.stopping.setdefault(action.container_id, self.now)
@@ -211,7 +238,7 @@ class World:
         """Note a failed try, as the actor does."""
         before = self.notes.troubles.get(name)
         count = before.count + 1 if before is not None and before.spec_hash == spec_hash else 1
-        held_to = next(applied(c) for c in self.desired.instance.spec.containers if c.name == name)
+        held_to = next(applied(c) for c in self.desired.instance.spec.all_containers if c.name == name)
         self.notes.troubles[name] = Trouble(spec_hash, Reason.START_ERROR, "failed", self.now, count, held_to, started=started)
 
     def fails(self, kind: str) -> bool:
@@ -229,10 +256,27 @@ class World:
         """Change one container."""
         self.containers[container_id] = replace(self.containers[container_id], **fields)
 
+    def check_order(self, name: str) -> None:
+        """What starts has nothing beside it that it must not have, and before it what must be."""
+        spec = self.desired.instance.spec
+        place = next(p for p in places(spec) if p.container.name == name)
+        if place.role is Role.SIDECAR:
+            return
+        for other in places(spec):
+            alive = [c.id for c in self.named(other.container.name) if c.phase in ALIVE]
+            if other.role is Role.INIT and other.index < place.index:
+                done = (spec_hash(other.container, spec), self.boots)
+                assert done in self.completed[other.container.name], f"{name} starts before {other.container.name} completed"
+            if other is not place and other.role is not Role.SIDECAR and place.role is Role.INIT:
+                assert not alive, f"init container {name} starts beside {alive}"
+
     def end(self, container_id: str, code: int | None) -> None:
         """Its process ends."""
         if container_id in self.containers and self.containers[container_id].phase in ALIVE:
             self.change(container_id, phase=EXITED, pid=0, exited_at=self.now, exit_code=code)
+            marks = self.containers[container_id].labels
+            if code == 0 and labels.UNHEALTHY not in marks:
+                self.completed[marks[labels.CONTAINER]].add((marks[labels.SPEC_HASH], self.boots))
 
     def every(self, phases: set[Phase], act: Callable[[ContainerState], None]) -> None:
         """Do something to every container in one of these phases."""
@@ -269,6 +313,10 @@ class World:
     def reboot(self) -> None:
         """Processes and the agent are lost; what was on disk stays, and says nothing of how it ended."""
         self.every({RUNNING, PAUSED}, lambda c: self.change(c.id, phase=EXITED, pid=0, exit_code=None))
+        self.boots += 1
+        if self.spec.get("restartPolicy") == "Never":  # what was done stays done
+            for done in self.completed.values():
+                done |= {(spec, self.boots) for spec, _ in done}
         self.restart_agent()
         self.up = True
         self.network = NetworkState.ABSENT if self.network is NetworkState.ABSENT else NetworkState.BROKEN
@@ -301,6 +349,24 @@ class World:
         """The user says how changed limits reach it."""
         first, *rest = self.spec["containers"]
         self.edit(containers=[{**first, "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]}, *rest])
+
+    def change_field(self, name: str, value: object) -> None:
+        """The user sets a field of the first container."""
+        first, *rest = self.spec["containers"]
+        self.edit(containers=[{**first, name: value}, *rest])
+
+    def with_inits(self, *inits: dict[str, Any]) -> None:
+        """The user gives it these init containers, and no others."""
+        self.edit(initContainers=list(inits))
+
+    def finish_inits(self, code: int = 0) -> bool:
+        """The init containers that run end; whether there were any."""
+        spec = self.desired.instance.spec
+        names = {p.container.name for p in places(spec) if p.role is Role.INIT}
+        found = [c for c in self.containers.values() if c.labels[labels.CONTAINER] in names and c.phase in ALIVE]
+        for container_state in found:
+            self.end(container_state.id, code)
+        return bool(found)
 
     def with_side(self, there: bool) -> None:  # noqa: FBT001 - an event with one argument
         """The user adds or takes away a second container."""
@@ -342,6 +408,8 @@ class World:
                 continue
             if self.pull is not None and self.pull.running:
                 self.finish_pull()
+            elif self.finish_inits():
+                continue
             elif decided.wake_at is None:
                 return
             else:

@@ -1,5 +1,7 @@
 """Amounts that add up, and how they are written."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,3 +65,16 @@ def test_cores_in_words(amount: int, text: str) -> None:
     """As Kubernetes writes them."""
     assert quantity.of_millis(amount) == text
     assert quantity.millis(text) == amount
+
+
+def test_init_containers_are_in_what_an_instance_asks_for() -> None:
+    """The most that runs at one time: all sidecars and containers, or an init container and the sidecars before it."""
+
+    def asking(name: str, cpu: str, **fields: Any) -> dict[str, Any]:
+        return {"name": name, "image": "i", "resources": {"requests": {"cpu": cpu}}, **fields}
+
+    always = {"restartPolicy": "Always"}
+    row = [asking("a", "1", **always), asking("b", "3"), asking("c", "1", **always), asking("d", "1")]
+    for main, most_of_all in (("1", 4000), ("5", 7000)):
+        spec = InstanceSpec.model_validate({"initContainers": row, "containers": [asking("main", main)]})
+        assert instance_requests(spec).cpu_millis == most_of_all

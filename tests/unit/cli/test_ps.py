@@ -109,6 +109,22 @@ def test_a_changed_spec_is_marked(world: World) -> None:
     assert listed(world)["web-0/main"]["notes"] == ["updating"]
 
 
+def test_init_containers_and_what_is_suspended_alone(world: World) -> None:
+    """Init containers are listed after the containers, wanted ones that are not there yet as well; logs has them by name."""
+    inits: list[dict[str, Any]] = [
+        {"name": n, "image": "registry.test/team/web:1.2", "command": ["true"]} for n in ("one", "two")
+    ]
+    inits[1] |= {"restartPolicy": "Always", "suspend": True}
+    web = world.want(instance("web-0", initContainers=inits))
+    world.end(world.make(web, "one"), 0)
+    world.log(web, "one").write_text("prepared\n")
+    found = listed(world)
+    assert list(found) == ["web-0/main", "web-0/one", "web-0/two"]
+    assert (found["web-0/one"]["exitCode"], found["web-0/two"]["phase"]) == (0, "waiting")
+    assert found["web-0/two"]["notes"] == ["suspended"]
+    assert world.run("logs", "web-0", "-c", "one", "--follow").stdout == "prepared\n"
+
+
 def test_it_works_without_an_agent_and_touches_nothing(world: World) -> None:
     """Where no agent ever ran, containers are listed, nothing is called unwanted, and no folder appears."""
     world.make(instance("web-0"))

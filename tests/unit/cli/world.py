@@ -78,7 +78,7 @@ class World:
 
         async def made() -> str:
             runtime = MemoryRuntime(self.node)
-            spec = next(c for c in instance.spec.containers if c.name == container)
+            spec = next(c for c in instance.spec.all_containers if c.name == container)
             action = CreateContainer(spec, spec_hash(spec, instance.spec), attempt, attempt)
             config = container_config(instance, action, await runtime.image(spec.image), self.facts)
             await runtime.create(config)

@@ -148,7 +148,7 @@ VERDICTS: dict[str, tuple[Callable[[World], None], str, str]] = {
         "Ready=Unknown Progressing Reconciling",
         "2 of 2 instances are available; 2 not updated yet",
     ),
-    "what ended with success is complete": (_done, "Ready=True Complete", "every instance ended with success"),
+    "what ended with success is complete": (_done, "Ready=True Complete Complete", "every instance ended with success"),
     "a global workload without any node is settled": (_no_match, "Ready=True Available", "no node is selected"),
 }
 
@@ -321,3 +321,30 @@ def test_stale_definitions_are_told_beside_the_verdict_and_for_as_long_as_they_a
     world.now += 500
     assert told(world, stale="the definition is stale") == stale
     assert written(world) == before
+
+
+# --- the end of what runs to its end
+
+
+def _ended(world: World, *phases: str) -> list[str]:
+    """The conditions beside Ready, Reconciling and Stalled, when the instances have come to these phases."""
+    for name, phase in zip(sorted(world.objects), phases, strict=True):
+        bad = phase == "Failed"
+        world.tell(name, "False" if bad else "True", "Error" if bad else "Completed", stalled=bad, phase=phase)
+    return [c.type for c in told(world).conditions if c.type in {"Complete", "Failed"}]
+
+
+def test_complete_and_failed_are_told_as_of_a_job() -> None:
+    """Complete when every instance has succeeded; Failed when every one has ended, and one has not; neither before."""
+    assert _ended(placed(), "Succeeded", "Succeeded") == ["Complete"]
+    assert _ended(placed(), "Succeeded", "Failed") == ["Failed"]
+    assert _ended(placed(), "Running", "Failed") == []
+    world = placed()
+    assert _ended(world, "Succeeded", "Succeeded") == ["Complete"]
+    status = told(world)
+    assert (summary(status), [c.reason for c in status.conditions]) == (
+        "Ready=True Complete Complete",
+        ["Complete", "Complete"],
+    )
+    world.set_image("web:2")
+    assert _ended(world, "Succeeded", "Succeeded") == []

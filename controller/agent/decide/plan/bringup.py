@@ -8,6 +8,8 @@ from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import ImageView, Observation
 from controller.agent.decide.plan.values import Case, Step, Verdict
 from controller.agent.decide.resources import applied, as_held
+from controller.agent.decide.restart import restarts
+from controller.agent.decide.terminated import EXIT_NOT_STARTED
 from controller.api.reasons import OUT_OF, Reason
 from controller.api.spec import Container
 from controller.runtime.port import ContainerState
@@ -62,7 +64,7 @@ def failed(container: Container, wanted: str, current: ContainerState | None, ca
     trouble = case.seen.troubles.get(container.name)
     if trouble is None or (trouble.spec_hash, trouble.resources) != (wanted, applied(container)):
         return None
-    if trouble.started and spec.restart_policy == "Never":
+    if trouble.started and not restarts(container, spec, EXIT_NOT_STARTED, failed=True):
         return Step(Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message))
     retry_at = trouble.at + backoff.delay(trouble.count, spec.backoff)
     if not trouble.terminal and now >= retry_at:

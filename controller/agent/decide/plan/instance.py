@@ -9,7 +9,7 @@ from controller.agent.decide.actions import Action, CreateContainer, RunPreStop,
 from controller.agent.decide.network import NetworkPlan
 from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import volumes
-from controller.agent.decide.plan.container import container_step
+from controller.agent.decide.plan.sequence import sequence
 from controller.agent.decide.plan.teardown import all_torn_down, torn_down
 from controller.agent.decide.plan.values import Case, Plan, Step, Verdict, earliest
 from controller.api import labels
@@ -66,24 +66,27 @@ def _blocked(verdict: Verdict, error: str) -> Verdict:
 
 def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> Plan:
     spec = instance.spec
-    names = {c.name for c in spec.containers}
+    names = {c.name for c in spec.all_containers}
     strangers = [c for c in seen.containers if c.labels.get(labels.CONTAINER) not in names]
     cleared = torn_down(strangers, spec, seen, now, "it is no longer in the spec")
     case = Case(spec, seen, now)
-    steps = {c.name: container_step(c, case) for c in spec.containers}
+    row = sequence(case)
+    steps = row.steps
     asked, unused = network.request(instance), _unused(seen, steps.values())
     if asked is None:
         own = network.removed(seen, spec.backoff, now) if unused else NetworkPlan()
     else:
-        refused = all(s.verdict.reason in UNSTARTED for s in steps.values())
+        waits = {s.verdict.reason for s in steps.values()} - {Reason.POD_INITIALIZING}
+        refused = bool(waits) and waits <= UNSTARTED
         own = NetworkPlan() if refused else network.made(asked, seen, _pids(steps.values()), spec.backoff, now)
         steps = {name: _without_network(step, seen, own) for name, step in steps.items()}
     stored = volumes.kept(instance, seen, steps.values(), now, unused=unused)
     steps = {name: volumes.without(step, stored) for name, step in steps.items()}
     return Plan(
         actions=own.actions + stored.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
-        wake_at=earliest([own.wake_at, stored.wake_at, cleared.wake_at, *(s.wake_at for s in steps.values())]),
+        wake_at=earliest([own.wake_at, stored.wake_at, cleared.wake_at, row.wake_at, *(s.wake_at for s in steps.values())]),
         verdicts={name: s.verdict for name, s in steps.items()},
+        deadline=row.deadline,
         addresses=seen.addresses,
     )
 

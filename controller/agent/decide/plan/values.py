@@ -6,7 +6,9 @@ from functools import cached_property
 
 from controller.agent.decide.actions import Action
 from controller.agent.decide.health import WELL, State
-from controller.agent.decide.observation import Observation
+from controller.agent.decide.observation import Observation, active_since
+from controller.agent.decide.order import Place, places
+from controller.api import labels
 from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
 from controller.api.podsecurity.check import refusal
 from controller.api.podsecurity.levels import Level
@@ -44,6 +46,8 @@ class Verdict:
     """That of the run before."""
     missing: bool = False
     """Something that it names is not to be had, and it waits for that."""
+    completed: bool = False
+    """An init container that has done its part."""
 
     @property
     def idle(self) -> bool:
@@ -53,7 +57,7 @@ class Verdict:
 
     def told(self, name: str, message: str) -> str:
         """What to say of the instance: words on a refusal or on volumes are about all of it, others about this container."""
-        as_a_whole = self.reason in REFUSALS or self.reason is Reason.FAILED_MOUNT
+        as_a_whole = self.reason in {*REFUSALS, Reason.FAILED_MOUNT, Reason.DEADLINE_EXCEEDED}
         return message if as_a_whole else f"container {name!r}: {message}"
 
 
@@ -67,6 +71,8 @@ class Plan:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     torn_down: bool = False
     """Nothing of the instance is left, no container, network or volume, as its deletion or suspension asks."""
+    deadline: str = ""
+    """How it exceeded its activeDeadlineSeconds, when it did."""
     waits: bool = False
     """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
     blocked: str = ""
@@ -87,6 +93,18 @@ class Step:
     verdict: Verdict
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
+    ready_to_swap: bool = False
+    """All that its successor needs is there, but for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What those in the row before a container let it do."""
+
+    open: bool = True
+    """It may be started again: they have all had their turn."""
+    fresh: bool = True
+    """It may be made anew: all sidecars before it have started, too."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,40 @@ class Case:
     spec: ContainerInstanceSpec
     seen: Observation
     now: float
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """The containers of the spec, in their order."""
+        return places(self.spec)
+
+    @cached_property
+    def active_since(self) -> float:
+        """When the instance was first acted upon, as its containers tell, or else this agent."""
+        told = [since for c in self.seen.containers if (since := active_since(c)) is not None]
+        return min([*told, self.now if self.seen.active_since is None else self.seen.active_since])
+
+    @property
+    def deadline(self) -> float | None:
+        """When the instance has to have ended."""
+        limit = self.spec.active_deadline_seconds
+        return None if limit is None else self.active_since + limit
+
+    def passed(self, place: Place) -> bool:
+        """Whether something that comes later in the row was made, in this boot, after the init containers as they are now."""
+        return place.index < self._last_begun
+
+    @cached_property
+    def _last_begun(self) -> int:
+        begun = (p.index for p in self.places for c in self.seen.of(p.container.name) if self.follows(c, p))
+        return max(begun, default=0)
+
+    def follows(self, container: ContainerState, place: Place) -> bool:
+        """Whether it was made after the init containers that are to be before it."""
+        return container.labels.get(labels.INIT, "") == place.after and self.of_this_boot(container)
+
+    def of_this_boot(self, container: ContainerState) -> bool:
+        """Whether what it has done still counts: after a reboot an instance begins anew, unless it is to run only once."""
+        return self.spec.restart_policy == "Never" or container.labels.get(labels.BOOT_ID, "") == self.seen.boot_id
 
     @cached_property
     def refusal(self) -> str:

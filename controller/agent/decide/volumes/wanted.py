@@ -112,7 +112,7 @@ class WantedVolume:
 
 def mounted(spec: InstanceSpec) -> tuple[Volume, ...]:
     """The volumes that some container mounts, in the order of the spec."""
-    names = {mount.name for container in spec.containers for mount in container.volume_mounts}
+    names = {mount.name for container in spec.all_containers for mount in container.volume_mounts}
     return tuple(volume for volume in spec.volumes if volume.name in names)
 
 
