@@ -96,6 +96,7 @@ def test_the_life_of_an_installation(
     assert_one_leads(site)
     assert_commands_answer(site)
     assert_attaches(site)
+    assert_mounts(site)
     site.kubelet.containerd.kill()
     site.kubelet.containerd.start()
     assert state_of(site, "host", "alone") == before
@@ -139,6 +140,36 @@ def assert_attaches(site: Cluster) -> None:
     site.kubectl("delete", "containerworkload/attached", "--namespace", "apps", "--timeout=20s")
     site.api.until(INSTANCES, lambda found: not any(name.startswith("attached-") for name in found), 20)
     assert {path.name for path in leases.iterdir()} - {"last_reserved_ip.0"} <= before
+
+
+def assert_mounts(site: Cluster) -> None:
+    """An agent in a pod makes volumes among the node's files, where the OCI runtime finds them; and removes all of it."""
+    volumes = [
+        {"name": "node", "hostPath": {"path": "/var/lib/moorage-e2e", "type": "DirectoryOrCreate"}},
+        {"name": "fast", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "art", "image": {"reference": "busybox:1"}},
+    ]
+    mounts = [
+        {"name": "node", "mountPath": "/node"},
+        {"name": "fast", "mountPath": "/fast"},
+        {"name": "fast", "mountPath": "/part", "subPath": "a/b"},
+        {"name": "art", "mountPath": "/art", "subPath": "bin"},
+    ]
+    script = (
+        "set -e; hostname > /node/name; [ $(stat -f -c %T /fast) = tmpfs ]; echo x > /part/f; [ $(cat /fast/a/b/f) = x ]; "
+        "[ -e /art/busybox ]; exec sleep 1000000"
+    )
+    container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", script], "volumeMounts": mounts}
+    site.apply(workload("stores", network="None", volumes=volumes, containers=[container]))
+    site.api.until(WORKLOADS, lambda found: ready(found["stores"]))
+    written = site.node.path("/var/lib/moorage-e2e") / "name"
+    assert written.read_text().startswith("stores-")
+    kept = site.node.path("/var/lib/moorage/volumes")
+    assert len(list(kept.glob("*/*~*.made"))) == 1
+    site.kubectl("delete", "containerworkload/stores", "--namespace", "apps", "--timeout=20s")
+    site.api.until(INSTANCES, lambda found: not any(name.startswith("stores-") for name in found), 20)
+    assert list(kept.iterdir()) == []
+    assert "/var/lib/moorage/volumes" not in site.node.run("cat", "/proc/self/mountinfo").stdout
 
 
 def assert_outside_of_pods(site: Cluster, pid: int) -> None:
