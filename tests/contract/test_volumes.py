@@ -137,6 +137,17 @@ async def test_what_is_in_a_volume_stays(volumes: NodeVolumes, folder: Path) -> 
     assert list(folder.iterdir()) == []
 
 
+async def test_what_is_not_ours_does_not_keep_an_agent_from_its_work(volumes: NodeVolumes, folder: Path) -> None:
+    """A file among the folders was put there by somebody else."""
+    await volumes.make(A, [DATA])
+    (folder / "notes.txt").touch()
+    again = NodeVolumes(str(folder), Place(seconds=20), NO_RUNTIME)
+    again.load()
+    assert again.uids() == {A}
+    await again.remove(A)
+    assert (folder / "notes.txt").exists()
+
+
 async def test_folders_on_the_way_are_not_open_to_all(volumes: NodeVolumes, folder: Path, tmp_path: Path) -> None:
     """An emptyDir is, as with a kubelet; what is above it is root's, and a hostPath that is made gets 0755 all the way."""
     wanted = WantedVolume("h", "hostPath~h~1", NodePath(str(tmp_path / "x" / "y"), "DirectoryOrCreate"))

@@ -38,11 +38,11 @@ class NodeVolumes:
         self._made: dict[str, dict[str, str]] = {}
 
     def load(self) -> None:
-        """List the folder; the volumes of an instance, when it is next asked for."""
+        """List the folder. What is no folder in it was made by somebody else, and is left alone."""
         with suppress(FileNotFoundError):
-            for uid in os.listdir(self._folder):  # noqa: PTH208 - names are all that is needed
-                ids = {name.removesuffix(_MARKER) for name in os.listdir(f"{self._folder}/{uid}") if "~" in name}  # noqa: PTH208
-                self._made[uid] = dict.fromkeys(ids, "")
+            for folder in filter(Path.is_dir, Path(self._folder).iterdir()):
+                ids = {path.name.removesuffix(_MARKER) for path in folder.glob("*~*")}
+                self._made[folder.name] = dict.fromkeys(ids, "")
 
     def made(self, uid: str) -> Mapping[str, str]:
         """By id, the state that each was last made in."""
