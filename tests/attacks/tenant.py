@@ -10,6 +10,9 @@ from tools.lab.caller import APPLY, JSON_PATCH
 
 LEVELS: Final = ("baseline", "restricted")
 NODE: Final = "other1"
+HOST: Final = [{"name": "host", "hostPath": {"path": "/"}}]
+CORE_PATTERN: Final = {"name": "kernel.core_pattern", "value": "|/x"}
+PRIVILEGED: Final = {"name": "first", "image": "web:1", "securityContext": {"privileged": True}}
 _NOT: Final = "cannot"
 
 
@@ -117,6 +120,11 @@ def pod_security(level: str) -> list[Attack]:
             securityContext={"seccompProfile": {"type": "Unconfined"}},
         ),
         refused("see /proc unmasked", "Unmasked", context(procMount="Unmasked")),
+        refused("mount the node's root", "hostPath", {"volumeMounts": [{"name": "host", "mountPath": "/host"}]}, volumes=HOST),
+        refused("have it at hand in a volume that nothing mounts yet", "hostPath", volumes=HOST),
+        refused("set a parameter of the kernel", "kernel.core_pattern", securityContext={"sysctls": [CORE_PATTERN]}),
+        refused("run a privileged init container", "privileged", initContainers=[PRIVILEGED]),
+        refused("run a privileged sidecar", "privileged", initContainers=[{**PRIVILEGED, "restartPolicy": "Always"}]),
         Attack(
             "make a harmless workload privileged later",
             PSS,
@@ -184,14 +192,18 @@ def schema(level: str) -> list[Attack]:
         body["spec"]["template"]["metadata"] = fields
         return body
 
-    host = [{"name": "host", "hostPath": {"path": "/"}}]
+    cache = [{"name": "cache", "emptyDir": {}}]
+
+    def mounted(**fields: Any) -> dict[str, Any]:
+        return {"volumeMounts": [{"name": "cache", "mountPath": "/cache", **fields}]}
+
     reserved = "keys that begin with moorage.dev/"
     return [
-        refused("mount the node's root", "unknown field", volumes=host),
-        refused("mount anything", "unknown field", {"volumeMounts": [{"name": "host", "mountPath": "/host"}]}),
+        refused("leave a volume by subPath", "subPath", mounted(subPath="../../etc"), volumes=cache),
+        refused("leave a volume by subPathExpr", "subPathExpr", mounted(subPathExpr="../$(HOSTNAME)"), volumes=cache),
+        refused("mount something on the node", "Bidirectional", mounted(mountPropagation="Bidirectional"), volumes=cache),
+        refused("act as another service account", "unknown field", serviceAccountName="admin"),
         refused("use a block device", "unknown field", {"volumeDevices": [{"name": "host", "devicePath": "/dev/sda"}]}),
-        refused("choose another runtime class", "unknown field", runtimeClassName="kata"),
-        refused("set a sysctl", "unknown field", securityContext={"sysctls": [{"name": "kernel.core_pattern", "value": "|x"}]}),
         refused("set an SELinux type", "unknown field", context(seLinuxOptions={"type": "spc_t"})),
         refused("turn AppArmor off", "unknown field", context(appArmorProfile={"type": "Unconfined"})),
         refused(
@@ -333,12 +345,11 @@ def attacks(level: str) -> list[Attack]:
 
 def dropped(level: str) -> list[tuple[str, dict[str, Any], str]]:
     """What a client that asks for no validation of fields sends, and the field that must not be stored."""
-    host = [{"name": "host", "hostPath": {"path": "/"}}]
     return [
-        ("mount the node's root", workload(level, volumes=host), "volumes"),
-        ("choose another runtime class", workload(level, runtimeClassName="kata"), "runtimeClassName"),
+        ("act as another service account", workload(level, serviceAccountName="admin"), "serviceAccountName"),
+        ("be as critical as the node's own", workload(level, priorityClassName="system-node-critical"), "priorityClassName"),
         (
-            "run a privileged init container",
+            "run a privileged ephemeral container",
             workload(level, ephemeralContainers=[context(privileged=True)]),
             "ephemeralContainers",
         ),

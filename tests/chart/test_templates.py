@@ -133,7 +133,7 @@ def test_an_agent_sees_of_its_node_what_it_needs() -> None:
     assert _mounts({}) == {
         "/run/containerd": ("HostToContainer", False),
         "/var/lib/containerd": ("HostToContainer", True),
-        "/var/lib/moorage": ("None", False),
+        "/var/lib/moorage": ("HostToContainer", False),
         "/var/log/moorage": ("None", False),
         "/run/moorage": ("Bidirectional", False),
         "/etc/cni/net.d": ("None", True),
