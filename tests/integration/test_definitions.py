@@ -11,12 +11,12 @@ import yaml
 from tests.conftest import ROOT
 from tests.harness import GROUP, Object, Site, condition, ready, workload
 
-FIELD = "hostIPC"
+FIELD = "setHostnameAsFQDN"
 LACKING = {
     "containerworkloads": ("spec", "template", "spec"),
     "containerinstances": ("spec",),
 }
-"""Where the definitions are made to lack a field."""
+"""Where the definitions are made to lack a field; one that no rule of theirs names."""
 
 
 @pytest.fixture
