@@ -163,7 +163,10 @@ def test_an_instance_is_current_only_when_its_container_runs_or_has_done_its_wor
 
 
 def test_every_verdict_follows_from_the_three_shapes_of_the_contract(judged: list[Judged]) -> None:
-    """Ready=True alone, Unknown with Reconciling, False with Stalled: never another mixture, each for a generation that was."""
+    """Ready=True alone, Unknown with Reconciling, False with Stalled: never another mixture, each for a generation that was.
+
+    Work that has ended says so besides, as a Job does, and no other way round.
+    """
     for j in judged:
         if j.version.object is None or j.version.kind == "RuntimeNode" or not condition(j.obj, "Ready"):
             continue
@@ -173,6 +176,8 @@ def test_every_verdict_follows_from_the_three_shapes_of_the_contract(judged: lis
             {"Ready": "True"},
             {"Ready": "Unknown", "Reconciling": "True"},
             {"Ready": "False", "Stalled": "True"},
+            {"Ready": "True", "Complete": "True"},
+            {"Ready": "False", "Stalled": "True", "Failed": "True"},
         )
         assert len({(c["reason"], c["message"], c["observedGeneration"]) for c in conditions}) == 1
         assert conditions[0]["observedGeneration"] <= j.generation

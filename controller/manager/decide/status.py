@@ -118,12 +118,14 @@ def judge(facts: Facts) -> Verdict:
 
 
 def ending(facts: Facts, verdict: Verdict) -> tuple[Condition, ...]:
-    """`Complete` or `Failed`, as a Job's, when every instance that is wanted has ended; none before."""
+    """`Complete` beside Ready, or `Failed` beside Stalled, as a Job's: when every instance that is wanted has ended."""
     live, workload = facts.live, facts.workload
     whole = len(live) == facts.decision.wanted and bool(live) and not facts.decision.creates and not workload.spec.suspend
     if not whole or not all(i.succeeded or i.failed for i in live) or any(_outgoing(facts, i) for i in live):
         return ()
-    kind = FAILED if any(i.failed for i in live) else COMPLETE
+    kind, told = (FAILED, verdict.stalled) if any(i.failed for i in live) else (COMPLETE, verdict.ready)
+    if not told:  # of the generation before, or on a node that is lost: it is not over yet
+        return ()
     return (single(kind, verdict.reason, verdict.message, facts.now, workload.generation),)
 
 

@@ -348,3 +348,12 @@ def test_complete_and_failed_are_told_as_of_a_job() -> None:
     )
     world.set_image("web:2")
     assert _ended(world, "Succeeded", "Succeeded") == []
+
+
+def test_the_end_is_told_only_beside_what_agrees_with_it() -> None:
+    """While the workload is Reconciling, as with a node that is lost or instances that are not Ready yet, nothing is over."""
+    world = placed()
+    assert _ended(world, "Succeeded", "Succeeded") == ["Complete"]
+    world.nodes["n2"] = node("n2", alive=False)
+    assert "Ready=True" not in summary(told(world))
+    assert [c.type for c in told(world).conditions] == ["Ready", "Reconciling"]
