@@ -58,7 +58,7 @@ def images(registry: Registry) -> dict[str, Case]:
         ),
         "image-never": pulled(
             "pullPolicy Never: it has to be on the node",
-            f"{registry.host}/web:2",
+            f"{registry.host}/never:1",
             "ErrImageNeverPull",
             "pullPolicy is Never",
             policy="Never",
