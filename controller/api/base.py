@@ -46,6 +46,13 @@ def rule(expression: str, message: str, *, path: str = "", reason: str = "") -> 
     return entry
 
 
+def exactly_one(*fields: str, of: str = "") -> dict[str, str]:
+    """The rule that one of these fields is set, and no other; `of` is what has them, as the message begins with."""
+    given = ", ".join(f"has(self.{field})" for field in fields)
+    listed = f"{', '.join(fields[:-1])} and {fields[-1]}"
+    return rule(f"[{given}].exists_one(set, set)", f"{of} needs exactly one of {listed}".lstrip())
+
+
 def rules(*entries: dict[str, str]) -> dict[str, Any]:
     """Attach CEL rules to a field or a model (`json_schema_extra`)."""
     return {"x-kubernetes-validations": list(entries)}

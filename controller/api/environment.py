@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from controller.api.base import Model, rule, rules
+from controller.api.base import Model, exactly_one, rule, rules
 from controller.api.names import LABEL, SUBDOMAIN
 
 DNS_LABEL: Final = rf"^{LABEL}$"
@@ -119,13 +119,7 @@ class SecretKeySelector(KeySelector):
     """A key of a Secret (core/v1 `SecretKeySelector`)."""
 
 
-SOURCE_RULES: Final = rules(
-    rule(
-        "[has(self.fieldRef), has(self.resourceFieldRef), has(self.configMapKeyRef), has(self.secretKeyRef)]"
-        ".exists_one(set, set)",
-        "needs exactly one of fieldRef, resourceFieldRef, configMapKeyRef and secretKeyRef",
-    )
-)
+SOURCE_RULES: Final = rules(exactly_one("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef"))
 
 
 class EnvVarSource(Model):

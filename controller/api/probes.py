@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from controller.api.base import LIST_ATOMIC, Model, rule, rules
+from controller.api.base import LIST_ATOMIC, Model, exactly_one, rule, rules
 
 HEADER_NAME: Final = r"^[-A-Za-z0-9]+$"
 """As `IsHTTPHeaderName` of apimachinery."""
@@ -92,12 +92,7 @@ class GRPCAction(Model):
     service: str = Field(default="", max_length=4096, description="Service to ask for; empty: the server as a whole.")
 
 
-PROBE_RULES: Final = rules(
-    rule(
-        "[has(self.exec), has(self.httpGet), has(self.tcpSocket), has(self.grpc)].exists_one(set, set)",
-        "a probe needs exactly one of exec, httpGet, tcpSocket and grpc",
-    )
-)
+PROBE_RULES: Final = rules(exactly_one("exec", "httpGet", "tcpSocket", "grpc", of="a probe"))
 
 ONE_SUCCESS: Final = rule(
     "self.successThreshold == 1", "must be 1: a startup or liveness probe succeeds at once", path=".successThreshold"
@@ -142,12 +137,7 @@ class SleepAction(Model):
     seconds: int = Field(ge=0, le=_MOST_SECONDS, description="Its length in seconds; at most the grace period.")
 
 
-HANDLER_RULES: Final = rules(
-    rule(
-        "[has(self.exec), has(self.httpGet), has(self.sleep)].exists_one(set, set)",
-        "a lifecycle handler needs exactly one of exec, httpGet and sleep",
-    )
-)
+HANDLER_RULES: Final = rules(exactly_one("exec", "httpGet", "sleep", of="a lifecycle handler"))
 
 
 class LifecycleHandler(Model):

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from controller.api.base import LIST_ATOMIC, Model, rule, rules
+from controller.api.base import LIST_ATOMIC, Model, exactly_one, rule, rules
 from controller.api.environment import KEY, Optional, ResourceFieldSelector, Version, one_of
 from controller.api.names import SUBDOMAIN
 
@@ -135,12 +135,7 @@ class DownwardAPIProjection(Model):
     items: Files = ()
 
 
-PROJECTION_RULES: Final = rules(
-    rule(
-        "[has(self.configMap), has(self.secret), has(self.downwardAPI)].exists_one(set, set)",
-        "needs exactly one of configMap, secret and downwardAPI",
-    )
-)
+PROJECTION_RULES: Final = rules(exactly_one("configMap", "secret", "downwardAPI"))
 
 
 class VolumeProjection(Model):
