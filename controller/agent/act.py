@@ -51,7 +51,8 @@ from controller.agent.decide.sysctls import SysctlForbidden
 from controller.agent.decide.volumes.mounts import mounts
 from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
-from controller.agent.images import Images
+from controller.agent.images.images import Images
+from controller.agent.images.waiter import Waiter
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.observe import Notes, known
@@ -300,7 +301,7 @@ class Actor:
             self._wake()
 
         self._notes.pulling[action.container] = action.spec_hash
-        if hands.images.pull(action.image, done):
+        if hands.images.pull(action.image, Waiter(done)):
             hands.events.record(instance, Reason.PULLING, f"Pulling image {action.image}")
 
     async def _signal(self, desired: Desired, action: StopContainer | KillContainer) -> None:

@@ -14,7 +14,7 @@ from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.files import FOLDER as FILES_FOLDER
 from controller.agent.files import InstanceFiles
-from controller.agent.images import Images
+from controller.agent.images.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.measured import measured

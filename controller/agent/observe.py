@@ -26,7 +26,7 @@ from controller.agent.decide.observation import (
 )
 from controller.agent.decide.volumes.contents import contents, references
 from controller.agent.decide.volumes.wanted import mounted
-from controller.agent.images import Images
+from controller.agent.images.images import Images
 from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
 from controller.agent.runtimeclasses import RuntimeClasses

@@ -13,7 +13,7 @@ from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.volumes.mounts import Preparation
 from controller.agent.decide.volumes.wanted import VolumeFailure, WantedVolume
 from controller.agent.files import InstanceFiles
-from controller.agent.images import Images
+from controller.agent.images.images import Images
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.operator import AgentOperator
@@ -365,12 +365,12 @@ class Rig:
     async def kill(self) -> None:
         """End the agent at once, as SIGKILL does; what runs on the node goes on."""
         ended = [*self.tasks, *(t for _, t in self.supervisors.values())]
-        ended += self.images._tasks
         ended += self.finalizer._setting.values()
         self.tasks = []
         self.probes.close()
         for task in ended:
             task.cancel()
+        await self.images.close()
         results = await asyncio.gather(*ended, return_exceptions=True)
         self.supervisors.clear()
         broken = [r for r in results if isinstance(r, Exception)]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from controller.agent.decide.observation import Pull
-from controller.agent.images import MAX_SECONDS, Images
+from controller.agent.images.backoff import MAX_SECONDS
+from controller.agent.images.images import Images
+from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ImageState, PullProgress, Unavailable
@@ -17,6 +19,7 @@ IMAGE = "registry.test/app:1"
 GONE = "registry.test/none:1"
 AWAY = "elsewhere.test/app:1"
 SECRET = "registry.test/secret:1"
+NGINX = "docker.io/library/nginx:latest"
 
 
 class SlowRuntime(MemoryRuntime):
@@ -78,7 +81,7 @@ async def _images(runtime: SlowRuntime) -> AsyncIterator[Images]:
 async def test_a_pull_is_one_for_all_who_wait(images: Images, runtime: SlowRuntime) -> None:
     """The first begins it, the others join; all are told once."""
     ends = Ends()
-    assert [images.pull(IMAGE, ends) for _ in range(3)] == [True, False, False]
+    assert [images.pull(IMAGE, Waiter(ends)) for _ in range(3)] == [True, False, False]
     view = await images.view(IMAGE)
     assert view.present is None
     assert view.pull is not None
@@ -104,14 +107,25 @@ async def test_an_image_is_looked_up_once_until_it_may_have_changed(images: Imag
 
 
 async def test_news_are_about_the_normalised_name(images: Images, runtime: SlowRuntime) -> None:
-    """People write `app`, the runtime tells `docker.io/library/app:latest`; both spellings are looked up anew."""
+    """People write `app`, the runtime tells `docker.io/library/app:latest`: one image, looked up once, and anew after that."""
     await images.view("app")
     await images.view("docker.io/library/app")
     images.changed("docker.io/library/app:latest")
     images.changed("docker.io/library/other:latest")
     await images.view("app")
     await images.view("docker.io/library/app")
-    assert runtime.lookups == 4
+    assert runtime.lookups == 2
+
+
+async def test_two_spellings_of_an_image_are_one_pull(images: Images, runtime: SlowRuntime) -> None:
+    """Whoever writes less of the name waits for the same pull, and finds the same image."""
+    runtime.node.registry[NGINX] = MemoryImage(NGINX)
+    ends = Ends()
+    assert [images.pull(written, Waiter(ends)) for written in ("nginx", NGINX, "library/nginx")] == [True, False, False]
+    await until(lambda: len(ends) == 3)
+    assert runtime.pulls == [NGINX]
+    assert {i and i.name for i, _ in ends} == {NGINX}
+    assert (await images.view("nginx:latest")).present == (await images.view(NGINX)).present is not None
 
 
 async def test_news_that_come_during_a_look_up_are_not_lost(images: Images, runtime: SlowRuntime) -> None:
@@ -131,7 +145,7 @@ async def test_news_that_come_during_a_look_up_are_not_lost(images: Images, runt
 async def test_a_look_up_does_not_undo_a_pull_that_ended_meanwhile(images: Images, runtime: SlowRuntime) -> None:
     """The runtime tells of an image before its pull is done: whoever looked then must not find it missing afterwards."""
     ends = Ends()
-    images.pull(IMAGE, ends)
+    images.pull(IMAGE, Waiter(ends))
     await asyncio.sleep(5)
     runtime.held.clear()
     looking = asyncio.create_task(images.view(IMAGE))
@@ -165,7 +179,7 @@ async def test_failed_pulls_back_off_and_say_why(images: Images, image: str, fir
     pauses = []
     for number in range(9):
         ends = Ends()
-        assert images.pull(image, ends)
+        assert images.pull(image, Waiter(ends))
         running = (await images.view(image)).pull
         assert running is not None
         assert running.reason == (Reason.PULLING if number == 0 else first if number == 1 else later)
@@ -185,15 +199,15 @@ async def test_success_clears_the_history(images: Images, runtime: SlowRuntime) 
     runtime.node.registry.pop(IMAGE)
     for _ in range(3):
         ends = Ends()
-        images.pull(IMAGE, ends)
+        images.pull(IMAGE, Waiter(ends))
         await until(lambda ends=ends: ends)
     runtime.node.registry[IMAGE] = MemoryImage(IMAGE)
     ends = Ends()
-    images.pull(IMAGE, ends)
+    images.pull(IMAGE, Waiter(ends))
     await until(lambda: ends)
     runtime.node.registry.pop(IMAGE)
     ends = Ends()
-    images.pull(IMAGE, ends)
+    images.pull(IMAGE, Waiter(ends))
     await until(lambda: ends)
     assert ends[0][1] is not None
     assert ends[0][1].reason == Reason.ERR_IMAGE_PULL
@@ -202,7 +216,7 @@ async def test_success_clears_the_history(images: Images, runtime: SlowRuntime) 
 async def test_one_reference_does_not_hold_up_another(images: Images) -> None:
     """Each backs off for itself."""
     for image in (GONE, IMAGE):
-        images.pull(image, Ends())
+        images.pull(image, Waiter(Ends()))
     await asyncio.sleep(11)
     assert (await images.view(IMAGE)).present is not None
     failed = (await images.view(GONE)).pull
@@ -214,7 +228,7 @@ async def test_only_so_many_are_pulled_at_once(images: Images, runtime: SlowRunt
     """The others wait for their turn."""
     ends = Ends()
     for image in (IMAGE, "registry.test/b:1", GONE, SECRET):
-        images.pull(image, ends)
+        images.pull(image, Waiter(ends))
     assert await until(lambda: len(ends) == 4) == pytest.approx(20, abs=0.1)
     assert runtime.most_at_once == 2
 
@@ -243,12 +257,12 @@ async def test_however_a_pull_ends_its_waiters_are_told(images: Images, runtime:
     """Nobody waits for ever, and it is tried again."""
     runtime.broken = trouble
     ends = Ends()
-    images.pull(IMAGE, ends)
+    images.pull(IMAGE, Waiter(ends))
     await until(lambda: ends)
     assert ends[0][1] is not None
     assert str(trouble) in ends[0][1].message
     runtime.broken = None
-    images.pull(IMAGE, ends)
+    images.pull(IMAGE, Waiter(ends))
     await until(lambda: len(ends) == 2)
     assert ends[1][0] is not None
 
@@ -256,7 +270,7 @@ async def test_however_a_pull_ends_its_waiters_are_told(images: Images, runtime:
 async def test_closing_gives_up_what_is_under_way(runtime: SlowRuntime) -> None:
     """No task of it is left."""
     images: Any = Images(runtime)
-    images.pull(IMAGE, Ends())
+    images.pull(IMAGE, Waiter(Ends()))
     await asyncio.sleep(1)
     await images.close()
     assert runtime.at_once == 0

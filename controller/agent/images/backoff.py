@@ -1,0 +1,36 @@
+"""What a failed pull is called, and how long the next try waits. Pure."""
+
+import random
+from typing import Final
+
+from controller.agent.decide.observation import Pull
+from controller.api.reasons import Reason
+from controller.runtime.port import ImageFailure, RegistryUnreachable
+
+INITIAL_SECONDS: Final = 1.0
+MAX_SECONDS: Final = 60.0
+"""Pauses between failed pulls of one image: 1 s, doubling up to a minute."""
+
+JITTER: Final = 0.2
+"""Part of a pause that it may be longer, so that a fleet does not come back as one."""
+
+
+def failed(cause: Exception, failures: int, now: float) -> Pull:
+    """How a pull failed.
+
+    Args:
+        cause: what ended it.
+        failures: how many failed in a row before it.
+        now: seconds since the epoch.
+    """
+    pause = min(INITIAL_SECONDS * 2 ** min(failures, 16), MAX_SECONDS)
+    retry_at = now + pause * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311 - jitter
+    return Pull(running=False, reason=_reason(cause, failures), message=str(cause), retry_at=retry_at)
+
+
+def _reason(cause: Exception, failures: int) -> Reason:
+    if isinstance(cause, RegistryUnreachable):
+        return Reason.REGISTRY_UNAVAILABLE
+    if isinstance(cause, ImageFailure) and failures:
+        return Reason.IMAGE_PULL_BACK_OFF
+    return Reason.ERR_IMAGE_PULL

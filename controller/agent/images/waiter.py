@@ -1,0 +1,18 @@
+"""Who waits for an image. What concerns one waiter's pull alone is a field here, so that pulls can be told apart by it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.agent.decide.observation import Pull
+from controller.runtime.port import ImageState
+
+Done = Callable[[ImageState | None, Pull | None], None]
+"""Told at the end of a pull: the image, or how the pull failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """One who waits for the end of a pull."""
+
+    done: Done
+    """Called once, from the loop; it must not raise."""
