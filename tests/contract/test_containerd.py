@@ -348,6 +348,25 @@ async def test_a_lost_task_is_an_end(real: ContainerdSubject) -> None:
         await real.runtime.start(state.id)
 
 
+async def test_who_comes_after_a_lost_task_has_a_shim_that_lasts(real: ContainerdSubject) -> None:
+    """The shim of a group ends when somebody deletes its last task: what is started meanwhile must not be given it."""
+    await real.pull()
+    first = real.config(group="g")
+    await real.runtime.create(first)
+    await real.runtime.start(first.id)
+    for number in range(5):
+        second = real.config(group="g")
+        await real.runtime.create(second)
+        async with real.watch() as watch:
+            losing = asyncio.create_task(lose_task(real, first.id))
+            await watch.until(lambda event: event.kind is EventKind.EXITED)
+            await real.runtime.start(second.id)
+            await losing
+        await real.runtime.remove(first.id)
+        assert (await real.runtime.inspect(second.id)).phase is Phase.RUNNING, number
+        first = second
+
+
 async def test_a_killed_process_is_told_at_once(real: ContainerdSubject) -> None:
     """By the runtime's own event, whoever killed it."""
     state = await real.run()

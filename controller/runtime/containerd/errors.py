@@ -131,6 +131,11 @@ def start_failure(failure: RuntimeFailure) -> RuntimeFailure:
     return (CommandFailure if _OF_COMMAND.search(text) else StartFailure)(_explain(text))
 
 
+def shim_ended(failure: RuntimeFailure) -> bool:
+    """True when a call went to a shim that ended meanwhile."""
+    return "ttrpc: closed" in str(failure)
+
+
 _IN_USE: Final = re.compile(
     r"unable to set memory limit to (\d+) \(current usage: (\d+)|rejecting memory limit (\d+) <= usage (\d+)"
 )

@@ -25,6 +25,7 @@ from controller.runtime.port import EventKind, RuntimeEvent, RuntimeFailure, Una
 
 _MARKER: Final = "/moorage/marker"
 _MARKER_TYPE: Final = "moorage.dev/Marker"
+_TASK_DELETE: Final = "containerd.events.TaskDelete"
 
 _AGAIN: Final = 0.05
 """Seconds after which the first marker is sent once more: it may have come before the subscription began."""
@@ -39,12 +40,15 @@ T = TypeVar("T")
 Decoder = Callable[[Envelope], RuntimeEvent | None]
 
 
-async def events(channel: Channel, heartbeat: float) -> AsyncGenerator[RuntimeEvent, None]:
+async def events(
+    channel: Channel, heartbeat: float, task_deleted: Callable[[str], None] = lambda _: None
+) -> AsyncGenerator[RuntimeEvent, None]:
     """Subscribe; yields `SUBSCRIBED` first.
 
     Args:
         channel: the connection.
         heartbeat: seconds between two checks that the stream is alive.
+        task_deleted: called with a container's id when its task was deleted, by whomever, before that is told as an event.
 
     Raises:
         Unavailable: when the stream ended, for whatever reason.
@@ -64,7 +68,7 @@ async def events(channel: Channel, heartbeat: float) -> AsyncGenerator[RuntimeEv
                     if not subscribed:
                         subscribed = True
                         yield RuntimeEvent(EventKind.SUBSCRIBED, at=seconds(envelope.timestamp))
-            elif subscribed and (event := decode(envelope)) is not None and event not in exits:
+            elif subscribed and (event := _heard(envelope, task_deleted)) is not None and event not in exits:
                 if event.kind is EventKind.EXITED:
                     exits.append(event)
                 yield event
@@ -126,6 +130,12 @@ class _Pulse:
         return True
 
 
+def _heard(envelope: Envelope, task_deleted: Callable[[str], None]) -> RuntimeEvent | None:
+    if container_id := deleted_task(envelope):
+        task_deleted(container_id)
+    return decode(envelope)
+
+
 def decode(envelope: Envelope) -> RuntimeEvent | None:
     """One event, or None for one that tells nothing of a container or image (a further process, say)."""
     decoder = _DECODERS.get(envelope.event.type_url)
@@ -155,12 +165,17 @@ def _start(envelope: Envelope) -> RuntimeEvent:
     return RuntimeEvent(EventKind.STARTED, told.container_id, pid=told.pid, at=seconds(envelope.timestamp))
 
 
+def deleted_task(envelope: Envelope) -> str:
+    """Id of the container whose task was deleted; empty for every other event, also for the end of a further process."""
+    if envelope.event.type_url != _TASK_DELETE:
+        return ""
+    told = happenings_pb2.TaskDelete.FromString(envelope.event.value)
+    return told.container_id if told.id in {"", told.container_id} else ""
+
+
 def _delete(envelope: Envelope) -> RuntimeEvent | None:
     """A task that is deleted while it runs (`ctr task rm -f`) has no exit event of its own."""
-    told = happenings_pb2.TaskDelete.FromString(envelope.event.value)
-    if told.id not in ("", told.container_id):
-        return None
-    return _ended(told)
+    return _ended(happenings_pb2.TaskDelete.FromString(envelope.event.value)) if deleted_task(envelope) else None
 
 
 def _of_task(
@@ -194,7 +209,7 @@ def _of_image(message: type[images_pb2.ImageCreate | images_pb2.ImageUpdate | im
 _DECODERS: Final[dict[str, Decoder]] = {
     "containerd.events.TaskExit": _exit,
     "containerd.events.TaskStart": _start,
-    "containerd.events.TaskDelete": _delete,
+    _TASK_DELETE: _delete,
     "containerd.events.TaskOOM": _of_task(EventKind.OOM, happenings_pb2.TaskOOM),
     "containerd.events.TaskPaused": _of_task(EventKind.PAUSED, happenings_pb2.TaskPaused),
     "containerd.events.TaskResumed": _of_task(EventKind.RESUMED, happenings_pb2.TaskResumed),

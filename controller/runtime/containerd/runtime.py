@@ -97,7 +97,7 @@ class ContainerdRuntime:
 
     def events(self) -> AsyncGenerator[RuntimeEvent, None]:
         """Events of this namespace, `SUBSCRIBED` first; ends with `Unavailable` at once when containerd does."""
-        return events(self._channel, self._heartbeat)
+        return events(self._channel, self._heartbeat, self._lifecycle.task_deleted)
 
     async def list(self) -> tuple[ContainerState, ...]:
         """Every container of this namespace, by two calls at the same time."""

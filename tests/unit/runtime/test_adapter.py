@@ -135,6 +135,18 @@ async def test_a_shim_that_was_left_is_not_joined_late() -> None:
     assert await start(groups, "b") not in {"", first}
 
 
+async def test_a_shim_whose_last_task_somebody_deleted_is_not_joined() -> None:
+    """Neither by who chose it before, nor by who comes after; told twice, it is the same."""
+    groups = Groups()
+    first = groups.join("a", "g")
+    await start(groups, "a")
+    groups.join("b", "g")
+    for container_id in ("a", "a", "unknown"):
+        groups.departed(container_id)
+    assert await start(groups, "b") not in {"", first}
+    assert groups.join("c", "g") != first
+
+
 async def test_a_failed_first_start_spoils_the_shim() -> None:
     """Since containerd ends one whose first task could not be made."""
     groups = Groups()

@@ -11,8 +11,9 @@ goes wrong:
   killed.
 
 So tasks of one shim are made and deleted one after the other, and the value is never used again once a shim was left by its
-last container: the next one of the group gets a new value. What this process has not made itself it does not share with:
-after a restart of the agent, a group may have two shims for a while.
+last container: the next one of the group gets a new value. That somebody else deleted a
+task (`ctr task rm`) is told by `departed`. What this process has not made itself it does not share with: after a restart of
+the agent, a group may have two shims for a while.
 """
 
 import asyncio
@@ -65,6 +66,18 @@ class Groups:
     def knows(self, container_id: str) -> bool:
         """Whether a container was made here."""
         return container_id in self._of_container
+
+    def departed(self, container_id: str) -> None:
+        """A container's task is gone, whoever deleted it; the shim that it was the last one of must not be joined any more."""
+        shim = self._of_container.get(container_id)
+        if shim is not None:
+            self._depart(shim, container_id)
+
+    def abandon(self, container_id: str) -> None:
+        """The shim that was chosen for a container has ended, with whatever was in it."""
+        shim = self._of_container.get(container_id)
+        if shim is not None:
+            shim.left = True
 
     def leave(self, container_id: str) -> None:
         """Forget a container that has no task any more, or never had one."""

@@ -21,7 +21,7 @@ from controller.runtime.containerd.container.records import Facts, created_state
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
-from controller.runtime.containerd.errors import start_failure
+from controller.runtime.containerd.errors import shim_ended, start_failure
 from controller.runtime.containerd.handlers import RUNC, Handler, find
 from controller.runtime.containerd.host import detect_host, devices
 from controller.runtime.containerd.image.images import Images, LocalImage
@@ -189,6 +189,16 @@ class Lifecycle:
         return _Created(record, facts, mounts)
 
     async def _create_task(self, created: _Created, mounts: Sequence[Mount]) -> None:
+        """Make the task; if its shim ends just then, since somebody deleted the last task of it, once more in another one."""
+        try:
+            await self._try_create_task(created, mounts)
+        except RuntimeFailure as failure:
+            if not shim_ended(failure):
+                raise
+            self._groups.abandon(created.record.id)
+            await self._try_create_task(created, mounts)
+
+    async def _try_create_task(self, created: _Created, mounts: Sequence[Mount]) -> None:
         container_id, facts = created.record.id, created.facts
         if not facts.log_path:
             await self._containers.mark_started(container_id, started=True)
@@ -238,6 +248,10 @@ class Lifecycle:
                 evidence.remove_empty_log(created.facts.log_path)
             else:
                 await self._containers.mark_started(created.record.id, started=False)
+
+    def task_deleted(self, container_id: str) -> None:
+        """A task is gone, whoever deleted it."""
+        self._groups.departed(container_id)
 
     async def remove(self, container_id: str) -> None:
         """Remove a container and all that belongs to it; each step may find its work done already.
