@@ -11,10 +11,9 @@ from pathlib import Path
 
 from tests.harness import Object, Site, ready, reason, workload
 from tests.recording import Recorder, Truth
-from tests.slow import SlowRegistry
 from tests.verdicts import kubectl_wait
 from tools.images import File, Image, all_images, make_layer, push
-from tools.lab import Containerd, ControlPlane, Process, Registry
+from tools.lab import Containerd, ControlPlane, FaultyRegistry, Process, Registry
 
 SLOW_BYTES = 600_000
 SLOW_BYTES_PER_SECOND = 200_000
@@ -46,7 +45,7 @@ class Story:
 class Teller:
     """Does to the installation what the story tells."""
 
-    def __init__(self, site: Site, story: Story, slow: SlowRegistry) -> None:
+    def __init__(self, site: Site, story: Story, slow: FaultyRegistry) -> None:
         self.site, self.story, self.slow = site, story, slow
         self.seen = story.recorder
 
@@ -193,7 +192,7 @@ def told(plane: ControlPlane, containerd: Containerd, registry: Registry, state:
     push(registry.host, [large])
     site = Site(plane, containerd, registry, state / "s", f"story-{os.getpid()}")
     with ExitStack() as stack:
-        slow = stack.enter_context(SlowRegistry(registry.host, SLOW_BYTES_PER_SECOND))
+        slow = stack.enter_context(FaultyRegistry(registry.host, bytes_per_second=SLOW_BYTES_PER_SECOND))
         truth = Truth(containerd, state)
         stack.callback(truth.end)
         stack.callback(site.stop)

@@ -12,6 +12,7 @@ from tools.lab.command import Ctr, Kubectl
 from tools.lab.component import Component
 from tools.lab.containerd import Containerd
 from tools.lab.control_plane import ControlPlane
+from tools.lab.faults import Fault, FaultyRegistry
 from tools.lab.kubelet import Kubelet
 from tools.lab.lab import Lab
 from tools.lab.leftovers import Leftovers, sweep
@@ -26,6 +27,8 @@ __all__ = [
     "Containerd",
     "ControlPlane",
     "Ctr",
+    "Fault",
+    "FaultyRegistry",
     "Kubectl",
     "Kubelet",
     "Lab",

@@ -1,0 +1,62 @@
+"""A private certificate authority for servers of tests: certificates that are fine, expired, or of another host."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.progress import ToolError
+
+SECONDS = 30.0
+
+
+class Authority:
+    """An authority that no system knows, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make its key and its certificate."""
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _openssl("req", "-x509", "-nodes", "-days", "30", *_KEY, "-subj", "/CN=private authority", *_to(self._key, self.ca))
+
+    @property
+    def ca(self) -> Path:
+        """Its certificate: what clients are to trust."""
+        return self.folder / "ca.crt"
+
+    @property
+    def _key(self) -> Path:
+        return self.folder / "ca.key"
+
+    def server(self, name: str, *, hosts: Sequence[str] = ("IP:127.0.0.1",), expired: bool = False) -> ssl.SSLContext:
+        """What a server needs to speak TLS.
+
+        Args:
+            name: of its files.
+            hosts: whom the certificate is for, as openssl has it (`DNS:localhost`).
+            expired: it ended yesterday.
+        """
+        key, request, made = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
+        _openssl("req", "-new", "-nodes", *_KEY, "-subj", f"/CN={name}", *_to(key, request))
+        extensions = self.folder / f"{name}.cnf"
+        extensions.write_text(f"subjectAltName = {','.join(hosts)}\n")
+        signed: list[str | Path] = ["-in", request, "-CA", self.ca, "-CAkey", self._key, "-CAcreateserial"]
+        _openssl("x509", "-req", *signed, "-days", "-1" if expired else "30", "-extfile", extensions, "-out", made)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made, key)
+        return context
+
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+
+
+def _to(key: Path, out: Path) -> list[str | Path]:
+    return ["-keyout", key, "-out", out]
+
+
+def _openssl(*arguments: str | Path) -> None:
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode != 0:
+        raise ToolError(f"openssl {arguments[0]} failed:\n{done.stderr.strip()}")
