@@ -1,8 +1,5 @@
 """Running one plugin: a process with a deadline, a clean environment, an answer of bounded size (CNI SPEC 1.1, section 2)."""
 
-import asyncio
-import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +7,7 @@ from typing import Final
 from controller.network.cni.result import INCOMPATIBLE, UNKNOWN_CONTAINER, parse_error, shown
 from controller.network.node import among_the_files_of
 from controller.network.port import NetworkFailure
+from controller.program import Call, Ended, run
 
 INTERFACE: Final = "eth0"
 """Name of the interface in an instance's namespace, as in a pod."""
@@ -17,13 +15,6 @@ INTERFACE: Final = "eth0"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where plugins find iptables, nft and the like. The one variable beside the specification's: the agent's own, which may hold
 credentials and proxies, are nobody else's business."""
-
-_MOST_ANSWER: Final = 2**20
-_MOST_LOG: Final = 2**16
-"""Bytes that are kept of what a plugin writes; the rest is read and dropped."""
-
-_END_SECONDS: Final = 5.0
-"""How long the end of a killed plugin is waited for; one that the kernel does not let go of is left behind."""
 
 
 class PluginFailure(NetworkFailure):
@@ -75,9 +66,9 @@ class Plugins:
         environment = self._environment(command, target)
         try:
             if process:
-                ended = await among_the_files_of(process, lambda: _run(path, environment, config, self.seconds))
+                ended = await among_the_files_of(process, lambda: run(Call(path, environment, config, self.seconds)))
             else:
-                ended = await _run(path, environment, config, self.seconds)
+                ended = await run(Call(path, environment, config, self.seconds))
         except TimeoutError as exc:
             raise PluginFailure(
                 f"CNI plugin {kind} has not ended its {command} within {self.seconds:g} s; it was killed", late=True
@@ -100,89 +91,12 @@ class Plugins:
         return given
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A plugin that has ended."""
-
-    code: int | None
-    answer: bytes
-    log: bytes
-
-
-async def _run(path: str, environment: Mapping[str, str], config: bytes, seconds: float) -> _Ended:
-    """One process, from its start to its end.
-
-    Raises:
-        TimeoutError: when it did not end in time.
-        OSError: when it cannot be started.
-    """
-    process = await asyncio.create_subprocess_exec(
-        path,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-        cwd="/",
-        start_new_session=True,
-    )
-    done = False
-    try:
-        async with asyncio.timeout(seconds):
-            answer, log = await _spoken_with(process, config)
-        done = True
-    finally:
-        if not done:
-            await _end(process)
-    return _Ended(process.returncode, answer, log)
-
-
-async def _spoken_with(process: asyncio.subprocess.Process, config: bytes) -> tuple[bytes, bytes]:
-    """Hand it its configuration, and take what it writes until it has ended."""
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise AssertionError("started with pipes")
-
-    async def fed(stdin: asyncio.StreamWriter) -> None:
-        try:
-            stdin.write(config)
-            await stdin.drain()
-            stdin.close()
-            await stdin.wait_closed()
-        except (BrokenPipeError, ConnectionResetError):
-            return  # it ended without reading; its exit code and its answer say why
-
-    _, answer, log = await asyncio.gather(
-        fed(process.stdin), _read(process.stdout, _MOST_ANSWER), _read(process.stderr, _MOST_LOG)
-    )
-    await process.wait()
-    return answer, log
-
-
-async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    kept = bytearray()
-    while piece := await stream.read(2**16):
-        kept += piece[: most - len(kept)]
-    return bytes(kept)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it, and whatever it has started and holds its output."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    try:
-        async with asyncio.timeout(_END_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        return
-
-
-def _failure(kind: str, command: str, ended: _Ended) -> PluginFailure:
+def _failure(kind: str, command: str, ended: Ended) -> PluginFailure:
     """What a plugin that ended with another code than 0 says: an error, on either of its streams, or whatever else it wrote."""
-    error = parse_error(ended.answer) or parse_error(ended.log)
+    error = parse_error(ended.answer) or parse_error(ended.words)
     if error is not None:
         return PluginFailure(f"CNI plugin {kind} failed at {command}: {error}", error.code)
-    said = shown(ended.answer if ended.answer.strip() else ended.log)
+    said = shown(ended.answer if ended.answer.strip() else ended.words)
     return PluginFailure(
         f"CNI plugin {kind} failed at {command} with exit code {ended.code} and no error as CNI has it, but: {said}"
     )
