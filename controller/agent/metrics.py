@@ -77,6 +77,17 @@ PULL_SECONDS: Final = Histogram(
     buckets=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
 )
 PULLS: Final = Counter("moorage_agent_image_pulls_total", "Image pulls by how they ended; Pulled: with success.", ["reason"])
+CREDENTIAL_PROVIDER_SECONDS: Final = Histogram(
+    "moorage_agent_credential_provider_seconds",
+    "Duration of a call of a credential provider plugin.",
+    ["provider"],
+    buckets=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0),
+)
+CREDENTIAL_PROVIDER_FAILURES: Final = Counter(
+    "moorage_agent_credential_provider_failures_total",
+    "Calls of a credential provider plugin that gave nothing usable.",
+    ["provider"],
+)
 IMAGES: Final = Reading("moorage_agent_images", "Images on the node, counted once a minute.")
 IMAGE_BYTES: Final = Reading("moorage_agent_images_bytes", "Size of the content of all images on the node.")
 

@@ -153,6 +153,18 @@ class ImageState:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """What a registry is shown. None of it is in any text that is made of this."""
+
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    """Is exchanged for a token of the registry (OAuth 2.0 refresh token); in place of user and password."""
+    registry_token: str = field(default="", repr=False)
+    """Is such a token; in place of all others."""
+
+
+@dataclass(frozen=True, slots=True)
 class PullProgress:
     """How far a pull is."""
 
@@ -437,8 +449,23 @@ class Runtime(Protocol):
         """One image with its config. Raises `NotFound` when it is not on the node, `InvalidReference`."""
         ...
 
-    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
-        """Fetch and unpack an image. `progress` is called now and then, from the same loop. Raises `ImageFailure`."""
+    async def pull(
+        self,
+        reference: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+        digest: str = "",
+    ) -> ImageState:
+        """Fetch and unpack an image. Raises `ImageFailure`.
+
+        Args:
+            reference: what to fetch, and the name that it has on the node then.
+            progress: called now and then, from the same loop.
+            credential: what its registry is shown when that asks; None: nothing.
+            digest: fetch the image of this digest, whatever the tag means by now. Of one that is on the node only the right
+                to it is asked of the registry.
+        """
         ...
 
     async def remove_image(self, reference: str) -> None:

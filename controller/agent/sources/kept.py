@@ -39,7 +39,7 @@ class Kept:
             try:
                 kept = json.loads(path.read_bytes())
                 ref = Ref(self._kind, str(kept["namespace"]), str(kept["name"]))
-                found[ref] = Found(_decoded(kept["data"]), _decoded(kept["binary"]))
+                found[ref] = Found(_decoded(kept["data"]), _decoded(kept["binary"]), str(kept.get("uid", "")))
             except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, OSError) as exc:
                 log.warning("%s cannot be used and is removed: %s", path, type(exc).__name__)  # its text may hold a value
                 path.unlink(missing_ok=True)
@@ -51,6 +51,7 @@ class Kept:
         body = {
             "namespace": ref.namespace,
             "name": ref.name,
+            "uid": found.uid,
             "data": _encoded(found.data),
             "binary": _encoded(found.binary),
         }

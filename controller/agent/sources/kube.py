@@ -201,10 +201,12 @@ def _why(kind: Kind, exc: ApiFailure) -> str:
 
 def _found(kind: Kind, obj: dict[str, Any]) -> Found:
     data: dict[str, str] = obj.get("data") or {}
+    uid = str(obj["metadata"].get("uid") or "")
     if kind is Kind.SECRET:
-        return Found({key: base64.b64decode(value or "") for key, value in data.items()})
+        return Found({key: base64.b64decode(value or "") for key, value in data.items()}, uid=uid)
     binary: dict[str, str] = obj.get("binaryData") or {}
     return Found(
         {key: (value or "").encode() for key, value in data.items()},
         {key: base64.b64decode(value or "") for key, value in binary.items()},
+        uid,
     )

@@ -43,6 +43,8 @@ class Found:
     """Of a ConfigMap `data`, as UTF-8; of a Secret `data`, decoded."""
     binary: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """`binaryData` of a ConfigMap, decoded."""
+    uid: str = field(default="", compare=False)
+    """Of the object; empty where an older agent kept it."""
 
 
 @dataclass(frozen=True, slots=True)
