@@ -38,15 +38,23 @@ class Authority:
             hosts: whom the certificate is for, as openssl has it (`DNS:localhost`).
             expired: it ended yesterday.
         """
-        key, request, made = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
-        _openssl("req", "-new", "-nodes", *_KEY, "-subj", f"/CN={name}", *_to(key, request))
-        extensions = self.folder / f"{name}.cnf"
-        extensions.write_text(f"subjectAltName = {','.join(hosts)}\n")
-        signed: list[str | Path] = ["-in", request, "-CA", self.ca, "-CAkey", self._key, "-CAcreateserial"]
-        _openssl("x509", "-req", *signed, "-days", "-1" if expired else "30", "-extfile", extensions, "-out", made)
+        made, key = self._signed(name, f"subjectAltName = {','.join(hosts)}", days="-1" if expired else "30")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(made, key)
         return context
+
+    def client(self, name: str) -> tuple[Path, Path]:
+        """The certificate of a client, and its key."""
+        return self._signed(name, "extendedKeyUsage = clientAuth")
+
+    def _signed(self, name: str, extension: str, days: str = "30") -> tuple[Path, Path]:
+        key, request, made = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
+        _openssl("req", "-new", "-nodes", *_KEY, "-subj", f"/CN={name}", *_to(key, request))
+        extensions = self.folder / f"{name}.cnf"
+        extensions.write_text(f"{extension}\n")
+        signed: list[str | Path] = ["-in", request, "-CA", self.ca, "-CAkey", self._key, "-CAcreateserial"]
+        _openssl("x509", "-req", *signed, "-days", days, "-extfile", extensions, "-out", made)
+        return made, key
 
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")

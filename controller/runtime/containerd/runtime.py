@@ -26,6 +26,7 @@ from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
     ContainerStats,
+    Credential,
     ExecConfig,
     ImageFiles,
     ImageState,
@@ -115,10 +116,17 @@ class ContainerdRuntime:
         """One image with its config."""
         return (await self._images.get(str(parse(reference)))).state()
 
-    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+    async def pull(
+        self,
+        reference: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+        digest: str = "",
+    ) -> ImageState:
         """Fetch and unpack an image; two pulls of the same one are not merged here."""
         parsed = parse(reference)
-        await self._puller.pull(parsed, progress)
+        await self._puller.pull(parsed, progress, credential, digest)
         return (await self._images.get(str(parsed))).state()
 
     async def remove_image(self, reference: str) -> None:

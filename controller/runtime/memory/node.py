@@ -11,6 +11,7 @@ from controller.runtime.memory.script import FOREVER, Script
 from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
+    Credential,
     EventKind,
     ImageConfig,
     ImageState,
@@ -32,6 +33,11 @@ class MemoryImage:
     users: Mapping[str, str] = field(default_factory=dict)
     """Numbers of the users and groups in it by name, beside `root`; a container with another name cannot be made."""
     forbidden: bool = False
+    """Whoever asks is refused."""
+    credentials: tuple[Credential, ...] = ()
+    """Who shows none of these is refused; none: nobody is asked for any."""
+    older: tuple[str, ...] = ()
+    """Digests that its name had before, and that the registry still has."""
     other_platform: bool = False
 
     def state(self) -> ImageState:

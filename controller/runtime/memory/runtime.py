@@ -14,6 +14,7 @@ from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
     ContainerStats,
+    Credential,
     EventKind,
     ExecConfig,
     Feature,
@@ -100,7 +101,14 @@ class MemoryRuntime:
             raise NotFound(f"image {name} is not on this node")
         return found
 
-    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+    async def pull(
+        self,
+        reference: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+        digest: str = "",
+    ) -> ImageState:
         """Fetch an image from the simulated registry, in two steps of progress."""
         parsed = parse(reference)
         name, node = str(parsed), self._ask()
@@ -109,14 +117,16 @@ class MemoryRuntime:
             if any(parse(known).domain == parsed.domain for known in node.registry):
                 raise ImageNotFound(f"registry {parsed.domain} has no image {name}")
             raise RegistryUnreachable(f"registry {parsed.domain} cannot be used: nothing listens there")
-        if image.forbidden:
+        if image.forbidden or (image.credentials and credential not in image.credentials):
             raise ImageForbidden(f"registry {parsed.domain} refuses {name}: credentials are needed")
+        if digest and digest not in {image.state().digest, *image.older}:
+            raise ImageNotFound(f"registry {parsed.domain} has no image {name}@{digest}")
         if image.other_platform:
             raise PlatformMissing(f"image {name} has nothing for this node's platform")
         for done in (image.size // 2, image.size):
             if progress:
                 progress(PullProgress(done, image.size))
-        node.images[name] = image.state()
+        node.images[name] = replace(image.state(), digest=digest) if digest else image.state()
         node.tell(EventKind.IMAGE_CHANGED, image=name)
         return node.images[name]
 

@@ -1,11 +1,23 @@
 from controller.runtime.containerd.api import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class AuthType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NONE: _ClassVar[AuthType]
+    CREDENTIALS: _ClassVar[AuthType]
+    REFRESH: _ClassVar[AuthType]
+    HEADER: _ClassVar[AuthType]
+NONE: AuthType
+CREDENTIALS: AuthType
+REFRESH: AuthType
+HEADER: AuthType
 
 class OCIRegistry(_message.Message):
     __slots__ = ("reference", "resolver")
@@ -76,3 +88,23 @@ class Progress(_message.Message):
     total: int
     desc: _types_pb2.Descriptor
     def __init__(self, event: _Optional[str] = ..., name: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., progress: _Optional[int] = ..., total: _Optional[int] = ..., desc: _Optional[_Union[_types_pb2.Descriptor, _Mapping]] = ...) -> None: ...
+
+class AuthRequest(_message.Message):
+    __slots__ = ("host", "reference", "wwwauthenticate")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    WWWAUTHENTICATE_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    reference: str
+    wwwauthenticate: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, host: _Optional[str] = ..., reference: _Optional[str] = ..., wwwauthenticate: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AuthResponse(_message.Message):
+    __slots__ = ("authType", "secret", "username")
+    AUTHTYPE_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    authType: AuthType
+    secret: str
+    username: str
+    def __init__(self, authType: _Optional[_Union[AuthType, str]] = ..., secret: _Optional[str] = ..., username: _Optional[str] = ...) -> None: ...

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import grpc.aio
@@ -15,8 +15,9 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import transfer_pb2, transfer_types_pb2
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.errors import image_failure, translate
+from controller.runtime.containerd.image.auth import answering, headers, pack
 from controller.runtime.containerd.image.content import node_platform
-from controller.runtime.port import ImageFailure, PullProgress, RegistryUnreachable, RuntimeFailure
+from controller.runtime.port import Credential, ImageFailure, PullProgress, RegistryUnreachable, RuntimeFailure
 from controller.runtime.reference import Reference
 
 _DONE: Final = frozenset({"complete", "already exists", "extracting", "extracted", "saved"})
@@ -60,8 +61,14 @@ class Puller:
         self._hosts_dir = hosts_dir
         self._silence = silence
 
-    async def pull(self, reference: Reference, progress: Callable[[PullProgress], None] | None) -> None:
-        """Fetch and unpack an image.
+    async def pull(
+        self,
+        reference: Reference,
+        progress: Callable[[PullProgress], None] | None,
+        credential: Credential | None = None,
+        digest: str = "",
+    ) -> None:
+        """Fetch and unpack an image; with a digest that one, whatever the tag means by now.
 
         Raises:
             ImageFailure: the one that fits.
@@ -70,9 +77,11 @@ class Puller:
         stream = f"moorage-pull-{secrets.token_hex(8)}"
         call = self._channel.duplex(methods.STREAM)
         try:
-            await call.write(_pack(methods.STREAM_INIT(id=stream)))
+            await call.write(pack(methods.STREAM_INIT(id=stream)))
             await call.read()  # containerd confirms that the stream can be referred to
-            await self._transfer(call, stream, reference, progress)
+            async with answering(self._channel, credential) as asked:
+                source = self._source(reference, digest, asked, credential)
+                await self._transfer(call, stream, reference, source, progress)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
         finally:
@@ -83,11 +92,12 @@ class Puller:
         call: "grpc.aio.StreamStreamCall[Any, Any]",
         stream: str,
         reference: Reference,
+        source: transfer_types_pb2.OCIRegistry,
         progress: Callable[[PullProgress], None] | None,
     ) -> None:
         heard = asyncio.Event()
         listening = asyncio.create_task(_listen(call, heard, progress))
-        working = asyncio.create_task(self._channel.call(methods.TRANSFER, self._request(reference, stream)))
+        working = asyncio.create_task(self._channel.call(methods.TRANSFER, self._request(reference, source, stream)))
         try:
             while not await self._ended(working, heard):
                 pass
@@ -118,17 +128,26 @@ class Puller:
             raise RegistryUnreachable(f"pull given up: nothing was received for {self._silence:.0f} s")
         return working.done()
 
-    def _request(self, reference: Reference, stream: str) -> transfer_pb2.TransferRequest:
-        node = node_platform()
+    def _source(
+        self, reference: Reference, digest: str, asked: str, credential: Credential | None
+    ) -> transfer_types_pb2.OCIRegistry:
         resolver = transfer_types_pb2.RegistryResolver(
+            auth_stream=asked,
+            headers=headers(credential),
             host_dir=self._hosts_dir,
             default_scheme="http" if is_loopback(reference.domain) else "https",
         )
-        source = transfer_types_pb2.OCIRegistry(reference=str(reference), resolver=resolver)
+        exact = replace(reference, digest=digest) if digest else reference
+        return transfer_types_pb2.OCIRegistry(reference=str(exact), resolver=resolver)
+
+    def _request(
+        self, reference: Reference, source: transfer_types_pb2.OCIRegistry, stream: str
+    ) -> transfer_pb2.TransferRequest:
+        node = node_platform()
         unpack = transfer_types_pb2.UnpackConfiguration(platform=node, snapshotter=self._snapshotter)
         store = transfer_types_pb2.ImageStore(name=str(reference), platforms=[node], unpacks=[unpack])
         options = transfer_pb2.TransferOptions(progress_stream=stream)
-        return transfer_pb2.TransferRequest(source=_pack(source), destination=_pack(store), options=options)
+        return transfer_pb2.TransferRequest(source=pack(source), destination=pack(store), options=options)
 
 
 async def _listen(
@@ -156,8 +175,3 @@ def is_loopback(domain: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _pack(message: Message) -> Any:
-    """Pack a message: containerd takes the bare full name as type URL, without a host."""
-    return Any(type_url=message.DESCRIPTOR.full_name, value=message.SerializeToString())
