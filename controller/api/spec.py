@@ -153,6 +153,14 @@ class Container(Model):
         json_schema_extra=LIST_ATOMIC,
     )
 
+    stdin: bool | None = Field(
+        default=None, description="true: reading standard input waits, for good; otherwise it is at its end at once."
+    )
+    tty: bool | None = Field(
+        default=None,
+        description="true: standard input and output are a terminal of its own, where reading waits, for good. What it writes "
+        "there, on both outputs, is the log, with the terminal's line ends.",
+    )
     suspend: bool | None = Field(default=None, description="true: stop this container, and no other; false again: start it.")
     restarted_at: str = Field(
         default="", max_length=64, description="Any new value, such as a time, restarts this container, and no other."

@@ -323,6 +323,10 @@ class ContainerConfig:
     log_path: str = ""
     """File that stdout and stderr are appended to, written by the runtime itself; empty: discarded."""
     tty: bool = False
+    """Its standard input and both outputs are a terminal. Raises `InvalidConfig` where the runtime cannot."""
+    stdin: bool = False
+    """Reading standard input waits, for as long as the container runs and whoever comes and goes; otherwise it is empty, unless
+    it is a terminal, where reading always waits."""
 
 
 class EventKind(enum.StrEnum):

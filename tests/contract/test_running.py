@@ -1,5 +1,7 @@
 """What can be done with a container that runs."""
 
+from typing import Any
+
 import pytest
 
 from controller.runtime.port import Conflict, InvalidConfig, NotFound, Phase, Resources
@@ -84,3 +86,22 @@ async def test_stats_tell_of_what_runs(subject: Subject) -> None:
         assert stats[container_id].memory_bytes > 0
         assert stats[container_id].pids >= 1
         assert stats[container_id].cpu_seconds >= 0
+
+
+async def test_reading_is_at_its_end_at_once(subject: Subject) -> None:
+    """A container that asks for no standard input reads nothing."""
+    assert (await subject.ended((await subject.run("cat")).id)).exit_code == 0
+
+
+@pytest.mark.parametrize("log", [True, False], ids=["log", "no log"])
+@pytest.mark.parametrize("how", [{"stdin": True}, {"tty": True}, {"stdin": True, "tty": True}], ids=str)
+async def test_reading_waits(subject: Subject, how: dict[str, bool], *, log: bool) -> None:
+    """With a standard input or a terminal there is nobody who ends it; it can be killed and removed as any other."""
+    changes: dict[str, Any] = how if log else how | {"log_path": ""}
+    started = await subject.run("cat", **changes)
+    again = await subject.connect()
+    assert (await again.inspect(started.id)) == started
+    await again.signal(started.id, "SIGKILL")
+    assert (await subject.ended(started.id)).exit_code == 137
+    await again.remove(started.id)
+    assert await again.list() == ()

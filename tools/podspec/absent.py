@@ -17,7 +17,6 @@ _SELINUX: Final = "SELinux labels are not set; containerd runs without them."
 _SCHEDULER: Final = "Is for kube-scheduler; the manager places instances itself."
 _PRIORITY: Final = "Nothing is preempted or evicted for another: what does not fit waits."
 _CLAIMS: Final = "Dynamic resource allocation is not spoken: its drivers register with a kubelet."
-_STDIN: Final = "Somebody would have to hold its other end while nobody is attached; the agent must be able to restart."
 
 ABSENT: Final[Fields] = {
     "PodSpec": {
@@ -44,9 +43,7 @@ ABSENT: Final[Fields] = {
         "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
     },
     "Container": {
-        "stdin": _STDIN,
-        "stdinOnce": _STDIN,
-        "tty": "core/v1 has it with `stdin` only; `moorage exec` gives a terminal in a running container.",
+        "stdinOnce": "It is about the end of an attachment, and nobody attaches: `moorage exec` talks to a process of its own.",
         "volumeDevices": _CSI,
     },
     "EnvVarSource": {"fileKeyRef": "An init container that writes variables into a volume is not read back."},
@@ -107,6 +104,8 @@ REMARKS: Final[Fields] = {
     "Container": {
         "resources": "Without room on its node an instance waits, and does not fail. The QoS class may change with them.",
         "restartPolicyRules": "The action `RestartAllContainers` is not taken.",
+        "stdin": "Nobody writes to it: `moorage exec` talks to a process of its own in the container.",
+        "tty": "Needs no `stdin`.",
         "imagePullPolicy": "`Always` asks for each new instance and each changed spec, not for a restart after a crash.",
     },
     "PodSecurityContext": {

@@ -13,6 +13,7 @@ from controller.runtime.port import ContainerState
 
 _CONTAINER_FIELDS: Final = {
     *("image", "command", "args", "env", "env_from", "working_dir", "termination_message_path", "restarted_at"),
+    *("stdin", "tty"),
 }
 _INSTANCE_FIELDS: Final = {
     *("host_network", "host_pid", "host_ipc", "network", "runtime_class_name", "share_process_namespace"),
@@ -48,8 +49,9 @@ def made_from(state: ContainerState, container: Container, spec: InstanceSpec) -
 def _hash(container: Container, spec: InstanceSpec, resources: Mapping[str, Any]) -> str:
     if container.termination_message_path == TERMINATION_LOG:  # the default, written out
         container = container.model_copy(update={"termination_message_path": None})
+    said = container.model_dump(mode="json", include=_CONTAINER_FIELDS, exclude_defaults=True)
     matter: dict[str, Any] = {
-        "container": container.model_dump(mode="json", include=_CONTAINER_FIELDS, exclude_defaults=True),
+        "container": {field: value for field, value in said.items() if value is not False},
         "instance": spec.model_dump(mode="json", include=_INSTANCE_FIELDS, exclude_defaults=True),
     }
     if resources:

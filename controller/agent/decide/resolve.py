@@ -86,6 +86,8 @@ def container_config(
         runtime_handler=action.runtime_handler,
         cgroup_parent=node.cgroup_parent,
         log_path=log,
+        tty=container.tty is True,
+        stdin=container.stdin is True,
     )
 
 

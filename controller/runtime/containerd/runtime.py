@@ -87,7 +87,14 @@ class ContainerdRuntime:
         self._states = States(self._containers, self._tasks)
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
         self._lifecycle = Lifecycle(
-            self._containers, self._tasks, self._snapshots, self._images, self._states, self._handlers, programs_dir
+            self._containers,
+            self._tasks,
+            self._snapshots,
+            self._images,
+            self._states,
+            self._handlers,
+            programs_dir,
+            run_dir,
         )
 
     async def info(self) -> RuntimeInfo:

@@ -191,6 +191,8 @@ class MemoryRuntime:
         script = read_script(container.config.args)
         if container.config.host_pid or container.config.shared_pids:
             script = replace(script, ignores=False)  # the kernel guards the first process of a namespace alone
+        if script.echoes and not (container.config.stdin or container.config.tty):
+            script = replace(script, seconds=0.0)  # it reads the end at once
         self.node.run(container, script)
         return container.state
 

@@ -6,7 +6,7 @@
 | `exit N` | ends at once with N |
 | `sleep N` | ends after N seconds (`infinity`: never) with 0; as the first process of a container it ignores every signal but
 SIGKILL |
-| `cat` | writes what it reads, and ends with its input |
+| `cat` | writes what it reads, and ends with its input: at once in a container without standard input and terminal |
 | `sh -c TEXT` | see below |
 | a name that begins with `nosuch` | cannot be started: command not found |
 | anything else | runs until a signal ends it, with 128 + its number |

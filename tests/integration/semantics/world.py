@@ -83,9 +83,9 @@ class World:
         found = list((self.site.state / "containers").glob(f"default_{name}_*/{container}/{attempt}.log"))
         return found[0].read_text().splitlines() if found else []
 
-    def until_said(self, name: str, line: str, container: str = "main") -> None:
+    def until_said(self, name: str, line: str, container: str = "main", attempt: int = 0) -> None:
         """Wait for a line in a log, which has no events."""
-        said = eventually(lambda: self.said(name, container), lambda said: line in said, SECONDS)
+        said = eventually(lambda: self.said(name, container, attempt), lambda said: line in said, SECONDS)
         assert line in said, f"{name} says {said}, and not {line!r}"
 
     def pid(self, name: str) -> int:

@@ -22,6 +22,8 @@ BEFORE = current_hash(desired())
         {"workingDir": "/srv"},
         {"resources": {"limits": {"cpu": 1, "hugepages-2Mi": "2Mi"}}},
         {"terminationMessagePath": "/tmp/end"},
+        {"tty": True},
+        {"stdin": True},
     ],
     ids=lambda fields: next(iter(fields)),
 )
@@ -45,6 +47,7 @@ def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) ->
         ({"resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi", "pids": 5}}}, {}),
         ({"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]}, {}),
         ({"command": [], "args": [], "env": [], "workingDir": "", "terminationMessagePath": "/dev/termination-log"}, {}),
+        ({"stdin": False, "tty": False}, {}),
     ],
     ids=[
         "pull policy",
@@ -59,6 +62,7 @@ def test_what_the_process_sees_replaces_the_container(fields: dict[str, Any]) ->
         "resources",
         "resize policy",
         "defaults written out",
+        "no terminal",
     ],
 )
 def test_what_is_the_agents_own_business_restarts_nothing(fields: dict[str, Any], spec: Mapping[str, Any]) -> None:

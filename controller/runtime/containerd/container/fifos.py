@@ -4,17 +4,44 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from controller.runtime.port import Conflict, Stream
+from controller.runtime.port import Conflict, RuntimeFailure, Stream
 
 _CHUNK: Final = 64 << 10
 """Bytes that a pipe holds (pipe(7))."""
 
 _SILENCE: Final = 10.0
 """Seconds without output after a process has ended: whoever still has it open, a child left behind, is not waited for."""
+
+
+@contextmanager
+def open_input(run_dir: str) -> Iterator[str]:
+    """A pipe for the standard input of a container's process, named while its task is made.
+
+    The shim opens both ends, so that nobody else has to hold one for the process never to read its end; and it has both by
+    then, so that the name can go at once and nothing is left to be removed later.
+
+    Raises:
+        RuntimeFailure: when it cannot be made.
+    """
+    try:
+        folder = _folder(run_dir, "stdin-")
+        os.mkfifo(folder / "stdin", 0o600)
+    except OSError as exc:
+        raise RuntimeFailure(f"no pipe for its standard input can be made in {run_dir}: {exc.strerror}") from exc
+    try:
+        yield str(folder / "stdin")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(run_dir: str, prefix: str) -> Path:
+    Path(run_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=run_dir))
 
 
 class Fifos:
@@ -26,8 +53,7 @@ class Fifos:
 
     def __init__(self, run_dir: str, *, stdin: bool, tty: bool) -> None:
         """Make and open the pipes below `run_dir`; with a terminal, there is no separate stderr."""
-        Path(run_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="exec-", dir=run_dir))
+        self._folder = _folder(run_dir, "exec-")
         self._readers: dict[int, Stream] = {}
         self._writer = -1
         try:

@@ -7,7 +7,7 @@ behind only what `States` can read and `remove` can remove, so that this process
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from controller.runtime.containerd.api.containers_pb2 import Container
@@ -15,12 +15,14 @@ from controller.runtime.containerd.api.process_pb2 import CREATED
 from controller.runtime.containerd.api.types_pb2 import Mount
 from controller.runtime.containerd.container import evidence
 from controller.runtime.containerd.container.containers import Containers
+from controller.runtime.containerd.container.fifos import open_input
 from controller.runtime.containerd.container.groups import GROUP, Groups
 from controller.runtime.containerd.container.holders import Holders
 from controller.runtime.containerd.container.records import Facts, created_state, decode_facts, running_state, was_started
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
+from controller.runtime.containerd.container.terminals import append_only
 from controller.runtime.containerd.errors import shim_ended, start_failure
 from controller.runtime.containerd.handlers import RUNC, Handler, find
 from controller.runtime.containerd.host import detect_host, devices
@@ -52,6 +54,8 @@ class _Created:
     facts: Facts
     mounts: Sequence[Mount] | None
     """None when its task is there already, with its command not started."""
+    pid: int = 0
+    """Of what is to become its command, when its task is there."""
 
 
 class Lifecycle:
@@ -66,8 +70,9 @@ class Lifecycle:
         states: States,
         handlers: Mapping[str, Handler],
         programs_dir: str,
+        run_dir: str,
     ) -> None:
-        self._handlers = handlers
+        self._handlers, self._run_dir = handlers, run_dir
         self._containers = containers
         self._tasks = tasks
         self._snapshots = snapshots
@@ -95,6 +100,8 @@ class Lifecycle:
                 raise InvalidConfig(
                     f"process ids cannot be shared by the runtime handler {handler.name!r}: it is not of {RUNC}"
                 )
+        if config.tty and handler.type != RUNC:
+            raise InvalidConfig(f"tty cannot be had with the runtime handler {handler.name!r}: it is not of {RUNC}")
         image = await self._images.get(config.image)
         user = await self._users.resolve(config, image.contents.chain_id)
         host = replace(self.host, devices=devices()) if config.security.privileged else self.host
@@ -104,6 +111,7 @@ class Lifecycle:
             parent=image.contents.chain_id,
             log_path=config.log_path,
             tty=config.tty,
+            stdin=config.stdin,
             cgroup=spec["linux"]["cgroupsPath"],
             boot_id=evidence.boot_id(),
             shares=config.group if config.shared_pids else "",
@@ -164,7 +172,7 @@ class Lifecycle:
         try:
             created = self._created.pop(container_id, None) or await self._find_created(container_id)
             if created.mounts is not None:
-                await self._create_task(created, created.mounts)
+                created = replace(created, pid=await self._create_task(created, created.mounts))
             pid = await self._start_task(created)
         finally:
             self._states.starting.discard(container_id)
@@ -179,7 +187,7 @@ class Lifecycle:
             task = await self._tasks.get(container_id)
             if task.status != CREATED:
                 raise Conflict(f"container {container_id} was started before")
-            return _Created(record, facts, None)
+            return _Created(record, facts, None, task.pid)
         if started:
             raise Conflict(f"container {container_id} was started before, and its process is lost")
         try:
@@ -188,17 +196,20 @@ class Lifecycle:
             mounts = await self._snapshots.prepare(container_id, facts.parent)
         return _Created(record, facts, mounts)
 
-    async def _create_task(self, created: _Created, mounts: Sequence[Mount]) -> None:
-        """Make the task; if its shim ends just then, since somebody deleted the last task of it, once more in another one."""
+    async def _create_task(self, created: _Created, mounts: Sequence[Mount]) -> int:
+        """Make the task; if its shim ends just then, since somebody deleted the last task of it, once more in another one.
+
+        Returns the process id of what is to become the command.
+        """
         try:
-            await self._try_create_task(created, mounts)
+            return await self._try_create_task(created, mounts)
         except RuntimeFailure as failure:
             if not shim_ended(failure):
                 raise
             self._groups.abandon(created.record.id)
-            await self._try_create_task(created, mounts)
+            return await self._try_create_task(created, mounts)
 
-    async def _try_create_task(self, created: _Created, mounts: Sequence[Mount]) -> None:
+    async def _try_create_task(self, created: _Created, mounts: Sequence[Mount]) -> int:
         container_id, facts = created.record.id, created.facts
         if not facts.log_path:
             await self._containers.mark_started(container_id, started=True)
@@ -209,7 +220,9 @@ class Lifecycle:
             async with self._groups.starting(container_id) as shim:
                 if shim:
                     await self._containers.set_annotation(created.record, GROUP, shim)
-                pid = await self._tasks.create(container_id, mounts, facts)
+                # A terminal is never at its end by itself.
+                with open_input(self._run_dir) if facts.stdin and not facts.tty else nullcontext("") as stdin:
+                    pid = await self._tasks.create(container_id, mounts, facts, stdin)
             if holder:
                 await self.holders.confirm(holder, facts, pid)
         except AlreadyExists as failure:
@@ -217,6 +230,7 @@ class Lifecycle:
         except RuntimeFailure as failure:
             await self._undo_start(created, failure)
             raise start_failure(failure) from failure
+        return pid
 
     async def _holder(self, created: _Created) -> int:
         """Process id of who holds the PID namespace that the container is to join, told to the OCI runtime; 0 for none."""
@@ -230,6 +244,8 @@ class Lifecycle:
         if created.facts.log_path:
             evidence.mark_started(created.facts.log_path)
         try:
+            if created.facts.tty and created.facts.log_path:
+                append_only(created.facts.log_path, created.pid)
             return await self._tasks.start(created.record.id)
         except Conflict:
             raise

@@ -48,6 +48,8 @@ class Facts:
     """Name of the snapshot that its own is made from."""
     log_path: str = ""
     tty: bool = False
+    stdin: bool = False
+    """Its standard input is a pipe that stays open."""
     cgroup: str = ""
     boot_id: str = ""
     shares: str = ""

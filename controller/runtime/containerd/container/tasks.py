@@ -30,7 +30,7 @@ class Tasks:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    async def create(self, container_id: str, mounts: Sequence[Mount], facts: Facts) -> int:
+    async def create(self, container_id: str, mounts: Sequence[Mount], facts: Facts, stdin: str = "") -> int:
         """Make the task: the OCI runtime sets all up and waits with the command. Raises `AlreadyExists`, `NotFound`.
 
         Returns the pid of what is to become the command.
@@ -38,17 +38,25 @@ class Tasks:
         The shim itself writes the log, so that no byte is lost and no writer blocked whatever happens to this process. The file
         is there already, and is named in two ways: with one name for both streams (as a `file://` URI always has), the shim
         shares one open file and closes it when the first stream ends, and what was last written to the other is lost. With a
-        terminal there is one stream (and the shim does not append, so that a truncated log gets a hole).
+        terminal there is one stream, and the shim does not append: see terminals.py.
+
+        Args:
+            container_id: whose task it is.
+            mounts: its root file system.
+            facts: what is known of it.
+            stdin: a pipe (fifo(7)) for its standard input; the shim opens both ends, and its name is not needed after that.
         """
         log = facts.log_path
         folder, _, name = log.rpartition("/")
         if facts.tty:
             stdout, stderr = log or os.devnull, ""
         else:
-            stdout, stderr = (log, f"{folder}/./{name}") if log else ("", "")
+            # Without a log, but with standard input, the shim wants files to copy to all the same.
+            stdout, stderr = (log, f"{folder}/./{name}") if log else (os.devnull, os.devnull) if stdin else ("", "")
         request = tasks_pb2.CreateTaskRequest(
             container_id=container_id,
             rootfs=mounts,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             terminal=facts.tty,
