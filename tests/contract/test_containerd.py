@@ -358,6 +358,7 @@ async def test_who_comes_after_a_lost_task_has_a_shim_that_lasts(real: Container
         second = real.config(group="g")
         await real.runtime.create(second)
         async with real.watch() as watch:
+            assert len(await real.runtime.list()) == 2  # as everybody does who follows the events
             losing = asyncio.create_task(lose_task(real, first.id))
             await watch.until(lambda event: event.kind is EventKind.EXITED)
             await real.runtime.start(second.id)

@@ -131,9 +131,13 @@ def start_failure(failure: RuntimeFailure) -> RuntimeFailure:
     return (CommandFailure if _OF_COMMAND.search(text) else StartFailure)(_explain(text))
 
 
+_SHIM_ENDED: Final = re.compile(r"ttrpc: (?:server )?closed|failed to create TTRPC connection")
+"""The shim ended under the call, or was on its way to when it was asked."""
+
+
 def shim_ended(failure: RuntimeFailure) -> bool:
     """True when a call went to a shim that ended meanwhile."""
-    return "ttrpc: closed" in str(failure)
+    return _SHIM_ENDED.search(str(failure)) is not None
 
 
 _IN_USE: Final = re.compile(

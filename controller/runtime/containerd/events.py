@@ -21,10 +21,12 @@ from controller.runtime.containerd.api.types_pb2 import Envelope
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container.records import is_holder, seconds
 from controller.runtime.containerd.errors import translate
-from controller.runtime.port import EventKind, RuntimeEvent, RuntimeFailure, Unavailable
+from controller.runtime.port import ContainerState, EventKind, RuntimeEvent, RuntimeFailure, Unavailable
 
 _MARKER: Final = "/moorage/marker"
 _MARKER_TYPE: Final = "moorage.dev/Marker"
+_ENDED: Final = "/moorage/ended"
+_ENDED_TYPE: Final = "moorage.dev/Ended"
 _TASK_DELETE: Final = "containerd.events.TaskDelete"
 
 _AGAIN: Final = 0.05
@@ -165,12 +167,36 @@ def _start(envelope: Envelope) -> RuntimeEvent:
     return RuntimeEvent(EventKind.STARTED, told.container_id, pid=told.pid, at=seconds(envelope.timestamp))
 
 
+async def publish_end(channel: Channel, ended: ContainerState, pid: int) -> None:
+    """Tell of an end that no shim has told, as an event like those of shims. `pid` is that of the process that it was.
+
+    Raises:
+        RuntimeFailure: when that could not be done.
+    """
+    told = happenings_pb2.TaskDelete(container_id=ended.id, pid=pid)
+    if ended.exit_code is not None and ended.exited_at is not None:
+        told.exit_status = ended.exit_code
+        told.exited_at.FromNanoseconds(round(ended.exited_at * 1e9))
+    value = told.SerializeToString()
+    request = events_pb2.PublishRequest(topic=_ENDED, event=Any(type_url=_ENDED_TYPE, value=value))
+    await channel.call(methods.PUBLISH, request)
+
+
+def _found(envelope: Envelope) -> RuntimeEvent:
+    """An end that we found ourselves; when the task was gone by then, its exit code is not known."""
+    told = happenings_pb2.TaskDelete.FromString(envelope.event.value)
+    if told.HasField("exited_at"):
+        return _ended(told)
+    return RuntimeEvent(EventKind.EXITED, told.container_id, pid=told.pid, at=seconds(envelope.timestamp))
+
+
 def deleted_task(envelope: Envelope) -> str:
     """Id of the container whose task was deleted; empty for every other event, also for the end of a further process."""
-    if envelope.event.type_url != _TASK_DELETE:
+    if envelope.event.type_url not in {_TASK_DELETE, _ENDED_TYPE}:
         return ""
     told = happenings_pb2.TaskDelete.FromString(envelope.event.value)
-    return told.container_id if told.id in {"", told.container_id} else ""
+    still_there = envelope.event.type_url == _ENDED_TYPE and told.HasField("exited_at")
+    return told.container_id if told.id in {"", told.container_id} and not still_there else ""
 
 
 def _delete(envelope: Envelope) -> RuntimeEvent | None:
@@ -210,6 +236,7 @@ _DECODERS: Final[dict[str, Decoder]] = {
     "containerd.events.TaskExit": _exit,
     "containerd.events.TaskStart": _start,
     _TASK_DELETE: _delete,
+    _ENDED_TYPE: _found,
     "containerd.events.TaskOOM": _of_task(EventKind.OOM, happenings_pb2.TaskOOM),
     "containerd.events.TaskPaused": _of_task(EventKind.PAUSED, happenings_pb2.TaskPaused),
     "containerd.events.TaskResumed": _of_task(EventKind.RESUMED, happenings_pb2.TaskResumed),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from controller.runtime.containerd import leases
@@ -9,6 +10,7 @@ from controller.runtime.containerd.about import describe, ensure_namespace
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container import orphans
 from controller.runtime.containerd.container.containers import Containers
+from controller.runtime.containerd.container.ends import Ends
 from controller.runtime.containerd.container.exec import ContainerdExec, start_exec
 from controller.runtime.containerd.container.lifecycle import Lifecycle
 from controller.runtime.containerd.container.records import is_holder
@@ -16,7 +18,7 @@ from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import config_failure
-from controller.runtime.containerd.events import events
+from controller.runtime.containerd.events import events, publish_end
 from controller.runtime.containerd.handlers import Handler, table
 from controller.runtime.containerd.image.held import HeldImages
 from controller.runtime.containerd.image.images import Images
@@ -85,6 +87,7 @@ class ContainerdRuntime:
         self._images = Images(self._channel, self._snapshots)
         self._held = HeldImages(self._channel, self._snapshots, self._images)
         self._states = States(self._containers, self._tasks)
+        self._ends = Ends(self._states.inspect, partial(publish_end, self._channel))
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
         self._lifecycle = Lifecycle(
             self._containers,
@@ -105,11 +108,13 @@ class ContainerdRuntime:
 
     def events(self) -> AsyncGenerator[RuntimeEvent, None]:
         """Events of this namespace, `SUBSCRIBED` first; ends with `Unavailable` at once when containerd does."""
-        return events(self._channel, self._heartbeat, self._lifecycle.task_deleted)
+        return self._ends.listen(events(self._channel, self._heartbeat, self._lifecycle.task_deleted))
 
     async def list(self) -> tuple[ContainerState, ...]:
         """Every container of this namespace, by two calls at the same time."""
-        return await self._states.list()
+        states = await self._states.list()
+        self._ends.follow(states)
+        return states
 
     async def inspect(self, container_id: str) -> ContainerState:
         """One container."""
@@ -158,7 +163,9 @@ class ContainerdRuntime:
 
     async def start(self, container_id: str) -> ContainerState:
         """Start its process."""
-        return await self._lifecycle.start(container_id)
+        state = await self._lifecycle.start(container_id)
+        self._ends.follow([state])
+        return state
 
     async def signal(self, container_id: str, signal: str) -> None:
         """Send a signal to its main process."""

@@ -15,8 +15,8 @@ from controller.runtime.containerd.api.types_pb2 import Envelope
 from controller.runtime.containerd.container import evidence
 from controller.runtime.containerd.container.groups import Groups
 from controller.runtime.containerd.container.records import EXTENSION, Facts, decode_facts, was_started
-from controller.runtime.containerd.events import decode
-from controller.runtime.port import EventKind, InvalidConfig, RuntimeFailure, Unsupported
+from controller.runtime.containerd.events import decode, deleted_task
+from controller.runtime.port import EventKind, InvalidConfig, RuntimeEvent, RuntimeFailure, Unsupported
 from controller.runtime.signals import signal_number
 
 METHODS = {
@@ -79,6 +79,21 @@ def test_events_of_further_processes_are_not_told() -> None:
     told = decode(envelope(happenings_pb2.TaskExit(container_id="c", id="c", exit_status=3)))
     assert told
     assert (told.kind, told.container_id, told.exit_code) == (EventKind.EXITED, "c", 3)
+
+
+def test_an_end_that_was_found_is_told_like_any_other() -> None:
+    """With its exit code if containerd still has it; else the task is gone, too."""
+
+    def found(told: happenings_pb2.TaskDelete) -> Envelope:
+        return Envelope(event=AnyMessage(type_url="moorage.dev/Ended", value=told.SerializeToString()))
+
+    still_there = happenings_pb2.TaskDelete(container_id="c", pid=7, exit_status=3)
+    still_there.exited_at.FromSeconds(10)
+    assert decode(found(still_there)) == RuntimeEvent(EventKind.EXITED, "c", pid=7, exit_code=3, at=10.0)
+    assert deleted_task(found(still_there)) == ""
+    gone = happenings_pb2.TaskDelete(container_id="c", pid=7)
+    assert decode(found(gone)) == RuntimeEvent(EventKind.EXITED, "c", pid=7, exit_code=None, at=0.0)
+    assert deleted_task(found(gone)) == "c"
 
 
 def test_facts_survive_the_record() -> None:
