@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,11 @@ from controller.cli.options import (
     MemoryDir,
     NetnsDir,
     NodeName,
+    ParallelPulls,
     PidsLimit,
     PodSecurityEnforce,
     PodSecurityVersion,
+    PullStallSeconds,
     ResolvConf,
     RuntimeHandler,
     StateDir,
@@ -84,6 +87,8 @@ def node_half(
     pids_limit: PidsLimit = 0,
     runtime_handler: RuntimeHandler = [],  # noqa: B006 - as typer takes options that may be repeated
     system_reserved: SystemReserved = "",
+    parallel_pulls: ParallelPulls = 3,
+    pull_stall_seconds: PullStallSeconds = 60,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -109,11 +114,13 @@ def node_half(
         pids_limit=pids_limit,
         runtime_handlers=tuple(handlers),
         system_reserved=_reserved(system_reserved),
+        parallel_pulls=parallel_pulls,
         log_max_bytes=_bytes(log_max_size),
         log_max_files=log_max_files,
         heartbeat_seconds=heartbeat_seconds,
     )
-    return _half(settings, containerd, handlers, kubeconfig, health)
+    runtime = partial(_runtime, containerd, handlers, state_dir.absolute(), float(pull_stall_seconds))
+    return _half(settings, runtime, kubeconfig, health)
 
 
 def with_node_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -197,20 +204,24 @@ def _handlers(given: Sequence[str]) -> "Mapping[str, Handler]":
         raise typer.BadParameter(str(exc), param_hint="--runtime-handler") from exc
 
 
-def _half(
-    settings: "AgentSettings", address: str, handlers: "Mapping[str, Handler]", kubeconfig: str | None, health: Health
-) -> Half:
+def _runtime(containerd: str, handlers: "Mapping[str, Handler]", state_dir: Path, pull_silence: float) -> Runtime:
+    """The node's runtime; nothing is connected yet."""
+    from controller.runtime.containerd.runtime import ContainerdRuntime
+
+    return ContainerdRuntime(containerd, handlers=handlers, programs_dir=str(state_dir / "programs"), pull_silence=pull_silence)
+
+
+def _half(settings: "AgentSettings", make: Callable[[], Runtime], kubeconfig: str | None, health: Health) -> Half:
     health.ready["agent"] = lambda: "it is starting"
 
     async def half(stop: asyncio.Event) -> None:
         from controller.agent.agent import Agent, AgentError, sole_agent
         from controller.kube.connection import Connection, NoConnection
-        from controller.runtime.containerd.runtime import ContainerdRuntime
 
         try:
             connection = await Connection.load(kubeconfig)
             with sole_agent(settings.state_dir):
-                runtime = ContainerdRuntime(address, handlers=handlers, programs_dir=str(settings.state_dir / "programs"))
+                runtime = make()
                 try:
                     await _refuse_what_is_too_old(runtime)
                     agent = Agent(settings, runtime, connection, runtime_name="containerd")

@@ -130,6 +130,26 @@ RuntimeHandler = Annotated[
         metavar="NAME=TYPE[,OPTION=VALUE...]",
     ),
 ]
+ParallelPulls = Annotated[
+    int,
+    typer.Option(
+        envvar="MOORAGE_PARALLEL_PULLS",
+        min=1,
+        max=100,
+        help="How many images are pulled at the same time; the others wait for their turn.",
+        metavar="N",
+    ),
+]
+PullStallSeconds = Annotated[
+    int,
+    typer.Option(
+        envvar="MOORAGE_PULL_STALL_SECONDS",
+        min=2,
+        max=3600,
+        help="A pull of which nothing has come for this long is given up and tried again. One that goes on never times out.",
+        metavar="SECONDS",
+    ),
+]
 LogMaxSize = Annotated[
     str,
     typer.Option(help="Size at which a container's log file is rotated, as a quantity.", metavar="QUANTITY"),

@@ -26,8 +26,14 @@ Errors are one tree, translated once, at the adapter, with the cause kept (`rais
     `-- ImageFailure          something about an image
         |-- InvalidReference  the reference cannot be parsed
         |-- ImageNotFound     the registry answered: no such repository or tag
-        |-- ImageForbidden    the registry answered: no permission, or credentials are needed
-        |-- RegistryUnreachable  the registry did not answer: no route, refused, TLS, name not resolved
+        |-- ImageForbidden    the registry answered: no permission
+        |   `-- CredentialsMissing  it wants credentials, or others
+        |-- RegistryUnreachable  the registry did not answer, or not with what was asked for: no route, refused, DNS, 5xx
+        |   |-- RegistryUntrusted  TLS failed: authority not known, expired, another host
+        |   |-- RateLimited   the registry answered: too many requests
+        |   `-- PullStalled   nothing more came
+        |-- ImageDamaged      what came is not what its digest says
+        |-- DiskFull          the node has no room for it
         `-- PlatformMissing   the image has nothing for this node's platform
 """
 
@@ -90,11 +96,35 @@ class ImageNotFound(ImageFailure):
 
 
 class ImageForbidden(ImageFailure):
-    """The registry refuses: no permission, or credentials are needed."""
+    """The registry refuses: no permission."""
+
+
+class CredentialsMissing(ImageForbidden):
+    """The registry wants credentials, or others than those that it was given."""
 
 
 class RegistryUnreachable(ImageFailure):
-    """The registry did not answer."""
+    """The registry did not answer, or not with what was asked for."""
+
+
+class RegistryUntrusted(RegistryUnreachable):
+    """No TLS with the registry: its certificate is not trusted, expired or of another host, or it wants one of the node."""
+
+
+class RateLimited(RegistryUnreachable):
+    """The registry takes no more requests for now."""
+
+
+class PullStalled(RegistryUnreachable):
+    """Nothing more came; what is there already is kept for the next try."""
+
+
+class ImageDamaged(ImageFailure):
+    """What came is not what its digest says."""
+
+
+class DiskFull(ImageFailure):
+    """The node's disk has no room for the image."""
 
 
 class PlatformMissing(ImageFailure):
@@ -166,11 +196,14 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """How far a pull is."""
+    """How far a pull is, in bytes as the registry sends them."""
 
     bytes_done: int
+    """Those that are on the node. When all are, they may still be being unpacked."""
     bytes_total: int
     """0 while the size is not known."""
+    bytes_present: int = 0
+    """Of those that are done: what was there before this pull, and has not been fetched by it."""
 
 
 class Phase(enum.StrEnum):

@@ -42,6 +42,7 @@ EVERYTHING: Object = {
         "allowedUnsafeSysctls": ["net.core.somaxconn", "kernel.msg*"],
         "systemReserved": {"cpu": "500m", "memory": "1Gi"},
         "pidsLimit": 1000,
+        "images": {"parallelPulls": 5, "pullStallSeconds": 30},
         "verbose": True,
         "affinity": {"nodeAffinity": {}},
         "podAnnotations": {"team": "platform"},

@@ -15,8 +15,9 @@ A request is "METHOD path"; the first fault whose `on` is found in it (a regular
 requests already. Faults may be changed while it runs, also under the requests that are under way: those see the new pace, and
 `release()` lets go of what stalls. With `tls` (tools/lab/authority.py) it speaks HTTPS.
 
-Each connection carries one request. What was sent may not all have been received when a connection breaks: buffers are kept
-small, so that `served` is off by some 100 kB at most for each.
+Each connection carries one request. What was sent may not all have been received when a connection breaks: the kernel buffers
+some MB of it for a reader that is slower. Whoever counts what is fetched twice sets a pace that the reader can keep up with:
+then `served` is off by some 100 kB at most for each connection.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ class, with its last part, the most specific one, as the message.
 """
 
 import re
-from collections.abc import Callable
 from typing import Final
 
 import grpc
@@ -17,13 +16,8 @@ from controller.runtime.port import (
     CommandFailure,
     Conflict,
     DeadlineExceeded,
-    ImageFailure,
-    ImageForbidden,
-    ImageNotFound,
     InvalidConfig,
     NotFound,
-    PlatformMissing,
-    RegistryUnreachable,
     RuntimeFailure,
     StartFailure,
     Unavailable,
@@ -165,59 +159,3 @@ def _explain(text: str) -> str:
         if match:
             return message.format(**match.groupdict())
     return _WRAPPING.sub("", text)
-
-
-# --- pulling ----------------------------------------------------------------------------------------------------------
-
-_FORBIDDEN: Final = re.compile(
-    r"pull access denied|authorization failed|insufficient_scope|: 40[13]\b|\b40[13] (?:Unauthorized|Forbidden)", re.IGNORECASE
-)
-_PLATFORM: Final = re.compile(r"no match for platform|no manifest found for platform", re.IGNORECASE)
-_UNREACHABLE: Final = re.compile(
-    r"failed to do request|dial tcp|no such host|connection re(fused|set)|x509|tls:|i/o timeout|unexpected EOF"
-    r"|context deadline exceeded|server gave HTTP response|unexpected status .*: (5\d\d|429)|too many requests|broken pipe",
-    re.IGNORECASE | re.DOTALL,
-)
-_REASONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
-    (re.compile(pattern), message)
-    for pattern, message in (
-        (r"lookup (\S+).*: no such host", "no such host: the name {0!r} is not known to the node's DNS"),
-        (r"dial tcp (?P<at>\S+): .*connection refused", "connection refused: nothing listens on {0}"),
-        (r"dial tcp (\S+): .*(no route to host|network is unreachable)", "no route to {0}"),
-        (r"dial tcp (\S+): .*i/o timeout", "no answer from {0}"),
-        (r"server gave HTTP response to HTTPS client", "it speaks plain HTTP where HTTPS is expected (see hosts.toml)"),
-        (r"(x509: .*)$", "its certificate is not trusted: {0}"),
-        (r"(tls: .*)$", "TLS failed: {0}"),
-        (r"unexpected status .*: ((?:5\d\d|429).*)$", "it answered {0}"),
-    )
-)
-
-
-def image_failure(failure: RuntimeFailure, reference: str) -> RuntimeFailure:
-    """What a failure to pull means."""
-    text = str(failure)
-    of_registry = "failed to resolve" in text or "failed to copy" in text or "failed to fetch" in text
-    if isinstance(failure, Unavailable | Unsupported) and not of_registry:
-        return failure
-    host = reference.partition("/")[0]
-    rules: tuple[tuple[bool, Callable[[], RuntimeFailure]], ...] = (
-        (bool(_PLATFORM.search(text)), lambda: PlatformMissing(f"image {reference} has nothing for this node's platform")),
-        (
-            bool(_FORBIDDEN.search(text)),
-            lambda: ImageForbidden(f"registry {host} refuses {reference}: it does not exist, or credentials are needed"),
-        ),
-        (bool(_UNREACHABLE.search(text)), lambda: RegistryUnreachable(f"registry {host} cannot be used: {_reason(text)}")),
-        (isinstance(failure, NotFound), lambda: ImageNotFound(f"registry {host} has no image {reference}")),
-    )
-    for holds, make in rules:
-        if holds:
-            return make()
-    return ImageFailure(f"image {reference}: {text}")
-
-
-def _reason(text: str) -> str:
-    for pattern, message in _REASONS:
-        match = pattern.search(text)
-        if match:
-            return message.format(*match.groups())
-    return text.rpartition(": ")[2]

@@ -2,7 +2,7 @@
 
 Only short looks into an image need one of ours. Creating a container needs none, which saves two writes to containerd's
 database for each: its record is written first, and a record holds the snapshot that it names from the moment that this exists
-(see `ContainerdRuntime.create`). A pull has a lease of its own, which the transfer service makes and ends.
+(see `ContainerdRuntime.create`). Pulls have leases that outlive them (image/kept.py).
 """
 
 import secrets

@@ -119,6 +119,7 @@ _LEASES: Final = f"{_SERVICES}leases.v1.Leases/"
 CREATE_LEASE: Final = Unary(f"{_LEASES}Create", leases_pb2.CreateRequest, leases_pb2.CreateResponse, WRITE)
 LIST_LEASES: Final = Unary(f"{_LEASES}List", leases_pb2.ListRequest, leases_pb2.ListResponse, READ)
 DELETE_LEASE: Final = Unary(f"{_LEASES}Delete", leases_pb2.DeleteRequest, Empty, WRITE)
+LIST_LEASED: Final = Unary(f"{_LEASES}ListResources", leases_pb2.ListResourcesRequest, leases_pb2.ListResourcesResponse, READ)
 
 _SNAPSHOTS: Final = f"{_SERVICES}snapshots.v1.Snapshots/"
 PREPARE: Final = Unary(
@@ -133,9 +134,11 @@ _IMAGES: Final = f"{_SERVICES}images.v1.Images/"
 GET_IMAGE: Final = Unary(f"{_IMAGES}Get", images_pb2.GetImageRequest, images_pb2.GetImageResponse, READ)
 LIST_IMAGES: Final = Unary(f"{_IMAGES}List", images_pb2.ListImagesRequest, images_pb2.ListImagesResponse, READ)
 DELETE_IMAGE: Final = Unary(f"{_IMAGES}Delete", images_pb2.DeleteImageRequest, Empty, WRITE)
-READ_CONTENT: Final = Streamed(
-    f"{_SERVICES}content.v1.Content/Read", content_pb2.ReadContentRequest, content_pb2.ReadContentResponse, READ
-)
+
+_CONTENT: Final = f"{_SERVICES}content.v1.Content/"
+READ_CONTENT: Final = Streamed(f"{_CONTENT}Read", content_pb2.ReadContentRequest, content_pb2.ReadContentResponse, READ)
+LIST_INGESTS: Final = Unary(f"{_CONTENT}ListStatuses", content_pb2.ListStatusesRequest, content_pb2.ListStatusesResponse, READ)
+ABORT_INGEST: Final = Unary(f"{_CONTENT}Abort", content_pb2.AbortRequest, Empty, WRITE)
 
 TRANSFER: Final = Unary(f"{_SERVICES}transfer.v1.Transfer/Transfer", transfer_pb2.TransferRequest, Empty, ENDLESS)
 STREAM: Final = Duplex(f"{_SERVICES}streaming.v1.Streaming/Stream", Any, Any, ENDLESS)

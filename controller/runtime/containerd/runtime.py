@@ -22,7 +22,7 @@ from controller.runtime.containerd.events import events, publish_end
 from controller.runtime.containerd.handlers import Handler, table
 from controller.runtime.containerd.image.held import HeldImages
 from controller.runtime.containerd.image.images import Images
-from controller.runtime.containerd.image.pull import Puller
+from controller.runtime.containerd.image.pull import Order, Puller
 from controller.runtime.oci import resource_changes
 from controller.runtime.port import (
     ContainerConfig,
@@ -56,7 +56,7 @@ class ContainerdRuntime:
         snapshotter: str = "overlayfs",
         hosts_dir: str = "/etc/containerd/certs.d",
         run_dir: str = "/run/moorage",
-        pull_silence: float = 120.0,
+        pull_silence: float = 60.0,
         heartbeat: float = 30.0,
         handlers: Mapping[str, Handler] | None = None,
         programs_dir: str = "/var/lib/moorage/programs",
@@ -136,9 +136,9 @@ class ContainerdRuntime:
         credential: Credential | None = None,
         digest: str = "",
     ) -> ImageState:
-        """Fetch and unpack an image; two pulls of the same one are not merged here."""
+        """Fetch and unpack an image, going on with what an earlier pull has left; two of the same one are not merged here."""
         parsed = parse(reference)
-        await self._puller.pull(parsed, progress, credential, digest)
+        await self._puller.pull(Order(parsed, credential, digest), progress)
         return (await self._images.get(str(parsed))).state()
 
     async def remove_image(self, reference: str) -> None:
@@ -215,6 +215,7 @@ class ContainerdRuntime:
         if not self._begun_tidily:
             await leases.end_abandoned(self._channel)
             self._begun_tidily = True
+        await self._puller.tidy()
         before = self._lost
         self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace)
         idle = await self._lifecycle.holders.tidy(await self._containers.list())

@@ -94,6 +94,8 @@ def test_a_level_that_does_not_exist_is_refused(option: str, value: str, told: s
         ("--allowed-unsafe-sysctls", "kernel.*", "not known to be of a network or of IPC"),
         ("--allowed-unsafe-sysctls", "net.*.x", "neither a kernel parameter nor the beginning of some"),
         ("--pids-limit", "-1", "or equal to 0"),
+        ("--parallel-pulls", "0", "greater than or equal to 1"),
+        ("--pull-stall-seconds", "1", "greater than or equal to 2"),
     ],
 )
 def test_what_a_node_cannot_give_or_allow_is_refused(option: str, value: str, told: str) -> None:

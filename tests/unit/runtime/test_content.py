@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from controller.runtime.containerd.api.transfer_types_pb2 import Progress
-from controller.runtime.containerd.api.types_pb2 import Descriptor, Platform
+from controller.runtime.containerd.api.types_pb2 import Platform
 from controller.runtime.containerd.image.content import chain_id, choose, image_config
-from controller.runtime.containerd.image.pull import Tally, is_loopback
-from controller.runtime.port import ImageConfig, PullProgress
+from controller.runtime.containerd.image.pull import default_scheme
+from controller.runtime.port import ImageConfig
 
 
 def entry(architecture: str, variant: str = "", os: str = "linux") -> dict[str, Any]:
@@ -53,22 +52,6 @@ def test_a_config_without_anything() -> None:
     assert image_config({"config": {"Cmd": None, "Env": None, "User": None}}) == ImageConfig()
 
 
-def part(digest: str, size: int, event: str, progress: int = 0, kind: str = "layer") -> Progress:
-    """A message about a part of an image."""
-    return Progress(event=event, progress=progress, desc=Descriptor(digest=digest, size=size, media_type=kind))
-
-
-def test_progress_is_the_sum_over_all_parts() -> None:
-    """The total is not told before a layer is known, and what is there already counts as done."""
-    tally = Tally()
-    assert tally.add(Progress(event="Resolving from x")) is None
-    assert tally.add(part("m", 10, "complete", kind="manifest")) == PullProgress(10, 0)
-    assert tally.add(part("a", 100, "waiting")) == PullProgress(10, 110)
-    assert tally.add(part("a", 100, "downloading", 40)) == PullProgress(50, 110)
-    assert tally.add(part("b", 50, "already exists")) == PullProgress(100, 160)
-    assert tally.add(part("a", 100, "extracting", 3)) == PullProgress(160, 160)
-
-
 @pytest.mark.parametrize(
     ("domain", "expected"),
     [
@@ -86,4 +69,4 @@ def test_progress_is_the_sum_over_all_parts() -> None:
 )
 def test_only_this_machine_is_spoken_to_without_tls(domain: str, expected: bool) -> None:  # noqa: FBT001 - a table
     """As Docker has it."""
-    assert is_loopback(domain) is expected
+    assert default_scheme(domain) == ("http" if expected else "https")

@@ -5,10 +5,9 @@ import grpc.aio
 import pytest
 
 from controller.runtime import port
-from controller.runtime.containerd.errors import config_failure, image_failure, start_failure, translate
+from controller.runtime.containerd.errors import config_failure, start_failure, translate
 
 CODES = grpc.StatusCode
-REF = "registry.test:5000/team/app-401:1"
 INIT = (
     "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
     "error during container init: "
@@ -120,78 +119,3 @@ def test_a_refused_limit_is_a_wrong_configuration() -> None:
     """Unless what should be limited does not run."""
     assert type(config_failure(port.RuntimeFailure("runc update failed: invalid argument"))) is port.InvalidConfig
     assert type(config_failure(port.RuntimeFailure("container not running"))) is port.NotFound
-
-
-RESOLVE = "failed to resolve image: "
-HEAD = RESOLVE + 'failed to do request: Head "https://registry.test:5000/v2/team/app-401/manifests/1": '
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "kind", "message"),
-    [
-        (CODES.NOT_FOUND, f"{RESOLVE}{REF}: not found", port.ImageNotFound, "has no image"),
-        (
-            CODES.UNKNOWN,
-            HEAD + "dial tcp 10.0.0.1:443: connect: connection refused",
-            port.RegistryUnreachable,
-            "connection refused",
-        ),
-        (CODES.UNKNOWN, HEAD + "dial tcp: lookup registry.test on 10.0.0.2:53: no such host", port.RegistryUnreachable, "DNS"),
-        (
-            CODES.UNKNOWN,
-            HEAD + "dial tcp 10.0.0.1:443: connect: no route to host",
-            port.RegistryUnreachable,
-            "no route to 10.0.0.1:443",
-        ),
-        (CODES.UNKNOWN, HEAD + "dial tcp 10.0.0.1:443: i/o timeout", port.RegistryUnreachable, "no answer from 10.0.0.1:443"),
-        (CODES.UNKNOWN, HEAD + "http: server gave HTTP response to HTTPS client", port.RegistryUnreachable, "plain HTTP"),
-        (
-            CODES.UNKNOWN,
-            HEAD + "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-            port.RegistryUnreachable,
-            "certificate is not trusted: x509",
-        ),
-        (
-            CODES.UNKNOWN,
-            RESOLVE + "unexpected status from HEAD request to https://registry.test:5000/v2/: 503 Service Unavailable",
-            port.RegistryUnreachable,
-            "it answered 503 Service Unavailable",
-        ),
-        (
-            CODES.UNKNOWN,
-            RESOLVE + "unexpected status from HEAD request to https://registry.test:5000/v2/: 429 Too Many Requests",
-            port.RegistryUnreachable,
-            "429",
-        ),
-        (
-            CODES.UNKNOWN,
-            RESOLVE + "unexpected status from HEAD request to https://registry.test:5000/v2/: 403 Forbidden",
-            port.ImageForbidden,
-            "credentials",
-        ),
-        (
-            CODES.UNKNOWN,
-            RESOLVE + "pull access denied, repository does not exist or may require authorization: authorization failed",
-            port.ImageForbidden,
-            "refuses",
-        ),
-        (CODES.NOT_FOUND, "no match for platform in manifest: not found", port.PlatformMissing, "platform"),
-        (CODES.UNAVAILABLE, "connection closed", port.Unavailable, "containerd"),
-        (CODES.UNAVAILABLE, RESOLVE + "failed to do request: unexpected EOF", port.RegistryUnreachable, "unexpected EOF"),
-        (CODES.INVALID_ARGUMENT, "schema 1 image manifests are no longer supported", port.ImageFailure, "schema 1"),
-    ],
-)
-def test_a_failed_pull_says_whose_fault_it_is(
-    code: grpc.StatusCode, text: str, kind: type[port.RuntimeFailure], message: str
-) -> None:
-    """The node, the network, the registry, the name or the permission; a number in the name misleads nobody."""
-    failure = image_failure(translate(error(code, text)), REF)
-    assert type(failure) is kind
-    assert message in str(failure)
-
-
-def test_no_signature_of_a_redirected_url_is_told() -> None:
-    """Registries redirect to storage with the permission in the query."""
-    text = 'failed to copy: failed open: failed to do request: Get "https://s3.test/blob?X-Amz-Signature=secret": EOF'
-    assert "secret" not in str(translate(error(CODES.UNKNOWN, text)))
-    assert "secret" not in str(image_failure(translate(error(CODES.UNKNOWN, text)), REF))

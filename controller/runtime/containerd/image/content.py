@@ -87,6 +87,11 @@ class ContentReader:
                 self._known.popitem(last=False)
         return known
 
+    async def platforms(self, digest: str, name: str) -> tuple[str, ...]:
+        """The platforms that an index offers. Raises as `contents`."""
+        document, _ = await self._read_json(digest, name)
+        return offers(document.get("manifests", ()))
+
     async def _read_image(self, target: Descriptor, name: str) -> Contents:
         size, digest, media_type = 0, target.digest, target.media_type
         for _ in range(_DEPTH):
@@ -96,7 +101,10 @@ class ContentReader:
                 return await self._read_manifest(document, size, name)
             chosen = choose(document.get("manifests", ()), node_platform())
             if chosen is None:
-                raise PlatformMissing(f"image {name} has nothing for this node's platform")
+                offered = ", ".join(offers(document.get("manifests", ()))) or "none"
+                raise PlatformMissing(
+                    f"image {name} has nothing for this node's platform {named(node_platform())}; it has {offered}"
+                )
             digest, media_type = chosen["digest"], chosen.get("mediaType", "")
         raise ImageFailure(f"image {name}: its index leads to index after index")
 
@@ -121,6 +129,18 @@ class ContentReader:
         if not isinstance(document, dict):
             raise ImageFailure(f"image {name}: {digest} is not a JSON object")
         return document, len(data)
+
+
+def named(platform: Platform) -> str:
+    """A platform in one word, as Docker writes it: `linux/arm64/v8`."""
+    return "/".join(filter(None, (platform.os, platform.architecture, platform.variant)))
+
+
+def offers(manifests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The platforms of an index, each once; what is for none (an attestation) is left out."""
+    found = [manifest.get("platform") or {} for manifest in manifests]
+    words = ["/".join(str(p[key]) for key in ("os", "architecture", "variant") if p.get(key)) for p in found]
+    return tuple(dict.fromkeys(word for word in words if word and word != "unknown/unknown"))
 
 
 def choose(manifests: Sequence[Mapping[str, Any]], node: Platform) -> Mapping[str, Any] | None:

@@ -1,47 +1,75 @@
-"""Pulling images with containerd's transfer service, which resolves, fetches and unpacks, and holds a lease meanwhile."""
+"""Pulling images with containerd's transfer service, which resolves, fetches and unpacks.
+
+A pull may take as long as it likes while anything comes. After some silence it is tried once more by connections of its own
+making, since a connection can be dead without either end knowing; only what stays silent then, too, has stalled. A slow line
+is not taken for a dead one: what came of a layer is seen in pieces of 1 MiB, but when a try ends, all of it is written.
+"""
 
 import asyncio
 import ipaddress
+import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 import grpc.aio
 from google.protobuf.any_pb2 import Any
-from google.protobuf.message import Message
+from google.protobuf.empty_pb2 import Empty
 
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import transfer_pb2, transfer_types_pb2
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.errors import image_failure, translate
+from controller.runtime.containerd.errors import translate
 from controller.runtime.containerd.image.auth import answering, headers, pack
-from controller.runtime.containerd.image.content import node_platform
-from controller.runtime.port import Credential, ImageFailure, PullProgress, RegistryUnreachable, RuntimeFailure
+from controller.runtime.containerd.image.content import ContentReader, node_platform
+from controller.runtime.containerd.image.failures import INGEST, image_failure, not_found
+from controller.runtime.containerd.image.kept import KeptParts, LeaseEnded
+from controller.runtime.containerd.image.progress import Tally
+from controller.runtime.containerd.image.repository import has_repository
+from controller.runtime.port import (
+    Credential,
+    DiskFull,
+    ImageDamaged,
+    ImageFailure,
+    ImageNotFound,
+    PlatformMissing,
+    PullProgress,
+    PullStalled,
+    RuntimeFailure,
+)
 from controller.runtime.reference import Reference
 
-_DONE: Final = frozenset({"complete", "already exists", "extracting", "extracted", "saved"})
-"""Events of a part that is here."""
+log = logging.getLogger(__name__)
+
+UNPACK_SECONDS: Final = 600.0
+"""A silence that is borne when all bytes are here: then only the disk is waited for."""
+
+Progressed = Callable[[PullProgress], None]
 
 
-@dataclass(slots=True)
-class Tally:
-    """Adds up what the service tells of each part of an image."""
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be fetched."""
 
-    done: dict[str, int] = field(default_factory=dict)
-    total: dict[str, int] = field(default_factory=dict)
-    layers: bool = False
-    """A layer was named: before, the sum would be that of a few small documents."""
+    reference: Reference
+    """Where from, and the name that it has on the node then."""
+    credential: Credential | None = None
+    """What the registry is shown when it asks."""
+    digest: str = ""
+    """Of the image, whatever the tag means by now; empty: what it means."""
 
-    def add(self, part: transfer_types_pb2.Progress) -> PullProgress | None:
-        """Take in one message; returns the new state, or None for a message that is not about a part."""
-        digest = part.desc.digest
-        if not digest:
-            return None
-        self.total[digest] = part.desc.size
-        self.done[digest] = part.desc.size if part.event in _DONE else min(part.progress, part.desc.size)
-        self.layers = self.layers or "layer" in part.desc.media_type or "rootfs" in part.desc.media_type
-        return PullProgress(sum(self.done.values()), sum(self.total.values()) if self.layers else 0)
+    @property
+    def name(self) -> str:
+        """The image's name on the node."""
+        return str(self.reference)
+
+    @property
+    def exact(self) -> Reference:
+        """What the registry is asked for."""
+        return replace(self.reference, digest=self.digest) if self.digest else self.reference
 
 
 class Puller:
@@ -60,118 +88,180 @@ class Puller:
         self._snapshotter = snapshotter
         self._hosts_dir = hosts_dir
         self._silence = silence
+        self._kept = KeptParts(channel)
+        self._contents = ContentReader(channel)
+        self._under_way: list[str] = []
 
-    async def pull(
-        self,
-        reference: Reference,
-        progress: Callable[[PullProgress], None] | None,
-        credential: Credential | None = None,
-        digest: str = "",
-    ) -> None:
-        """Fetch and unpack an image; with a digest that one, whatever the tag means by now.
+    async def pull(self, order: Order, progress: Progressed | None) -> None:
+        """Fetch and unpack an image; what a failed try has fetched is kept for the next one.
 
         Raises:
             ImageFailure: the one that fits.
             Unavailable: when containerd went away.
         """
+        with self._busy(order.name):
+            lease, continued = await self._kept.hold(order.name)
+            tally = Tally(await self._kept.ingested() if continued else {})
+            try:
+                await self._fetch(order, lease, tally, progress)
+            except RuntimeFailure as failure:
+                await self._after(order.name, failure, tally, continued=continued)
+                raise
+            await self._release(order.name)
+
+    async def tidy(self) -> None:
+        """End what was kept for pulls that nobody has begun anew for a day."""
+        await self._kept.end_old(frozenset(self._under_way), time.time())
+
+    @contextmanager
+    def _busy(self, reference: str) -> Iterator[None]:
+        self._under_way.append(reference)
+        try:
+            yield
+        finally:
+            self._under_way.remove(reference)
+
+    async def _release(self, reference: str) -> None:
+        """Keep nothing any more, unless another pull of the same image still needs it."""
+        if self._under_way.count(reference) == 1:
+            await self._kept.release(reference)
+
+    async def _after(self, reference: str, failure: RuntimeFailure, tally: Tally, *, continued: bool) -> None:
+        """Keep what is of use to the next try, and nothing else. That it cannot be done now is not told: the failure is."""
+        try:
+            if isinstance(failure, ImageDamaged) and (named := INGEST.search(str(failure.__cause__))):
+                await self._kept.discard(named["ref"])
+            of_use = tally.layers or continued
+            if isinstance(failure, DiskFull | PlatformMissing) or not of_use:
+                await self._release(reference)
+        except RuntimeFailure as exc:
+            log.debug("what was fetched of %s stays as it is: %s", reference, exc)
+
+    async def _fetch(self, order: Order, lease: str, tally: Tally, progress: Progressed | None) -> None:
+        """Try, and once more after a silence, for as long as that brings anything."""
+        while True:
+            moves = tally.moves
+            try:
+                await self._try(order, lease, tally, progress)
+            except LeaseEnded:
+                await self._kept.hold(order.name)  # another process has pulled the same image meanwhile
+            except PullStalled as stalled:
+                if tally.moves == moves or tally.complete:
+                    raise PullStalled(f"registry {order.reference.domain}, image {order.name}: {stalled}") from stalled
+                log.info("pulling %s: nothing came for %.0f s, trying by new connections", order.name, self._silence / 2)
+            else:
+                return
+
+    async def _try(self, order: Order, lease: str, tally: Tally, progress: Progressed | None) -> None:
         stream = f"moorage-pull-{secrets.token_hex(8)}"
         call = self._channel.duplex(methods.STREAM)
         try:
             await call.write(pack(methods.STREAM_INIT(id=stream)))
             await call.read()  # containerd confirms that the stream can be referred to
-            async with answering(self._channel, credential) as asked:
-                source = self._source(reference, digest, asked, credential)
-                await self._transfer(call, stream, reference, source, progress)
+            async with answering(self._channel, order.credential) as asked:
+                transfer = self._channel.call(methods.TRANSFER, self._request(order, asked, stream), lease=lease)
+                await self._transfer(call, transfer, tally, progress)
+        except ImageFailure:
+            raise
+        except RuntimeFailure as failure:
+            raise await self._explained(failure, order, tally) from failure
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
         finally:
             call.cancel()
 
+    async def _explained(self, failure: RuntimeFailure, order: Order, tally: Tally) -> RuntimeFailure:
+        """What a failure means, with what only further questions tell."""
+        if LeaseEnded.is_meant(failure):
+            return LeaseEnded(str(failure))
+        exact = order.exact
+        meant = image_failure(failure, exact, shown=order.credential is not None)
+        if isinstance(meant, PlatformMissing):
+            with suppress(RuntimeFailure):
+                offered = await self._contents.platforms(tally.index, order.name)
+                return PlatformMissing(f"{meant}; it has {', '.join(offered) or 'none'}")
+        if isinstance(meant, ImageNotFound) and not tally.index:
+            return not_found(exact, await has_repository(exact, default_scheme(exact.domain), self._hosts_dir))
+        return meant
+
     async def _transfer(
         self,
         call: "grpc.aio.StreamStreamCall[Any, Any]",
-        stream: str,
-        reference: Reference,
-        source: transfer_types_pb2.OCIRegistry,
-        progress: Callable[[PullProgress], None] | None,
+        transfer: Coroutine[object, object, Empty],
+        tally: Tally,
+        progress: Progressed | None,
     ) -> None:
         heard = asyncio.Event()
-        listening = asyncio.create_task(_listen(call, heard, progress))
-        working = asyncio.create_task(self._channel.call(methods.TRANSFER, self._request(reference, source, stream)))
+        listening = asyncio.create_task(_listen(call, heard, tally, progress))
+        working = asyncio.create_task(transfer)
         try:
-            while not await self._ended(working, heard):
+            while not await self._ended(working, heard, tally):
                 pass
             await working
             await asyncio.wait({listening}, timeout=methods.READ)
-        except ImageFailure:
-            raise
-        except RuntimeFailure as failure:
-            raise image_failure(failure, str(reference)) from failure
         finally:
             for task in (working, listening):
                 task.cancel()
             await asyncio.gather(working, listening, return_exceptions=True)
 
-    async def _ended(self, working: "asyncio.Task[Message]", heard: asyncio.Event) -> bool:
-        """Wait until the transfer has ended or something was heard of it.
+    async def _ended(self, working: "asyncio.Task[Empty]", heard: asyncio.Event, tally: Tally) -> bool:
+        """Wait until the transfer has ended or something new was heard of it.
 
         Raises:
-            RegistryUnreachable: after too long a silence.
+            PullStalled: after too long a silence.
         """
         heard.clear()
         listening = asyncio.create_task(heard.wait())
+        patience = UNPACK_SECONDS if tally.complete else self._silence / 2
         try:
-            await asyncio.wait({working, listening}, timeout=self._silence, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, listening}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         finally:
             listening.cancel()
         if not working.done() and not heard.is_set():
-            raise RegistryUnreachable(f"pull given up: nothing was received for {self._silence:.0f} s")
+            raise PullStalled(
+                f"unpacking has not gone on for {UNPACK_SECONDS:g} s: is the node's disk overloaded?"
+                if tally.complete
+                else f"nothing was received for {self._silence:g} s: what is there already is kept"
+            )
         return working.done()
 
-    def _source(
-        self, reference: Reference, digest: str, asked: str, credential: Credential | None
-    ) -> transfer_types_pb2.OCIRegistry:
+    def _request(self, order: Order, asked: str, stream: str) -> transfer_pb2.TransferRequest:
+        node = node_platform()
         resolver = transfer_types_pb2.RegistryResolver(
             auth_stream=asked,
-            headers=headers(credential),
+            headers=headers(order.credential),
             host_dir=self._hosts_dir,
-            default_scheme="http" if is_loopback(reference.domain) else "https",
+            default_scheme=default_scheme(order.reference.domain),
         )
-        exact = replace(reference, digest=digest) if digest else reference
-        return transfer_types_pb2.OCIRegistry(reference=str(exact), resolver=resolver)
-
-    def _request(
-        self, reference: Reference, source: transfer_types_pb2.OCIRegistry, stream: str
-    ) -> transfer_pb2.TransferRequest:
-        node = node_platform()
+        source = transfer_types_pb2.OCIRegistry(reference=str(order.exact), resolver=resolver)
         unpack = transfer_types_pb2.UnpackConfiguration(platform=node, snapshotter=self._snapshotter)
-        store = transfer_types_pb2.ImageStore(name=str(reference), platforms=[node], unpacks=[unpack])
+        store = transfer_types_pb2.ImageStore(name=order.name, platforms=[node], unpacks=[unpack])
         options = transfer_pb2.TransferOptions(progress_stream=stream)
         return transfer_pb2.TransferRequest(source=pack(source), destination=pack(store), options=options)
 
 
 async def _listen(
-    call: "grpc.aio.StreamStreamCall[Any, Any]",
-    heard: asyncio.Event,
-    progress: Callable[[PullProgress], None] | None,
+    call: "grpc.aio.StreamStreamCall[Any, Any]", heard: asyncio.Event, tally: Tally, progress: Progressed | None
 ) -> None:
     """Read the progress stream to its end. That it broke is told by the transfer itself, which fails then too."""
-    tally, last = Tally(), None
+    last = None
     try:
         while isinstance(message := await call.read(), Any):
-            heard.set()
-            state = tally.add(transfer_types_pb2.Progress.FromString(message.value))
-            if progress and state and state != last:
+            if tally.add(transfer_types_pb2.Progress.FromString(message.value)):
+                heard.set()
+            state = tally.state
+            if progress and tally.parts and state != last:
                 last = state
                 progress(state)
     except grpc.aio.AioRpcError:
         return
 
 
-def is_loopback(domain: str) -> bool:
-    """Whether a registry is on this very machine: then it is spoken to without TLS, as Docker does."""
+def default_scheme(domain: str) -> str:
+    """How a registry is spoken to of which nothing is configured: one on this very machine without TLS, as Docker does."""
     host = domain[1 : domain.index("]")] if domain.startswith("[") else domain.partition(":")[0]
     try:
-        return ipaddress.ip_address(host).is_loopback
+        loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        loopback = host == "localhost"
+    return "http" if loopback else "https"
