@@ -1,0 +1,115 @@
+"""Images: what they are, and what is asked of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What an image says of how it is to be run (OCI image-spec, config.md; Docker image spec)."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    """`NAME=value` each."""
+    working_dir: str = ""
+    user: str = ""
+    stop_signal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """An image that is on the node, complete and unpacked."""
+
+    name: str
+    """Normalised reference, by tag or digest: `docker.io/library/nginx:latest`."""
+    digest: str
+    """Digest of what the name points at: an index or a manifest."""
+    size: int = 0
+    """Bytes of content, as stored."""
+    config: ImageConfig = field(default_factory=ImageConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a registry is shown. None of it is in any text that is made of this."""
+
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    """Is exchanged for a token of the registry (OAuth 2.0 refresh token); in place of user and password."""
+    registry_token: str = field(default="", repr=False)
+    """Is such a token; in place of all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far a pull is, in bytes as the registry sends them."""
+
+    bytes_done: int
+    """Those that are on the node. When all are, they may still be being unpacked."""
+    bytes_total: int
+    """0 while the size is not known."""
+    bytes_present: int = 0
+    """Of those that are done: what was there before this pull, and has not been fetched by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files of an image, as they are mounted on the node (mount(2)); to be mounted read-only."""
+
+    type: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+class Images(Protocol):
+    """The images of a node."""
+
+    async def images(self) -> tuple[ImageState, ...]:
+        """Every image that is complete on the node. `config` is not filled in; `image` reads it."""
+        ...
+
+    async def image(self, reference: str) -> ImageState:
+        """One image with its config. Raises `NotFound` when it is not on the node, `InvalidReference`."""
+        ...
+
+    async def pull(
+        self,
+        reference: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+        digest: str = "",
+    ) -> ImageState:
+        """Fetch and unpack an image. Raises `ImageFailure`.
+
+        Args:
+            reference: what to fetch, and the name that it has on the node then.
+            progress: called now and then, from the same loop.
+            credential: what its registry is shown when that asks; None: nothing.
+            digest: fetch the image of this digest, whatever the tag means by now. Of one that is on the node only the right
+                to it is asked of the registry.
+        """
+        ...
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove the name; its content goes when nothing else needs it. Absent is success."""
+        ...
+
+    async def hold_image(self, holder: str, reference: str) -> ImageFiles:
+        """Hold the files of an image that is on the node, so that they can be mounted; they stay whatever becomes of its name.
+
+        Asked again by the same holder, it is what that holds already, whatever the name means by now. Raises `NotFound`,
+        `InvalidReference`, `Unsupported`.
+        """
+        ...
+
+    async def release_image(self, holder: str) -> None:
+        """The holder holds nothing any more, and has unmounted what it held. Absent is success."""
+        ...
+
+    async def image_holders(self) -> frozenset[str]:
+        """Who holds anything."""
+        ...
