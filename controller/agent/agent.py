@@ -251,6 +251,7 @@ class Agent:
             self._logs.rotate_for_ever(),
             self._cleanup.run(),
             care_for_ever(self._networks, self.wake, self._heartbeat.wake),
+            self._volumes.measure_for_ever(self.wake),
             self._connection.keep_fresh(),
             self._check_definitions(),
         )

@@ -157,6 +157,7 @@ async def observe(
         volumes=volumes.made(desired.uid),
         volumes_there=desired.uid in volumes.uids(),
         volume_trouble=notes.volumes,
+        exceeded=volumes.exceeded(desired.uid),
         runtime=classes.choose(desired.instance.spec.runtime_class_name, containers),
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,

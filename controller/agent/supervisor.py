@@ -12,6 +12,7 @@ from typing import Final
 
 from controller.agent.act import AROUND, Actor, Hands, turn
 from controller.agent.decide.actions import Action
+from controller.agent.decide.eviction import size_limits
 from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import Plan, Verdict, plan
 from controller.agent.decide.status import instance_status
@@ -122,7 +123,7 @@ class Supervisor:
         now = time.time()
         decided, seen = self._decide(desired, seen, now)
         self._announce(desired, decided)
-        case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses, decided.deadline)
+        case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses, decided.ending)
         if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
             self._told = case
             status = instance_status(desired, decided, self._hands.node, now)
@@ -140,6 +141,7 @@ class Supervisor:
         if wanted:
             seen = replace(seen, shortage=room.shortage(self._uid, asked))
         decided = plan(desired, seen, now)
+        self._hands.volumes.follow(self._uid, size_limits(spec) if wanted else (), measured=not decided.idle)
         if decided.waits:
             return decided, seen
         if decided.idle:
@@ -187,10 +189,10 @@ class Supervisor:
             for name, verdict in decided.verdicts.items()
             if (event := _event(verdict)) and before.get(name) != now[name]
         }
-        if decided.deadline:
-            now[WHOLE] = (Reason.DEADLINE_EXCEEDED, "")
-            if WHOLE not in before:
-                news[decided.deadline] = Reason.DEADLINE_EXCEEDED
+        if (ending := decided.ending) is not None:
+            now[WHOLE] = (ending.reason, "")
+            if before.get(WHOLE) != now[WHOLE]:
+                news[ending.message] = ending.reason
         for message, event in news.items():
             self._hands.events.record(desired.instance, event, message, warning=True)
 

@@ -69,6 +69,8 @@ class Reason(StrEnum):
     """Killed by the kernel for exceeding its memory limit."""
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     """It has not ended within activeDeadlineSeconds."""
+    EVICTED = "Evicted"
+    """It was stopped for good: a volume of it has outgrown its sizeLimit; the message says which."""
     CONTAINER_STATUS_UNKNOWN = "ContainerStatusUnknown"
     """It ended while nobody was looking (reboot, removed behind our back), so its exit code is not known."""
     RUNTIME_UNAVAILABLE = "RuntimeUnavailable"

@@ -91,11 +91,6 @@ MISMOUNTED: dict[str, tuple[Object, str, str]] = {
         f"{MOUNTS}[0].recursiveReadOnly",
         "may only be specified when mountPropagation is None",
     ),
-    "a size on disk": (
-        mounting(AT, {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}),
-        f"{VOLUMES}[0].emptyDir.sizeLimit",
-        "sizeLimit needs medium: Memory",
-    ),
     "an unknown medium": (
         mounting(AT, {"name": "data", "emptyDir": {"medium": "HugePages"}}),
         f"{VOLUMES}[0].emptyDir.medium",

@@ -113,7 +113,7 @@ REMARKS: Final[Fields] = {
     },
     "LifecycleHandler": {"httpGet": "An HTTPS request does not fall back to HTTP."},
     "Lifecycle": {"stopSignal": "Needs no `os.name`."},
-    "EmptyDirVolumeSource": {"sizeLimit": "Needs `medium: Memory`; nothing would hold it on the node's disk."},
+    "EmptyDirVolumeSource": {"sizeLimit": "On disk as well: who exceeds it is evicted, and of a workload another one comes."},
     "Probe": {
         "failureThreshold": "0 is no value (in core/v1 it means the default).",
         "periodSeconds": "0 is no value. A container that has not started yet is also asked in between.",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.agent.decide.eviction import Exceeded
 from controller.agent.decide.volumes.wanted import Files
 from controller.api import labels
 from controller.api.amounts import NOTHING, Amounts
@@ -244,6 +245,8 @@ class Observation:
     volumes_there: bool = False
     """There may be something of its volumes on the node."""
     volume_trouble: VolumeTrouble | None = None
+    exceeded: Exceeded | None = None
+    """A volume on disk in which there is, or was, more than its limit allows."""
     contents: Mapping[str, Files | Missing] = field(default_factory=dict)
     """What is to be in the volumes that are made from values, by their names."""
     runtime: RuntimeChoice = RuntimeChoice()

@@ -41,7 +41,7 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
     sidecars = {c.name for c in spec.init_containers if c.is_sidecar}
     lasting = containers + tuple(c for c in inits if c.name in sidecars)
     ready, stalled, reason, message = _judged(desired, plan, containers, inits)
-    begun = "" if spec.suspend or plan.deadline else initializing(spec, inits, plan.verdicts)
+    begun = "" if spec.suspend or plan.ending else initializing(spec, inits, plan.verdicts)
     addresses = tuple(filter(None, (node.address,))) if spec.host_network else plan.addresses
     return InstanceStatus(
         observed_generation=meta.generation if ready or stalled else UNSETTLED,
@@ -115,7 +115,7 @@ def _phase(plan: Plan, spec: ContainerInstanceSpec, containers: tuple[ContainerS
         return "Unknown"
     if spec.suspend:
         return "Pending"
-    if plan.deadline:
+    if plan.ending:
         return "Running" if any(not v.ended for v in plan.verdicts.values()) else "Failed"
     told = [(c.is_sidecar, plan.verdicts[c.name]) for c in spec.init_containers if c.name in plan.verdicts]
     lives = any(v.container is not None and v.container.phase is not port.Phase.EXITED for _, v in told)
@@ -154,8 +154,8 @@ def _judged(
         if plan.torn_down:
             return True, False, Reason.SUSPENDED, "suspended: its containers are stopped"
         return False, False, Reason.TERMINATING, "suspended: its containers are stopping"
-    if plan.deadline:
-        return False, True, Reason.DEADLINE_EXCEEDED, plan.deadline
+    if plan.ending:
+        return False, True, plan.ending.reason, plan.ending.message
     verdicts, spec = plan.verdicts, desired.instance.spec
     sidecars = {c.name for c in spec.init_containers if c.is_sidecar}
     if (failure := _failure(verdicts, sidecars)) is not None:

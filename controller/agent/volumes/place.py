@@ -48,12 +48,23 @@ class Place:
         except TimeoutError as exc:
             raise VolumeFailure(f"the node's file system has not answered for {self._seconds:g} s") from exc
 
+    async def look(self, work: Callable[[], T]) -> T:
+        """Look at something, of no instance: without a turn, and without a deadline, since nothing else waits for it.
+
+        Raises:
+            OSError: when the place cannot be entered, or whatever the work raises.
+        """
+        return await self._among(work)
+
     async def _run(self, work: Callable[[], T]) -> T:
+        async with self._turns:
+            return await self._among(work)
+
+    async def _among(self, work: Callable[[], T]) -> T:
         async def run() -> T:
             return work()
 
-        async with self._turns:
-            return await among_the_files_of(self._process() or OWN, run)
+        return await among_the_files_of(self._process() or OWN, run)
 
     def _ended(self, uid: str, future: asyncio.Future[Any]) -> None:
         if self._under_way.get(uid) is future:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from controller.agent.decide.eviction import Exceeded, SizeLimit
 from controller.agent.decide.volumes.mounts import Preparation
 from controller.agent.decide.volumes.wanted import WantedVolume
 
@@ -20,6 +21,14 @@ class Volumes(Protocol):
 
     def uids(self) -> frozenset[str]:
         """Of whom there is anything on the node."""
+        ...
+
+    def follow(self, uid: str, limits: Sequence[SizeLimit], *, measured: bool) -> None:
+        """How much may be in which volumes of an instance now; they are `measured` while it may write into them."""
+        ...
+
+    def exceeded(self, uid: str) -> Exceeded | None:
+        """The volume of an instance in which more than its limit was found, as long as that is its limit."""
         ...
 
     async def found(self) -> frozenset[str]:

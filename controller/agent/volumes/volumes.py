@@ -14,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from controller.agent.decide.eviction import Exceeded, SizeLimit
 from controller.agent.decide.volumes.mounts import PRIVATE, Preparation
 from controller.agent.decide.volumes.wanted import Files, Folder, ImageVolume, NodePath, VolumeFailure, WantedVolume
 from controller.agent.volumes import files, hostpaths, images, kernel, ownership, paths
+from controller.agent.volumes.limits import SizeLimits
 from controller.agent.volumes.place import Place
 from controller.runtime.port import ImageFiles, NotFound, Runtime, RuntimeFailure, Unavailable
 
@@ -36,6 +38,7 @@ class NodeVolumes:
     def __init__(self, folder: str, place: Place, runtime: Runtime) -> None:
         self._folder, self._place, self._runtime = folder, place, runtime
         self._made: dict[str, dict[str, str]] = {}
+        self._limits = SizeLimits(folder, place)
 
     def load(self) -> None:
         """List the folder. What is no folder in it was made by somebody else, and is left alone."""
@@ -43,6 +46,7 @@ class NodeVolumes:
             for folder in filter(Path.is_dir, Path(self._folder).iterdir()):
                 ids = {path.name.removesuffix(_MARKER) for path in folder.glob("*~*")}
                 self._made[folder.name] = dict.fromkeys(ids, "")
+        self._limits.load()
 
     def made(self, uid: str) -> Mapping[str, str]:
         """By id, the state that each was last made in."""
@@ -51,6 +55,18 @@ class NodeVolumes:
     def uids(self) -> frozenset[str]:
         """Those that may have a folder."""
         return frozenset(self._made)
+
+    def follow(self, uid: str, limits: Sequence[SizeLimit], *, measured: bool) -> None:
+        """See `SizeLimits`."""
+        self._limits.follow(uid, limits, measured=measured)
+
+    def exceeded(self, uid: str) -> Exceeded | None:
+        """See `SizeLimits`."""
+        return self._limits.exceeded(uid)
+
+    async def measure_for_ever(self, wake: Callable[[str], None]) -> None:
+        """Look for volumes that have outgrown their limits; `wake` is called with the uid of an instance that has one."""
+        await self._limits.run(wake)
 
     async def found(self) -> frozenset[str]:
         """Those, and whose images are held although their folder is lost."""

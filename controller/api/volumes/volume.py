@@ -20,24 +20,15 @@ NO_BACKSTEPS: Final = "!('/' + self{} + '/').contains('/../')"
 
 ValuesSource = ConfigMapVolumeSource | SecretVolumeSource | DownwardAPIVolumeSource | ProjectedVolumeSource
 
-EMPTY_DIR_RULES: Final = rules(
-    rule(
-        "!has(self.sizeLimit) || (has(self.medium) && self.medium == 'Memory')",
-        "sizeLimit needs medium: Memory: of a folder on the node's disk nothing would hold it",
-        path=".sizeLimit",
-    ),
-)
-
 
 class EmptyDirVolumeSource(Model):
     """A folder that is empty at first, and goes with the instance (core/v1)."""
 
-    model_config = ConfigDict(json_schema_extra=EMPTY_DIR_RULES)
-
     medium: Literal["", "Memory"] = Field(default="", description="Empty: the node's disk. Memory: a tmpfs.")
     size_limit: Quantity | None = Field(
         default=None,
-        description="Bytes that fit in, with medium: Memory; at most the memory limits of all containers together.",
+        description="Most bytes that may be in it. On disk: an instance that exceeds it is evicted, and of a workload another "
+        "one comes. With medium: Memory it is the size; at most the memory limits of all containers together.",
     )
 
 

@@ -38,6 +38,8 @@ def misplaced(workload: Workload, instance: Instance, fleet: Fleet) -> bool:
 def displaced(workload: Workload, instance: Instance, fleet: Fleet, now: float) -> str:
     """Why the instance must leave its node at once; empty when it may stay."""
     node = fleet.nodes.get(instance.node)
+    if evicted(workload, instance) and now >= renewed_at(workload, instance):
+        return "it was evicted"
     if node is None:
         since = fleet.absent.get(instance.node, now)
         return f"node {instance.node} is gone" if now - since >= ABSENT_SECONDS else ""
@@ -51,6 +53,20 @@ def displaced(workload: Workload, instance: Instance, fleet: Fleet, now: float) 
     if at is not None and now >= at and any(n.ready for n in fleet.nodes.values()):
         return f"node {node.name} is lost"
     return ""
+
+
+def evicted(workload: Workload, instance: Instance) -> bool:
+    """Whether it was evicted, and another one is to take its place, with empty volumes: not where it is to run only once."""
+    return instance.evicted and not workload.spec.suspend and workload.spec.template.spec.restart_policy != "Never"
+
+
+def renewed_at(workload: Workload, instance: Instance) -> float:
+    """When an evicted instance gives way: at once when it lasted, and if not, `backoff.maxSeconds` after it was created.
+
+    So instances that fill their volumes again and again come no faster than that. Their own times tell all that is needed for
+    it, whichever manager decides; there is no count of them to be lost.
+    """
+    return instance.created + workload.spec.template.spec.backoff.max_seconds
 
 
 def replaced_at(workload: Workload, instance: Instance, fleet: Fleet) -> float | None:

@@ -17,9 +17,11 @@ from controller.manager.decide.availability import (
     available,
     available_at,
     displaced,
+    evicted,
     max_unavailable,
     misplaced,
     outdated,
+    renewed_at,
     replaced_at,
 )
 from controller.manager.decide.decision import Decision, Delete, Patch
@@ -115,4 +117,5 @@ def _patch(workload: Workload, instance: Instance, limit: int, *, update: bool) 
 def _wake(workload: Workload, plan: Decision, fleet: Fleet, now: float) -> float | None:
     """When time alone makes an instance available, or its node given up."""
     times = [at for i in plan.kept for at in (available_at(workload, i, fleet), replaced_at(workload, i, fleet)) if at]
+    times += [renewed_at(workload, i) for i in plan.kept if evicted(workload, i)]
     return min((at for at in times if at > now), default=None)

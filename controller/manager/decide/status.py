@@ -123,6 +123,8 @@ def ending(facts: Facts, verdict: Verdict) -> tuple[Condition, ...]:
     whole = len(live) == facts.decision.wanted and bool(live) and not facts.decision.creates and not workload.spec.suspend
     if not whole or not all(i.succeeded or i.failed for i in live) or any(_outgoing(facts, i) for i in live):
         return ()
+    if any(availability.evicted(workload, i) for i in live):
+        return ()
     kind, told = (FAILED, verdict.stalled) if any(i.failed for i in live) else (COMPLETE, verdict.ready)
     if not told:  # of the generation before, or on a node that is lost: it is not over yet
         return ()
@@ -172,8 +174,9 @@ def _impossible(facts: Facts) -> Verdict | None:
 
 
 def _failed(facts: Facts) -> Verdict | None:
-    """An instance has failed for good. One with the old template is about to be replaced, and speaks for itself only."""
+    """An instance has failed for good. One that is about to be replaced speaks for itself only."""
     failed = [i for i in facts.live if i.stalled is not None and i.settled and not _outgoing(facts, i)]
+    failed = [i for i in failed if not availability.evicted(facts.workload, i)]
     if not failed or facts.workload.spec.suspend:
         return None
     condition = failed[0].stalled

@@ -16,7 +16,7 @@ from controller.api.instance import InstanceStatus
 from controller.api.labels import ORDINAL
 from controller.api.meta import ObjectMeta
 from controller.api.node import RuntimeNode, Taint
-from controller.api.reasons import OUT_OF
+from controller.api.reasons import OUT_OF, Reason
 from controller.api.runtimeclass import RuntimeClass
 from controller.api.spec import InstanceSpec
 from controller.api.workload import ContainerWorkload, WorkloadSpec, WorkloadStatus
@@ -111,6 +111,11 @@ class Instance:
     def failed(self) -> bool:
         """Whether it ran to its end, or was stopped for good, and not with success."""
         return self.settled and self.phase == "Failed"
+
+    @property
+    def evicted(self) -> bool:
+        """Whether its agent has stopped it for good because a volume of it has outgrown its limit."""
+        return self.settled and self.stalled is not None and self.stalled.reason == Reason.EVICTED
 
     @property
     def ready_since(self) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
+from controller.agent.decide.eviction import Exceeded, SizeLimit
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.volumes.mounts import Preparation
 from controller.agent.decide.volumes.wanted import VolumeFailure, WantedVolume
@@ -156,6 +157,9 @@ class SimulatedVolumes:
     """What the next calls fail with."""
     prepared: list[Preparation] = field(default_factory=list)
     states: dict[str, dict[str, str]] = field(default_factory=dict)
+    measured: dict[str, tuple[SizeLimit, ...]] = field(default_factory=dict)
+    beyond: dict[str, Exceeded] = field(default_factory=dict)
+    """By uid."""
 
     def load(self) -> None:
         """A new agent knows what is there, and not in which state."""
@@ -168,6 +172,16 @@ class SimulatedVolumes:
     def uids(self) -> frozenset[str]:
         """Of whom there is anything."""
         return frozenset(self.states)
+
+    def follow(self, uid: str, limits: Sequence[SizeLimit], *, measured: bool) -> None:
+        """Note it."""
+        if uid in self.beyond and self.beyond[uid].limit not in limits:
+            del self.beyond[uid]
+        self.measured[uid] = tuple(limits) if measured else ()
+
+    def exceeded(self, uid: str) -> Exceeded | None:
+        """What a test says."""
+        return self.beyond.get(uid)
 
     async def found(self) -> frozenset[str]:
         """The same."""

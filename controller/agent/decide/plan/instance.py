@@ -86,7 +86,7 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
         actions=own.actions + stored.actions + cleared.actions + tuple(a for s in steps.values() for a in s.actions),
         wake_at=earliest([own.wake_at, stored.wake_at, cleared.wake_at, row.wake_at, *(s.wake_at for s in steps.values())]),
         verdicts={name: s.verdict for name, s in steps.items()},
-        deadline=row.deadline,
+        ending=row.ending,
         addresses=seen.addresses,
     )
 

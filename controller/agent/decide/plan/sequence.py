@@ -12,7 +12,7 @@ from controller.agent.decide.actions import CreateContainer, RemoveContainer, St
 from controller.agent.decide.order import Place, Role
 from controller.agent.decide.plan.container import container_step, swapped_out, with_words
 from controller.agent.decide.plan.teardown import in_order, torn_down
-from controller.agent.decide.plan.values import Case, Gate, Step, Verdict, earliest
+from controller.agent.decide.plan.values import Case, Ending, Gate, Step, Verdict, earliest
 from controller.agent.decide.terminated import terminated
 from controller.api.reasons import Reason
 from controller.runtime.port import Phase
@@ -28,20 +28,20 @@ class Sequence:
     """By their names."""
     wake_at: float | None = None
     """When the instance has to have ended."""
-    deadline: str = ""
-    """How it has not."""
+    ending: Ending | None = None
+    """What has ended it."""
 
 
 def sequence(case: Case) -> Sequence:
     """The steps of the containers of the spec."""
     steps = _in_turn(case)
     over, at = _over(steps, case)
-    if case.deadline is None or (over and at < case.deadline):
+    ending = case.ending
+    if ending is None or (over and at < ending.at):
         return Sequence(_wound_down(steps, over, case))
-    if case.now < case.deadline:
-        return Sequence(_wound_down(steps, over, case), None if over else case.deadline)
-    told = f"it was active for longer than its activeDeadlineSeconds of {case.spec.active_deadline_seconds} s"
-    return Sequence(_cut_short(case.deadline, told, case), deadline=told)
+    if case.now < ending.at:
+        return Sequence(_wound_down(steps, over, case), None if over else ending.at)
+    return Sequence(_cut_short(ending, case), ending=ending)
 
 
 def _in_turn(case: Case) -> dict[str, Step]:
@@ -125,10 +125,11 @@ def _wound_down(steps: dict[str, Step], over: str, case: Case) -> dict[str, Step
     return steps | _stopped(sidecars, 0.0, Verdict(Reason.TERMINATING, f"it is being stopped: {over}"), case)
 
 
-def _cut_short(deadline: float, told: str, case: Case) -> dict[str, Step]:
+def _cut_short(ending: Ending, case: Case) -> dict[str, Step]:
     """Whatever runs is stopped in its order, and nothing is started again."""
     names = [p.container.name for p in case.places]
-    return _stopped(names, deadline, Verdict(Reason.DEADLINE_EXCEEDED, told), case)
+    hurried = replace(case, spec=case.spec.model_copy(update={"termination_grace_period_seconds": ending.grace}))
+    return _stopped(names, ending.at, Verdict(ending.reason, ending.message), hurried)
 
 
 def _stopped(names: Iterable[str], since: float, why: Verdict, case: Case) -> dict[str, Step]:

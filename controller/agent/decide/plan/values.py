@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from controller.agent.decide import eviction
 from controller.agent.decide.actions import Action
 from controller.agent.decide.health import WELL, State
 from controller.agent.decide.observation import Observation, active_since
@@ -57,8 +58,20 @@ class Verdict:
 
     def told(self, name: str, message: str) -> str:
         """What to say of the instance: words on a refusal or on volumes are about all of it, others about this container."""
-        as_a_whole = self.reason in {*REFUSALS, Reason.FAILED_MOUNT, Reason.DEADLINE_EXCEEDED}
+        as_a_whole = self.reason in {*REFUSALS, Reason.FAILED_MOUNT, Reason.DEADLINE_EXCEEDED, Reason.EVICTED}
         return message if as_a_whole else f"container {name!r}: {message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ends an instance as a whole, whatever its restartPolicy is."""
+
+    reason: Reason
+    message: str
+    at: float
+    """From when on, in seconds since the epoch."""
+    grace: int
+    """Seconds that its containers have to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +84,8 @@ class Plan:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     torn_down: bool = False
     """Nothing of the instance is left, no container, network or volume, as its deletion or suspension asks."""
-    deadline: str = ""
-    """How it exceeded its activeDeadlineSeconds, when it did."""
+    ending: Ending | None = None
+    """What has ended the instance as a whole."""
     waits: bool = False
     """The runtime does not answer now: nothing is concluded, and nothing new is told until `blocked` says so."""
     blocked: str = ""
@@ -126,11 +139,18 @@ class Case:
         told = [since for c in self.seen.containers if (since := active_since(c)) is not None]
         return min([*told, self.now if self.seen.active_since is None else self.seen.active_since])
 
-    @property
-    def deadline(self) -> float | None:
-        """When the instance has to have ended."""
-        limit = self.spec.active_deadline_seconds
-        return None if limit is None else self.active_since + limit
+    @cached_property
+    def ending(self) -> Ending | None:
+        """What ends the instance as a whole, now or later; of two, what comes first."""
+        found, spec, exceeded = [], self.spec, self.seen.exceeded
+        if (limit := spec.active_deadline_seconds) is not None:
+            told = f"it was active for longer than its activeDeadlineSeconds of {limit} s"
+            own = spec.termination_grace_period_seconds
+            found.append(Ending(Reason.DEADLINE_EXCEEDED, told, self.active_since + limit, own))
+        if exceeded is not None and exceeded.limit in eviction.size_limits(spec):
+            own = min(eviction.GRACE_SECONDS, spec.termination_grace_period_seconds)
+            found.append(Ending(Reason.EVICTED, exceeded.limit.exceeded, min(exceeded.at, self.now), own))
+        return min(found, key=lambda ending: ending.at, default=None)
 
     def passed(self, place: Place) -> bool:
         """Whether something that comes later in the row was made, in this boot, after the init containers as they are now."""

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import Object
-from tests.integration.semantics.cases import Case, Check, ended, is_ready, main, shell
+from tests.integration.semantics.cases import Case, Check, both, ended, is_ready, main, shell, summary
 
 EMPTY = {"emptyDir": {}}
 MEMORY = {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+LIMITED = {"emptyDir": {"sizeLimit": "1Mi"}}
+EVICTED = 'Usage of EmptyDir volume "data" exceeds the limit "1Mi".'
 SUCCEEDED = ended("Succeeded", exitCode=0)
 CONFIG_ERROR = "CreateContainerConfigError"
 REFUSED = 'failed to prepare subPath for volumeMount "data" of container "main"'
@@ -83,6 +85,22 @@ def empty_dirs(folder: Path) -> dict[str, Case]:
             "echo x > /a/f",
             "[ $(cat /b/f) = x ]",
             fails("touch /b/f"),
+        ),
+        "within": case(
+            "sizeLimit of a volume on disk: it may hold less, and what is mounted or linked there does not count",
+            [at("/d"), at("/d/m", "memory"), at("/d/host", "host")],
+            "head -c 900000 /dev/zero > /d/f; head -c 900000 /dev/zero > /d/m/f; ln -s /bin /d/bin; exec sleep 1000000",
+            then=is_ready,
+            volumes={"data": LIMITED, "memory": MEMORY, "host": host(folder)},
+        ),
+        "beyond": case(
+            "an instance that exceeds it is evicted, soon, and stays so whatever its restartPolicy is",
+            [at("/d")],
+            "mkdir /d/x; head -c 2000000 /dev/zero > /d/x/f; trap '' TERM; while true; do sleep 0.1; done",
+            then=both(ended("Failed", exitCode=137), summary("Evicted")),
+            volumes={"data": LIMITED},
+            spec={"restartPolicy": "Always", "terminationGracePeriodSeconds": 600},
+            events=(f"Evicted: {EVICTED}", f"Killing: Stopping container main: {EVICTED}"),
         ),
         "group": case(
             "fsGroup owns emptyDirs and what is made in them, and processes are in it",

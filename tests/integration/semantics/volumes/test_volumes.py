@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Object
+from tests.harness import Object, Objects, ready, workload
 from tests.integration.semantics.cases import Case, is_ready, main, restarted, shell
-from tests.integration.semantics.volumes.cases import EMPTY, MEMORY, at, empty_dirs, host_paths, mounts, sub_paths
+from tests.integration.semantics.volumes.cases import EMPTY, LIMITED, MEMORY, at, empty_dirs, host_paths, mounts, sub_paths
 from tests.integration.semantics.volumes.host import SECRET, mount_late, mounted
 from tests.integration.semantics.volumes.images import images
-from tests.integration.semantics.world import COLLECTION, World
+from tests.integration.semantics.world import COLLECTION, SECONDS, World
 from tests.waiting import eventually
 from tools.lab import Registry
 
@@ -39,6 +39,7 @@ def _cases(world: World, folder: Path, registry: Registry) -> dict[str, Case]:
     (folder / "links" / "upwards").symlink_to("../../../../../../../../../..")
     cases = table(folder, registry)
     world.apply(cases)
+    world.site.apply(filling(world, folder))
     world.until("late", is_running)
     mount_late(folder)
     world.told("later", ("FailedMount: ",))
@@ -79,6 +80,42 @@ def test_a_volume_outlives_containers_agents_and_updates(world: World) -> None:
     world.until("kept", lambda o: restarted(2)(o) and is_running(o))
     for path in ("d", "m"):
         assert Path(f"/proc/{world.pid('kept')}/root/{path}/log").read_text() == "run\n" * 3
+
+
+def filling(world: World, folder: Path) -> Object:
+    """A workload that outgrows the limit of its volume, but for the second time that it is there."""
+    text = f'[ -z "$(ls -A /d)" ] || exit 9; ls /host/filled || head -c {2 << 20} /dev/zero > /d/f; touch /host/filled'
+    mounts = [at("/d"), at("/host", "host")]
+    volumes = named(data=LIMITED, host={"hostPath": {"path": str(folder / "filling"), "type": "DirectoryOrCreate"}})
+    container = shell(f"{text}; exec sleep 1000000") | {"volumeMounts": mounts}
+    spec = {"volumes": volumes, "hostNetwork": False, "network": "None", "backoff": {"maxSeconds": 1}}
+    return workload("filling", world.site.registry, container=container, instance=spec)
+
+
+def test_of_a_workload_another_one_comes_for_one_that_is_evicted(world: World, cases: dict[str, Case]) -> None:
+    """With empty volumes; what was in the old ones is gone from the node. The workload is never Stalled."""
+    assert cases
+
+    def evicted() -> set[str]:
+        """The uids of those that were."""
+        events = world.site.api.get("/api/v1/namespaces/default/events")["items"]
+        about = [e["involvedObject"] for e in events if e["reason"] == "Evicted"]
+        return {o["uid"] for o in about if o["name"].startswith("filling-")}
+
+    def another(found: Objects) -> bool:
+        """Whether there is one that is Ready, and is none of them."""
+        mine = [o for name, o in found.items() if name.startswith("filling-")]
+        return len(mine) == 1 and ready(mine[0]) and mine[0]["metadata"]["uid"] not in evicted()
+
+    (old,) = eventually(evicted, bool, SECONDS)
+    found = world.site.instances(another, SECONDS)
+    new = next(o["metadata"]["uid"] for name, o in found.items() if name.startswith("filling-"))
+    volumes = world.site.state / "agent" / "volumes"
+    assert not (volumes / old).exists()
+    (volume,) = (path for path in (volumes / new).glob("emptyDir~data~*") if path.is_dir())
+    assert not list(volume.iterdir())
+    world.site.workloads(lambda o: ready(o["filling"]), SECONDS)
+    world.until("within", is_ready)
 
 
 def test_only_containers_that_mount_a_changed_volume_are_replaced(world: World) -> None:
