@@ -108,9 +108,8 @@ async def observe(
     probes: Probes,
     given: Given,
     notes: Notes,
-    boot_id: str,
 ) -> Observation:
-    """One frozen moment of one instance. `boot_id` is the node's, as it runs now."""
+    """One frozen moment of one instance."""
     error = view.error
     try:
         for container_id in (*notes.unsure, *(c.id for c in view.of(desired.uid) if c.phase is Phase.UNKNOWN)):
@@ -165,7 +164,8 @@ async def observe(
         contents=contents(given),
         pod_security=level,
         unlabelled_since=notes.unlabelled_since,
-        boot_id=boot_id,
+        boot_id=given.node.boot_id,
+        memory=given.node.allocatable.memory_bytes,
         active_since=notes.active_since,
         ending_since=notes.ending_since,
     )

@@ -118,7 +118,7 @@ class Supervisor:
         hands = self._hands
         around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.classes, hands.probes)
         given = known(desired, hands.sources, hands.networks, hands.node)
-        seen = await observe(desired, *around, given, self._notes, hands.node.boot_id)
+        seen = await observe(desired, *around, given, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
         decided, seen = self._decide(desired, seen, now)

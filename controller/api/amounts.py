@@ -85,10 +85,15 @@ def requests(container: Container) -> Amounts:
     )
 
 
-def instance_requests(spec: InstanceSpec, of: Callable[[Container], Amounts] = requests) -> Amounts:
-    """What an instance asks a node for: the most that runs at one time (kubernetes.io, "Sidecar Containers").
+def limits(container: Container) -> Amounts:
+    """What a container is held to; 0 is no limit (core/v1)."""
+    return listed(container.resources.limits)
 
-    `of` says what each container does.
+
+def instance_total(spec: InstanceSpec, of: Callable[[Container], Amounts]) -> Amounts:
+    """The most that runs at one time (kubernetes.io, "Sidecar Containers"); of requests, of limits, or of what `of` says.
+
+    Sidecars run beside the init containers after them and beside the containers, init containers one after another.
     """
     sidecars = peak = NOTHING
     for container in spec.init_containers:
@@ -96,6 +101,17 @@ def instance_requests(spec: InstanceSpec, of: Callable[[Container], Amounts] = r
         sidecars = beside if container.is_sidecar else sidecars
         peak = most(peak, beside)
     return most(peak, sidecars + total(of(container) for container in spec.containers))
+
+
+def instance_requests(spec: InstanceSpec) -> Amounts:
+    """What an instance asks a node for."""
+    return instance_total(spec, requests)
+
+
+def instance_memory_limit(spec: InstanceSpec) -> int:
+    """Bytes that all its containers together may use, as a kubelet has it for a pod; 0: one of them has no limit."""
+    limited = all(limits(container).memory_bytes for container in spec.all_containers)
+    return instance_total(spec, limits).memory_bytes if limited else 0
 
 
 def _pages(by_size: dict[str, int]) -> tuple[tuple[str, int], ...]:

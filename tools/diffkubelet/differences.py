@@ -95,9 +95,9 @@ DIFFERENCES = (
     Named(
         "memory-volume-size",
         ("process * mounts * super",),
-        "An `emptyDir` in memory without a `sizeLimit`, of an instance without limits of memory, holds half of the node's "
-        "memory, as the kernel has it, so that it cannot take all. A kubelet lets it hold all that the node has for pods. It "
-        "says so of the other volumes in memory, too, which nobody but the agent writes into.",
+        "An `emptyDir` in memory without a `sizeLimit`, of an instance without limits of memory, holds all that the node has "
+        "for instances; a kubelet takes off what it keeps free (`evictionHard`). It says so of the other volumes in memory, "
+        "too, which nobody but the agent writes into.",
         pod="*size=*",
         specs=("empty-with-group", "secret", "downward", "projected", "service-account-token"),
     ),

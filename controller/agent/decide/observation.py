@@ -263,6 +263,8 @@ class Observation:
     """When that began, in seconds since the epoch."""
     boot_id: str = ""
     """Of the node as it runs now."""
+    memory: int = 0
+    """Bytes that the node has for instances; 0 when that is not known."""
     active_since: float | None = None
     """When this agent first acted on the instance, in seconds since the epoch; its containers may tell of an earlier one."""
     ending_since: float | None = None

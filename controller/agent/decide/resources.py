@@ -28,8 +28,9 @@ def qos_class(spec: InstanceSpec) -> QOSClass:
     """Which instances suffer first when the node has no memory left (kubernetes.io, "Pod Quality of Service Classes").
 
     Guaranteed: each container has limits of cpu and memory, and is promised just these. BestEffort: nothing is said at all.
+    So the sums are of all containers, and not of what runs at one time: else one that never counts could be promised less.
     """
-    asked = [(amounts.requests(c), amounts.listed(c.resources.limits)) for c in spec.all_containers]
+    asked = [(amounts.requests(c), amounts.limits(c)) for c in spec.all_containers]
     if not any(_said(both) for both in asked):
         return "BestEffort"
     limited = all(limits.cpu_millis and limits.memory_bytes for _, limits in asked)
@@ -67,7 +68,7 @@ def applied(container: Container) -> str:
     What the node alone says (its limit of processes) is not in it: that holds for containers that are made from then on.
     """
     limits = container.resources.limits
-    said = {"requests": _written(amounts.requests(container)), "limits": _written(amounts.listed(limits))}
+    said = {"requests": _written(amounts.requests(container)), "limits": _written(amounts.limits(container))}
     if limits.pids:
         said["limits"]["pids"] = str(limits.pids)
     told = {what: values for what, values in said.items() if values}
@@ -90,7 +91,7 @@ def _written(said: Amounts) -> dict[str, str]:
 
 def resources(container: Container, node: NodeFacts) -> Resources:
     """What the runtime is told. A limit of 0 is none, as in core/v1."""
-    asked, limits = amounts.requests(container), amounts.listed(container.resources.limits)
+    asked, limits = amounts.requests(container), amounts.limits(container)
     return Resources(
         cpu_millis=limits.cpu_millis or None,
         memory_bytes=limits.memory_bytes or None,
@@ -103,7 +104,7 @@ def resources(container: Container, node: NodeFacts) -> Resources:
 def held_by(instance: ContainerInstance, containers: Iterable[ContainerState]) -> Amounts:
     """What an instance's containers have been promised; of one that was not made, or by an older release, what it asks for."""
     newest = {c.labels.get(labels.CONTAINER): c for c in sorted(containers, key=restart_count)}
-    return amounts.instance_requests(instance.spec, lambda container: _held(container, newest.get(container.name)))
+    return amounts.instance_total(instance.spec, lambda container: _held(container, newest.get(container.name)))
 
 
 def _held(container: Container, state: ContainerState | None) -> Amounts:

@@ -28,7 +28,7 @@ class EmptyDirVolumeSource(Model):
     size_limit: Quantity | None = Field(
         default=None,
         description="Most bytes that may be in it. On disk: an instance that exceeds it is evicted, and of a workload another "
-        "one comes. With medium: Memory it is the size; at most the memory limits of all containers together.",
+        "one comes. With medium: Memory it is the size; at most what all containers together may use, or the node has.",
     )
 
 

@@ -127,22 +127,50 @@ def test_the_root_lets_mounts_pass_where_a_volume_asks_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "memory", "size"),
+    ("limit", "inits", "memory", "size"),
     [
-        (None, (), None),
-        ("1Mi", (), 1 << 20),
-        (None, ("2Mi", "1Mi"), 3 << 20),
-        ("8Mi", ("2Mi",), 2 << 20),
-        ("1Mi", ("2Mi",), 1 << 20),
+        (None, (), ("",), 100 << 20),
+        ("1Mi", (), ("",), 1 << 20),
+        ("200Mi", (), ("",), 100 << 20),
+        ("0", (), ("",), 100 << 20),
+        (None, (), ("2Mi", "1Mi"), 3 << 20),
+        (None, (), ("2Mi", ""), 100 << 20),
+        (None, (), ("2Mi", "0"), 100 << 20),
+        (None, (), ("200Mi",), 100 << 20),
+        ("8Mi", (), ("2Mi",), 2 << 20),
+        ("1Mi", (), ("2Mi",), 1 << 20),
+        (None, ("5Mi",), ("2Mi", "1Mi"), 5 << 20),
+        (None, ("2Mi",), ("2Mi", "1Mi"), 3 << 20),
+        (None, ("4Mi*", "5Mi"), ("2Mi", "1Mi"), 9 << 20),
+        (None, ("5Mi", "4Mi*"), ("2Mi", "1Mi"), 7 << 20),
+        (None, ("",), ("2Mi", "1Mi"), 100 << 20),
     ],
 )
-def test_size_of_memory(limit: str | None, memory: tuple[str, ...], size: int | None) -> None:
-    """The least of sizeLimit and the sum of the containers' memory limits (core/v1 `EmptyDirVolumeSource`)."""
+def test_size_of_memory(limit: str | None, inits: tuple[str, ...], memory: tuple[str, ...], size: int) -> None:
+    """The least of sizeLimit, what the containers may use at one time, and the 100 MiB that the node has (KEP-1967).
+
+    Where a container has no limit, there is none of the instance; an init container with a star is a sidecar.
+    """
     mount = [{"name": "m", "mountPath": "/m"}]
-    limits = [container(f"c{i}", volumeMounts=mount, resources={"limits": {"memory": m}}) for i, m in enumerate(memory)]
+
+    def made(name: str, text: str) -> dict[str, Any]:
+        limits = {"limits": {"memory": text.strip("*")}} if text else {}
+        return container(name, volumeMounts=mount, resources=limits) | ({"restartPolicy": "Always"} if "*" in text else {})
+
     source = {"medium": "Memory"} | ({"sizeLimit": limit} if limit else {})
-    given = desired(*(limits or [container(volumeMounts=mount)]), volumes=[{"name": "m", "emptyDir": source}])
-    assert [v.source for v in wanted(given.instance.spec)] == [Folder(memory=True, size=size)]
+    given = desired(
+        *(made(f"c{i}", text) for i, text in enumerate(memory)),
+        initContainers=[made(f"i{i}", text) for i, text in enumerate(inits)],
+        volumes=[{"name": "m", "emptyDir": source}],
+    )
+    assert [v.source for v in wanted(given.instance.spec, memory=100 << 20)] == [Folder(memory=True, size=size)]
+
+
+def test_what_the_node_has_is_not_known() -> None:
+    """Then the size is the kernel's own."""
+    mounts = [{"name": "m", "mountPath": "/m"}]
+    given = desired(container(volumeMounts=mounts), volumes=[{"name": "m", "emptyDir": {"medium": "Memory"}}])
+    assert [v.source for v in wanted(given.instance.spec)] == [Folder(memory=True)]
 
 
 BEFORE = {"volumeMounts": [{"name": "data", "mountPath": "/m"}]}

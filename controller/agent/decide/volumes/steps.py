@@ -33,7 +33,8 @@ class VolumesPlan:
 def made(instance: ContainerInstance, seen: Observation, now: float) -> VolumesPlan:
     """The volumes that containers mount are to be there, as the spec says now."""
     try:
-        found = wanted(instance.spec, {name: c for name, c in seen.contents.items() if isinstance(c, Files)})
+        contents = {name: c for name, c in seen.contents.items() if isinstance(c, Files)}
+        found = wanted(instance.spec, contents, seen.memory)
     except VolumeFailure as exc:
         return VolumesPlan(ready=False, message=str(exc))
     unknown = {volume.id: content for volume in found if isinstance(content := seen.contents.get(volume.name), Missing)}

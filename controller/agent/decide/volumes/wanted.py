@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from controller.api import quantity
+from controller.api.amounts import instance_memory_limit
 from controller.api.spec import Container, InstanceSpec
 from controller.api.volumes.mount import VolumeMount
 from controller.api.volumes.volume import EmptyDirVolumeSource, Volume
@@ -33,7 +34,7 @@ class Folder:
     memory: bool = False
     """On a tmpfs of its own."""
     size: int | None = None
-    """Bytes that fit into that; None: half of the node's memory, as the kernel has it."""
+    """Bytes that fit into that; None: half of what the node has, as the kernel has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,15 @@ def mounted(spec: InstanceSpec) -> tuple[Volume, ...]:
     return tuple(volume for volume in spec.volumes if volume.name in names)
 
 
-def wanted(spec: InstanceSpec, contents: Mapping[str, Files] | None = None) -> tuple[WantedVolume, ...]:
-    """The volumes that there must be before a container is made; `contents` by the names of those that are made from values."""
-    return tuple(_wanted(volume, spec, (contents or {}).get(volume.name)) for volume in mounted(spec))
+def wanted(spec: InstanceSpec, contents: Mapping[str, Files] | None = None, memory: int = 0) -> tuple[WantedVolume, ...]:
+    """The volumes that there must be before a container is made.
+
+    Args:
+        spec: of the instance.
+        contents: of those that are made from values, by their names.
+        memory: bytes that the node has for instances; 0 when that is not known.
+    """
+    return tuple(_wanted(volume, spec, (contents or {}).get(volume.name), memory) for volume in mounted(spec))
 
 
 def volume_id(volume: Volume) -> str:
@@ -142,7 +149,7 @@ def _said(mount: VolumeMount) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value and value != defaults.get(name)}
 
 
-def _wanted(volume: Volume, spec: InstanceSpec, content: Files | None) -> WantedVolume:
+def _wanted(volume: Volume, spec: InstanceSpec, content: Files | None, memory: int) -> WantedVolume:
     name, id_, group = volume.name, volume_id(volume), spec.security_context.fs_group
     if volume.values is not None:
         files = content.files if content is not None else None
@@ -152,14 +159,13 @@ def _wanted(volume: Volume, spec: InstanceSpec, content: Files | None) -> Wanted
     if volume.image is not None:
         return WantedVolume(name, id_, ImageVolume(volume.image.reference))
     if volume.empty_dir is not None:
-        return WantedVolume(name, id_, _folder(volume.empty_dir, spec), group)
+        return WantedVolume(name, id_, _folder(volume.empty_dir, spec, memory), group)
     raise VolumeFailure(f"volume {name!r} has no source that this agent knows")
 
 
-def _folder(source: EmptyDirVolumeSource, spec: InstanceSpec) -> Folder:
-    """On a tmpfs, what fits in is the least of sizeLimit and the sum of all memory limits (core/v1 `EmptyDirVolumeSource`)."""
+def _folder(source: EmptyDirVolumeSource, spec: InstanceSpec, memory: int) -> Folder:
+    """On a tmpfs, what fits in is the least of sizeLimit, the instance's limit of memory, and what the node has (KEP-1967)."""
     if source.medium != "Memory":
         return Folder()
-    limits = sum(quantity.whole(c.resources.limits.memory or 0) for c in spec.containers)
-    sizes = [size for size in (quantity.whole(source.size_limit or 0), limits) if size]
+    sizes = [size for size in (quantity.whole(source.size_limit or 0), instance_memory_limit(spec), memory) if size]
     return Folder(memory=True, size=min(sizes, default=None))

@@ -79,6 +79,20 @@ def empty_dirs(folder: Path) -> dict[str, Case]:
             volumes={"data": {"emptyDir": {"medium": "Memory"}}},
             resources={"limits": {"memory": "64Mi"}},
         ),
+        "memory-by-node": case(
+            "and without such limits what the node has for instances",
+            [at("/d")],
+            "[ $(df -k /d | tail -1 | awk '{print $2}') = $(awk '/^MemTotal/{print $2}' /proc/meminfo) ]",
+            volumes={"data": {"emptyDir": {"medium": "Memory"}}},
+        ),
+        "memory-by-init": case(
+            "the limit of an init container counts where it is more than what runs afterwards",
+            [at("/d")],
+            "[ $(df -k /d | tail -1 | awk '{print $2}') = 98304 ]",
+            volumes={"data": {"emptyDir": {"medium": "Memory"}}},
+            resources={"limits": {"memory": "64Mi"}},
+            spec={"initContainers": [{"name": "first", "command": ["true"], "resources": {"limits": {"memory": "96Mi"}}}]},
+        ),
         "twice": case(
             "one volume may be mounted at several places; readOnly is a matter of the mount",
             [at("/a"), at("/b", readOnly=True)],
