@@ -6,7 +6,19 @@ from controller.api.amounts import Amounts, listed
 from controller.api.base import Model
 from controller.api.meta import ObjectMeta
 from controller.api.resources import ResourceList
-from controller.api.workload import Toleration
+
+
+class ClassToleration(Model):
+    """Lets instances of the class onto nodes with a matching taint (core/v1 `Toleration`).
+
+    Unlike a workload's own, the API server has taken it by a schema that is not ours: an operator or effect that is not known
+    here (a newer Kubernetes') tolerates nothing, and keeps nobody from reading the class.
+    """
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
 
 
 class Overhead(Model):
@@ -19,7 +31,7 @@ class Scheduling(Model):
     """Which nodes have the class (node.k8s.io/v1 `Scheduling`)."""
 
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that they carry.")
-    tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that are tolerated.")
+    tolerations: tuple[ClassToleration, ...] = Field(default=(), description="Taints that are tolerated.")
 
 
 class RuntimeClass(Model):

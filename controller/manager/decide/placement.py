@@ -1,13 +1,14 @@
 """Which nodes fit, and where the next replica goes. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from controller.api.amounts import NOTHING, Amounts
 from controller.api.hostports import HostPort, conflict
 from controller.api.node import Taint
-from controller.api.workload import Placement, Toleration
+from controller.api.workload import Placement
 from controller.manager.decide.values import Fleet, Node
 
 
@@ -22,19 +23,55 @@ class Unfit(NamedTuple):
     """It is one of those that are wanted, and has no room now."""
 
 
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+
 CORDONED = Unfit("is cordoned", "node(s) were unschedulable")
 NOT_READY = Unfit("is not ready", "node(s) were not ready")
 FULL = Unfit("is full", "Too many instances", room=True)
 
 
+class Toleration(Protocol):
+    """A workload's, or that of its RuntimeClass."""
+
+    @property
+    def key(self) -> str:
+        """Key of the taint; empty: any."""
+
+    @property
+    def operator(self) -> str:
+        """How values compare."""
+
+    @property
+    def value(self) -> str:
+        """What the taint's is compared with."""
+
+    @property
+    def effect(self) -> str:
+        """Effect of the taint; empty: any."""
+
+
 def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
     """Whether a toleration matches the taint (core/v1 `Toleration`: an empty key or effect matches all)."""
     return any(
-        (not t.key or t.key == taint.key)
-        and (not t.effect or t.effect == taint.effect)
-        and (t.operator == "Exists" or t.value == taint.value)
+        (not t.key or t.key == taint.key) and (not t.effect or t.effect == taint.effect) and _compares(taint, t)
         for t in tolerations
     )
+
+
+def _compares(taint: Taint, toleration: Toleration) -> bool:
+    """By the operator; `Lt` and `Gt` say what the taint's value is to be (KEP-5471), and compare whole numbers only."""
+    match toleration.operator:
+        case "" | "Equal":
+            return toleration.value == taint.value
+        case "Exists":
+            return True
+        case "Lt" | "Gt":
+            if not (_WHOLE.fullmatch(taint.value) and _WHOLE.fullmatch(toleration.value)):
+                return False
+            has, bound = int(taint.value), int(toleration.value)
+            return has < bound if toleration.operator == "Lt" else has > bound
+        case _:
+            return False
 
 
 def mismatch(node: Node, placement: Placement) -> Unfit | None:

@@ -43,7 +43,8 @@ def scheduled(workload: Workload, classes: Mapping[str, RuntimeClass]) -> tuple[
             return workload, f"no node can be both: {said}"
     if not given.node_selector and not given.tolerations:
         return workload, ""
-    further = tuple(t for t in given.tolerations if t not in own.tolerations)
+    known = [t.to_json() for t in own.tolerations]
+    further = tuple(t for t in given.tolerations if t.to_json() not in known)
     both = own.model_copy(
         update={"node_selector": {**own.node_selector, **given.node_selector}, "tolerations": own.tolerations + further}
     )

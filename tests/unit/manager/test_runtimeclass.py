@@ -63,8 +63,37 @@ def test_scheduling_of_both(case: str) -> None:
         assert expected in why
         assert found == before
     else:
-        wanted = World.of(placement=expected).workload.spec.placement
-        assert (found.spec.placement, why, found.spec_hash) == (wanted, "", before.spec_hash)
+        assert (found.spec.placement.to_json(), why) == (World.of(placement=expected).workload.spec.placement.to_json(), "")
+        assert found.spec_hash == before.spec_hash
+
+
+TOLERATED: dict[str, tuple[dict[str, str], str, bool]] = {
+    "an empty key with Exists matches every taint": ({"operator": "Exists"}, "any=thing:NoSchedule", True),
+    "of its effect": ({"operator": "Exists", "effect": "NoExecute"}, "any=thing:NoSchedule", False),
+    "an empty operator is Equal": ({"key": "x", "operator": "", "value": "1"}, "x=1:NoSchedule", True),
+    "which compares": ({"key": "x", "operator": "", "value": "1"}, "x=2:NoSchedule", False),
+    "Lt: the taint has less": ({"key": "x", "operator": "Lt", "value": "10"}, "x=9:NoSchedule", True),
+    "and not as much": ({"key": "x", "operator": "Lt", "value": "10"}, "x=10:NoSchedule", False),
+    "Gt: it has more": ({"key": "x", "operator": "Gt", "value": "-5"}, "x=4:NoSchedule", True),
+    "by number, and not by letters": ({"key": "x", "operator": "Gt", "value": "10"}, "x=9:NoSchedule", False),
+    "no number is neither": ({"key": "x", "operator": "Gt", "value": "1"}, "x=many:NoSchedule", False),
+    "of another key neither": ({"key": "y", "operator": "Gt", "value": "1"}, "x=2:NoSchedule", False),
+    "an operator that is not known tolerates nothing": (
+        {"key": "x", "operator": "Near", "value": "1"},
+        "x=1:NoSchedule",
+        False,
+    ),
+    "nor an effect": ({"operator": "Exists", "effect": "Later"}, "x=1:NoSchedule", False),
+}
+
+
+@pytest.mark.parametrize("sentence", TOLERATED)
+def test_tolerations_that_only_a_class_can_have(sentence: str) -> None:
+    """The API server has taken them by its own schema, of whatever version: the class is read, and placement goes on."""
+    toleration, taint, placed = TOLERATED[sentence]
+    fast = runtime_class(scheduling={"tolerations": [toleration | {"tolerationSeconds": 5}]})
+    found = world(node("n1", taints=(taint,)), classes=(fast,))
+    assert bool(found.decide().creates) is placed
 
 
 def test_instances_go_where_the_class_is() -> None:
