@@ -41,6 +41,11 @@ class Handler:
     type: str = RUNC
     options: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def shim(self) -> str:
+        """Name of the program that containerd starts for it: containerd-shim-runc-v2."""
+        return "containerd-shim-" + "-".join(self.type.rsplit(".", 2)[-2:])
+
     def runtime(self) -> Container.Runtime:
         """As containerd keeps it with a container."""
         if not self.options:

@@ -217,7 +217,8 @@ class ContainerdRuntime:
             self._begun_tidily = True
         await self._puller.tidy()
         before = self._lost
-        self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace)
+        shims = frozenset(handler.shim for handler in self._handlers.values())
+        self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace, shims)
         idle = await self._lifecycle.holders.tidy(await self._containers.list())
         return idle + sum(orphans.end(process) for process in before & self._lost)
 

@@ -2,19 +2,19 @@
 
 Such a shim serves nothing and would wait for ever. It is told by its socket: containerd keeps the address of each shim that it
 knows in the bundles of the containers that the shim serves (`bootstrap.json`, before that `address`). Whatever cannot be read
-makes nothing a lost shim.
+makes nothing a lost shim. All shims are begun in the same way, whatever they run (containerd, core/runtime/v2/README.md): in a
+bundle, and told containerd's address and namespace.
 """
 
 import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_SHIM: Final = "containerd-shim-runc-v2"
 _PROC: Final = Path("/proc")
 _DELETED: Final = " (deleted)"
 
@@ -27,13 +27,19 @@ class Process:
     started: str
 
 
-def lost_shims(address: str, namespace: str) -> frozenset[Process]:
-    """The shims of a containerd's namespace that have no process to serve and that containerd does not know."""
+def lost_shims(address: str, namespace: str, programs: Collection[str]) -> frozenset[Process]:
+    """The shims of a containerd's namespace that have no process to serve and that containerd does not know.
+
+    Args:
+        address: of containerd's socket.
+        namespace: of containerd.
+        programs: names of the programs that are shims.
+    """
     shims, parents = [], set()
     for pid in (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal()):
         with suppress(OSError):
             parents.add(_stat(pid)[1])
-            if _is_shim(pid, address, namespace):
+            if _is_shim(pid, address, namespace, programs):
                 shims.append(pid)
     idle = [pid for pid in shims if str(pid) not in parents]
     found = set()
@@ -64,11 +70,11 @@ def _stat(pid: int) -> list[str]:
     return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
-def _is_shim(pid: int, address: str, namespace: str) -> bool:
+def _is_shim(pid: int, address: str, namespace: str, programs: Collection[str]) -> bool:
     words = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     options = dict(itertools.pairwise(words))
     mine = options.get("-address") == address and options.get("-namespace") == namespace
-    return mine and Path(words[0]).name == _SHIM
+    return mine and Path(words[0]).name in programs
 
 
 def _listens_at(pid: int) -> list[str]:
