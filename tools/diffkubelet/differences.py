@@ -95,10 +95,9 @@ DIFFERENCES = (
     Named(
         "memory-volume-size",
         ("process * mounts * super",),
-        "An `emptyDir` in memory without a `sizeLimit`, of an instance without limits of memory, holds all that the node has "
-        "for instances; a kubelet takes off what it keeps free (`evictionHard`). It says so of the other volumes in memory, "
-        "too, which nobody but the agent writes into.",
+        "Volumes of Secrets and the like, in memory, which nobody but the agent writes into, may hold half of the node's "
+        "memory, as the kernel has it. A kubelet lets them hold all that the node has for pods, as any `emptyDir` in memory.",
         pod="*size=*",
-        specs=("empty-with-group", "secret", "downward", "projected", "service-account-token"),
+        specs=("secret", "downward", "projected", "service-account-token"),
     ),
 )
