@@ -19,6 +19,9 @@ TWO = desired(container(), container("side"), hostNetwork=False, network="None")
 HOST = desired()
 GONE = deleted(hostNetwork=False, network="None")
 SUSPENDED = desired(hostNetwork=False, network="None", suspend=True)
+ONCE = desired(hostNetwork=False, network="None", restartPolicy="Never")
+PAIR = desired(container(), container("side"), hostNetwork=False, network="None", restartPolicy="Never")
+FIRST = desired(initContainers=[container("first")], hostNetwork=False, network="None", restartPolicy="Never")
 OLD = "older"
 
 
@@ -105,6 +108,44 @@ def planned(wanted: Desired, observation: Observation, now: float = NOW) -> tupl
             HOST,
             seen(state(HOST), network=READY, network_trouble=failed(removing=True)),
             ("", 1, "Running"),
+        ),
+        (
+            "it has ended for good",
+            ONCE,
+            seen(state(ONCE, EXITED, exit_code=0), network=READY),
+            ("RemoveNetwork", None, "Completed"),
+        ),
+        ("with a failure", ONCE, seen(state(ONCE, EXITED, exit_code=1), network=READY), ("RemoveNetwork", None, "Error")),
+        (
+            "and the node was restarted",
+            ONCE,
+            seen(state(ONCE, EXITED, exit_code=0), network=BROKEN),
+            ("RemoveNetwork", None, "Completed"),
+        ),
+        ("and it is gone", ONCE, seen(state(ONCE, EXITED, exit_code=0)), ("", None, "Completed")),
+        (
+            "ended, and its removal failed",
+            ONCE,
+            seen(state(ONCE, EXITED, exit_code=0), network=READY, network_trouble=failed(removing=True)),
+            ("", 1, "Completed"),
+        ),
+        (
+            "one of two has ended",
+            PAIR,
+            seen(state(PAIR, EXITED, exit_code=0), state(PAIR, name="side"), network=READY),
+            ("", None, "Completed"),
+        ),
+        (
+            "its init container has failed",
+            FIRST,
+            seen(state(FIRST, EXITED, exit_code=1, name="first"), network=READY),
+            ("RemoveNetwork", None, "Error"),
+        ),
+        (
+            "ended, and its spec has changed",
+            ONCE,
+            seen(state(ONCE, EXITED, exit_code=0, spec_hash=OLD)),
+            ("CreateNetwork, Create main/1, Start main", None, "ContainerCreating"),
         ),
         ("deleted, a container runs", GONE, seen(state(OWN), network=READY), ("Stop main-0", None, "")),
         ("deleted, a container has ended", GONE, seen(state(OWN, EXITED), network=READY), ("Remove main-0", None, "")),

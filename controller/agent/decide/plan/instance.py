@@ -73,7 +73,8 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
     row = sequence(case)
     steps = row.steps
     asked, unused = network.request(instance), _unused(seen, steps.values())
-    if asked is None:
+    over = all(s.verdict.ended for s in steps.values())
+    if asked is None or over:  # as a pod's: what has ended gives its address back
         own = network.removed(seen, spec.backoff, now) if unused else NetworkPlan()
     else:
         waits = {s.verdict.reason for s in steps.values()} - {Reason.POD_INITIALIZING}
@@ -87,7 +88,7 @@ def _reconciled(instance: ContainerInstance, seen: Observation, now: float) -> P
         wake_at=earliest([own.wake_at, stored.wake_at, cleared.wake_at, row.wake_at, *(s.wake_at for s in steps.values())]),
         verdicts={name: s.verdict for name, s in steps.items()},
         ending=row.ending,
-        addresses=seen.addresses,
+        addresses=() if over else seen.addresses,
     )
 
 

@@ -120,7 +120,7 @@ def _wound_down(steps: dict[str, Step], over: str, case: Case) -> dict[str, Step
         return steps
     for name, step in steps.items():  # behind an init container that has failed
         if step.verdict.reason is Reason.POD_INITIALIZING:
-            steps[name] = replace(step, verdict=replace(step.verdict, terminal=True))
+            steps[name] = replace(step, verdict=replace(step.verdict, terminal=True, ended=True))
     sidecars = [p.container.name for p in case.places if p.role is Role.SIDECAR]
     return steps | _stopped(sidecars, 0.0, Verdict(Reason.TERMINATING, f"it is being stopped: {over}"), case)
 
