@@ -11,15 +11,18 @@ ABSENT_SECONDS: Final = 40.0
 
 
 def available_at(workload: Workload, instance: Instance, fleet: Fleet) -> float | None:
-    """When a ready instance becomes, or became, available (ready for `minReadySeconds`); None while it is not ready."""
-    if not instance.is_ready or not fleet.is_ready(instance.node):
+    """When a ready instance becomes, or became, available (ready for `minReadySeconds`); None while it is not ready.
+
+    What has done its work is so wherever its node is.
+    """
+    if not instance.is_ready or not (instance.succeeded or fleet.is_ready(instance.node)):
         return None
     minimum = workload.spec.update.min_ready_seconds
     return instance.ready_since + minimum if minimum else 0.0
 
 
 def available(workload: Workload, instance: Instance, fleet: Fleet, now: float) -> bool:
-    """Whether the instance is ready, on a node that is heard, and has been so for `minReadySeconds`."""
+    """Whether the instance is ready (on a node that is heard), and has been so for `minReadySeconds`."""
     at = available_at(workload, instance, fleet)
     return at is not None and now >= at
 
@@ -29,10 +32,21 @@ def outdated(workload: Workload, instance: Instance) -> bool:
     return instance.spec_hash != workload.spec_hash
 
 
+def finished(workload: Workload, instance: Instance) -> bool:
+    """Whether it has ended for good, by the template as it is: nothing of it runs that could be moved, nor is to run twice.
+
+    Global is another matter: what is wanted there is one on each node, and with the node goes the wish.
+    """
+    done = instance.succeeded or (instance.failed and not evicted(workload, instance))
+    return done and workload.spec.mode != "Global" and not outdated(workload, instance)
+
+
 def misplaced(workload: Workload, instance: Instance, fleet: Fleet) -> bool:
     """Whether its node is none of those that the placement names."""
     node = fleet.nodes.get(instance.node)
-    return node is not None and placement.mismatch(node, workload.spec.placement) is not None
+    return (
+        node is not None and not finished(workload, instance) and placement.mismatch(node, workload.spec.placement) is not None
+    )
 
 
 def displaced(workload: Workload, instance: Instance, fleet: Fleet, now: float) -> str:
@@ -40,6 +54,8 @@ def displaced(workload: Workload, instance: Instance, fleet: Fleet, now: float) 
     node = fleet.nodes.get(instance.node)
     if evicted(workload, instance) and now >= renewed_at(workload, instance):
         return "it was evicted"
+    if finished(workload, instance):
+        return ""
     if node is None:
         since = fleet.absent.get(instance.node, now)
         return f"node {instance.node} is gone" if now - since >= ABSENT_SECONDS else ""
@@ -74,6 +90,8 @@ def replaced_at(workload: Workload, instance: Instance, fleet: Fleet) -> float |
 
     A Global instance waits for its node: there is nowhere else to go, and when the node is back it has never stopped.
     """
+    if finished(workload, instance):
+        return None
     node, lost = fleet.nodes.get(instance.node), workload.spec.node_lost
     if node is None:
         since = fleet.absent.get(instance.node)

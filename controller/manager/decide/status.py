@@ -83,7 +83,7 @@ def summarize(facts: Facts) -> WorkloadStatus:
     verdict = judge(facts)
     workload, live, wanted = facts.workload, facts.live, facts.decision.wanted
     running = [i for i in live if not i.suspend]  # one that is suspended is Ready when it is stopped, and serves nobody
-    ready = [i for i in running if i.is_ready and facts.fleet.is_ready(i.node)]
+    ready = [i for i in running if i.succeeded or (i.is_ready and facts.fleet.is_ready(i.node))]
     settled = verdict.ready or verdict.stalled
     return WorkloadStatus(
         observed_generation=workload.generation if settled else workload.status.observed_generation,
@@ -126,7 +126,7 @@ def ending(facts: Facts, verdict: Verdict) -> tuple[Condition, ...]:
     if any(availability.evicted(workload, i) for i in live):
         return ()
     kind, told = (FAILED, verdict.stalled) if any(i.failed for i in live) else (COMPLETE, verdict.ready)
-    if not told:  # of the generation before, or on a node that is lost: it is not over yet
+    if not told:  # of the generation before, or not for long enough: it is not over yet
         return ()
     return (single(kind, verdict.reason, verdict.message, facts.now, workload.generation),)
 
@@ -257,7 +257,7 @@ def _troubled(facts: Facts) -> tuple[str, str] | None:
 
 
 def _lost(facts: Facts) -> tuple[str, str] | None:
-    silent = [i for i in facts.live if not facts.fleet.is_ready(i.node)]
+    silent = [i for i in facts.live if not (i.succeeded or facts.fleet.is_ready(i.node))]
     if not silent:
         return None
     return Reason.NODE_LOST, _named(silent, f"node {silent[0].node}: {_silence(facts, silent[0])}")

@@ -264,6 +264,54 @@ def test_a_lost_node_is_replaced_after_the_time() -> None:
     assert len(world.objects) == 3
 
 
+ENDS = {
+    "Succeeded": {"status": "True", "reason": "Completed"},
+    "Failed": {"status": "False", "reason": "Error", "stalled": True},
+}
+LOSSES = ("lost", "gone", "NoExecute", "not of the placement any more")
+
+
+def lose(world: World, name: str, how: str) -> None:
+    """Something becomes of a node that makes instances leave it."""
+    if how == "gone":
+        del world.nodes[name]
+        world.absent[name] = world.now
+    elif how == "not of the placement any more":
+        world.edit(placement={"nodeSelector": {"zone": "a"}})
+        world.nodes = {n: node(n, labels={} if n == name else {"zone": "a"}) for n in world.nodes}
+    else:
+        taints = ("x:NoExecute",) if how == "NoExecute" else ()
+        world.nodes[name] = node(name, alive=how != "lost", lost_at=world.now if how == "lost" else None, taints=taints)
+    world.now += 1e6
+
+
+@pytest.mark.parametrize("how", LOSSES)
+@pytest.mark.parametrize("phase", ENDS)
+def test_what_has_ended_is_not_done_again_elsewhere(phase: str, how: str) -> None:
+    """As with a Job, which has counted it: whatever becomes of its node. A new template is done, though."""
+    world = three(replicas=3)
+    ended = next(i for i in world.live if i.node == "n3")
+    for instance in world.live:
+        world.tell(instance.key.name, phase=phase, **ENDS[phase])
+    lose(world, "n3", how)
+    decision = world.decide()
+    assert (decision.idle, decision.wake_at) == (True, None)
+    world.set_image("web:2")
+    world.apply(world.decide())
+    world.settle()
+    assert ended.uid not in {i.uid for i in world.live}
+    assert len(world.live) == 3
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_what_still_runs_is(how: str) -> None:
+    """The same without an end."""
+    world = three(replicas=3)
+    (there,) = (i.uid for i in world.live if i.node == "n3")
+    lose(world, "n3", how)
+    assert [d.instance.uid for d in world.decide().deletes] == [there]
+
+
 def test_with_policy_wait_a_lost_node_is_waited_for() -> None:
     """Nothing is deleted, however long it takes."""
     world = three(replicas=3, nodeLost={"policy": "Wait"})

@@ -351,9 +351,26 @@ def test_complete_and_failed_are_told_as_of_a_job() -> None:
 
 
 def test_the_end_is_told_only_beside_what_agrees_with_it() -> None:
-    """While the workload is Reconciling, as with a node that is lost or instances that are not Ready yet, nothing is over."""
-    world = placed()
-    assert _ended(world, "Succeeded", "Succeeded") == ["Complete"]
-    world.nodes["n2"] = node("n2", alive=False)
-    assert "Ready=True" not in summary(told(world))
+    """While the workload is Reconciling, as with instances that have not been Ready for long enough, nothing is over."""
+    world = placed(update={"minReadySeconds": 10})
+    assert _ended(world, "Succeeded", "Succeeded") == []
     assert [c.type for c in told(world).conditions] == ["Ready", "Reconciling"]
+    world.now += 10
+    assert summary(told(world)) == "Ready=True Complete Complete"
+
+
+@pytest.mark.parametrize("mode", ["Global", "Replicated"])
+def test_done_work_stays_done_when_its_node_is_lost(mode: str) -> None:
+    """As Jobs count it; a node that falls silent changes nothing of what was done on it."""
+    world = placed(mode=mode, **({"replicas": 2} if mode == "Replicated" else {}))
+    assert _ended(world, "Succeeded", "Succeeded") == ["Complete"]
+    before = written(world)
+    for lost_at in (None, world.now):
+        world.nodes["n2"] = node("n2", alive=False, lost_at=lost_at)
+        world.now += 400
+        assert told(world) == before
+        assert world.decide().idle
+    assert world.decide().wake_at is None
+    other = next(name for name, obj in sorted(world.objects.items()) if obj["spec"]["nodeName"] == "n1")
+    world.tell(other, "Unknown", "ContainerCreating", phase="Pending")
+    assert "NodeLost" not in summary(told(world))
