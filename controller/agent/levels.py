@@ -1,7 +1,8 @@
 """Which Pod Security level holds in which namespace: of each namespace only the two labels that the agent needs.
 
 They are kept on disk beside the desired instances, so that what may run is known when the API server is away at boot. What was
-never seen is not known, and nothing is started in such a namespace.
+never seen is not known, and nothing is started in such a namespace. What is known from disk alone holds for the specs that were
+kept with it: it may have been tightened since, so what the API server has brought later waits until the namespace has come, too.
 """
 
 import logging
@@ -42,22 +43,25 @@ class Levels:
         except (ValueError, AttributeError) as exc:
             log.warning("nothing new is started until the API server answers: %s", exc)
 
-    def level(self, namespace: str) -> LevelVersion | None:
-        """What is enforced there; None when its labels were never seen."""
+    def level(self, namespace: str, *, kept: bool = True) -> LevelVersion | None:
+        """What is enforced there; None when its labels were not seen, or, for a spec that was not `kept`, not yet."""
         labels = self._labels.get(namespace)
-        return None if labels is None else enforced(labels, self._default)
+        if labels is None or (not kept and namespace in self._unconfirmed):
+            return None
+        return enforced(labels, self._default)
 
     def put(self, obj: dict[str, Any]) -> None:
         """Take in a namespace as the API server shows it."""
         metadata = obj["metadata"]
         name, labels = metadata["name"], metadata.get("labels") or {}
         matter = {label: labels[label] for label in _MATTER if label in labels}
+        news, confirmed = self._labels.get(name) != matter, name in self._unconfirmed
         self._unconfirmed.discard(name)
-        if self._labels.get(name) == matter:
-            return
         self._labels[name] = matter
-        self._kept.changed()
-        self._changed(name)
+        if news:
+            self._kept.changed()
+        if news or confirmed:
+            self._changed(name)
 
     def gone(self, name: str) -> None:
         """The namespace does not exist any more: a namesake has labels of its own."""

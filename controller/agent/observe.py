@@ -133,7 +133,7 @@ async def observe(
         notes.active_since = notes.active_since or time.time()
     elif notes.ending_since is None:
         notes.ending_since = time.time()
-    level = levels.level(desired.instance.metadata.namespace)
+    level = levels.level(desired.instance.metadata.namespace, kept=desired.kept)
     notes.unlabelled_since = (notes.unlabelled_since or time.time()) if level is None else 0.0
     return Observation(
         containers=containers,

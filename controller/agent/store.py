@@ -52,7 +52,7 @@ class Store:
                 continue
             try:
                 kept = json.loads(path.read_bytes())
-                desired = Desired(ContainerInstance.model_validate(kept["object"]), gone=bool(kept["gone"]))
+                desired = Desired(ContainerInstance.model_validate(kept["object"]), gone=bool(kept["gone"]), kept=True)
             except (ValueError, KeyError, TypeError, ValidationError) as exc:
                 log.warning("state file %s cannot be used and is left out until the API server answers: %s", path, exc)
                 continue
@@ -84,7 +84,8 @@ class Store:
         old = self._raw.get(uid)
         if old == slim or uid in self._finished or (uid in self._desired and self._desired[uid].gone):
             return
-        self._desired[uid], self._raw[uid] = Desired(ContainerInstance.model_validate(slim)), slim
+        kept = old is not None and self._desired[uid].kept and old["spec"] == slim["spec"]
+        self._desired[uid], self._raw[uid] = Desired(ContainerInstance.model_validate(slim), kept=kept), slim
         if old is None or _essence(old) != _essence(slim):
             self._keep(uid)
             self._changed(uid)

@@ -21,6 +21,8 @@ class Desired:
     instance: ContainerInstance
     gone: bool = False
     """The object is no longer in the API: tear down, nobody is to be told."""
+    kept: bool = False
+    """Its spec is one that an earlier agent had, and has kept."""
 
     @property
     def uid(self) -> str:

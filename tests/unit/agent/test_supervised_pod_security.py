@@ -19,9 +19,9 @@ async def _rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
-def conditions(rig: Rig) -> dict[str, dict[str, str]]:
-    """The instance's conditions by type."""
-    found = (rig.api.instance() or {}).get("status", {}).get("conditions", [])
+def conditions(rig: Rig, name: str = "web") -> dict[str, dict[str, str]]:
+    """An instance's conditions by type."""
+    found = (rig.api.instance(name) or {}).get("status", {}).get("conditions", [])
     return {condition["type"]: condition for condition in found}
 
 
@@ -142,3 +142,44 @@ async def test_a_boot_without_an_api_server_knows_the_level(rig: Rig, level: str
     rig.relist()
     await rig.settle("PodSecurity")
     assert rig.running() is None
+
+
+async def tightened(rig: Rig) -> None:
+    """An agent that starts with a level on disk which has been tightened since; the namespace is not listed yet."""
+    rig.apply(hostNetwork=True)
+    await rig.settle()
+    await until(lambda: "privileged" in (rig.folder / "levels.json").read_text())
+    await rig.kill()
+    rig.level = ""
+    rig.build()
+
+
+async def test_what_came_while_no_agent_ran_waits_for_the_level_as_it_is_now(rig: Rig) -> None:
+    """What was kept with the old level runs on, and comes back when it crashes; what is new does not start by it."""
+    await tightened(rig)
+    rig.apply(container("new", image=IMAGE), name="other", hostNetwork=True)
+    await rig.start()
+    running = rig.running()
+    assert running is not None
+    rig.node.crash(running.id, 1)
+    await until(lambda: len(rig.runtime.started) == 2)
+    await rig.settle("PodSecurity", "other")
+    assert rig.containers("new") == []
+    rig.label("baseline")
+    await until(lambda: "Stalled" in conditions(rig, "other"))
+    assert conditions(rig, "other")["Ready"]["message"].startswith('violates PodSecurity "baseline:latest"')
+    assert rig.containers("new") == []
+
+
+async def test_a_level_that_is_confirmed_wakes_who_waits_for_it(rig: Rig) -> None:
+    """Also a spec that was changed meanwhile; with the same labels as before nothing else is news."""
+    await tightened(rig)
+    rig.apply(container(image=IMAGE, args=["new"]), hostNetwork=True)
+    await rig.start()
+    await rig.settle("PodSecurity")
+    assert len(rig.runtime.started) == 1
+    began = now()
+    rig.label("privileged")
+    await rig.settle()
+    assert len(rig.runtime.started) == 2
+    assert now() - began < 2

@@ -171,6 +171,26 @@ def test_a_restart_of_the_node_leaks_no_address(home: Site, net: Wire) -> None:
     remove(home, "survivor")
 
 
+def test_what_has_ended_gives_its_address_and_ports_back(home: Site, net: Wire) -> None:
+    """As a pod does whose phase is Succeeded; and the next agent attaches it no more."""
+    port = free_port()
+    ports = [{"containerPort": 8080, "hostPort": port}]
+    home.apply(instance(home, "done", "true", restartPolicy="Never", ports=ports))
+    done = home.instances(lambda o: "done" in o and o["done"].get("status", {}).get("phase") == "Succeeded")["done"]
+    assert "ip" not in done["status"] or not done["status"]["ip"]
+    assert not eventually(lambda: list(home.netns.iterdir()), lambda left: not left, 10)
+    assert net.leased() == set()
+    home.apply(instance(home, "next", SERVER.format("next", 8080), ports=ports))
+    home.instances(all_ready("next"))
+    assert eventually(lambda: answer("127.0.0.1", port), lambda text: text == "next", 10) == "next"
+    home.agent.kill()
+    home.agent.start()
+    home.instances(all_ready("next"))
+    remove(home, "next")
+    assert list(home.netns.iterdir()) == []
+    remove(home, "done")
+
+
 def test_an_agent_that_is_killed_while_it_attaches_leaks_nothing(home: Site, net: Wire) -> None:
     """Between ADD and the start of the container: the next agent deletes what was begun, and makes it anew."""
     begun = net.folder / "begun"
