@@ -2,7 +2,7 @@
 
 They are kept on disk beside the desired instances, so that what may run is known when the API server is away at boot. What was
 never seen is not known, and nothing is started in such a namespace. What is known from disk alone holds for the specs that were
-kept with it: it may have been tightened since, so what the API server has brought later waits until the namespace has come, too.
+kept with it: it may have been tightened since, so what the API server has brought later waits until the namespace has come.
 """
 
 import logging

@@ -153,6 +153,27 @@ def test_the_address_stays(home: Site, net: Wire) -> None:
     remove(home, "steady")
 
 
+def test_a_changed_init_container_keeps_address_and_volumes(home: Site, net: Wire) -> None:
+    """It runs again, and the containers after it, in the same network and with what is in the volumes."""
+    mounts = [{"name": "data", "mountPath": "/d"}]
+    image = f"{home.registry.host}/busybox:1"
+
+    def body(said: str) -> Object:
+        first = {"name": "first", "image": image, "command": ["sh", "-c", f"echo {said} >> /d/log"], "volumeMounts": mounts}
+        made = instance(home, "anew", initContainers=[first], volumes=[{"name": "data", "emptyDir": {}}])
+        made["spec"]["containers"][0]["volumeMounts"] = mounts
+        return made
+
+    home.apply(body("one"))
+    before = home.instances(all_ready("anew"))["anew"]
+    home.apply(body("two"))
+    after = home.instances(lambda o: all_ready("anew")(o) and o["anew"]["status"]["restarts"] == 1)["anew"]
+    assert after["status"]["containers"][0]["containerID"] != before["status"]["containers"][0]["containerID"]
+    assert (after["status"]["ip"], net.leased()) == (before["status"]["ip"], {before["status"]["ip"]})
+    assert Path(f"/proc/{pid(home, after)}/root/d/log").read_text() == "one\ntwo\n"
+    remove(home, "anew")
+
+
 def test_a_restart_of_the_node_leaks_no_address(home: Site, net: Wire) -> None:
     """Processes, namespaces and rules are gone, files are not: the old address is given back before there is a new one."""
     home.apply(instance(home, "survivor"))
