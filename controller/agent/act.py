@@ -55,7 +55,7 @@ from controller.agent.images.images import Images
 from controller.agent.images.waiter import Waiter
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
-from controller.agent.observe import Notes, known
+from controller.agent.observe import Notes, known, pull_claim, pull_secrets
 from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
 from controller.agent.room import Room
@@ -292,16 +292,20 @@ class Actor:
 
         def done(image: ImageState | None, failed: Pull | None) -> None:
             self._notes.pulling.pop(action.container, None)
-            if failed is None:
-                self._notes.pulled[action.container] = action.spec_hash
-                size = f" ({image.size} bytes)" if image is not None and image.size else ""
-                hands.events.record(instance, Reason.PULLED, f"Pulled image {action.image}{size}")
-            else:
+            if failed is not None:
                 hands.events.record(instance, Reason.FAILED, failed.message, warning=True)
+            elif image is not None:
+                self._notes.pulled[action.container] = action.spec_hash
+                size = f" ({image.size} bytes)" if image.size else ""
+                hands.events.record(instance, Reason.PULLED, f"Pulled image {action.image}{size}")
             self._wake()
 
         self._notes.pulling[action.container] = action.spec_hash
-        if hands.images.pull(action.image, Waiter(done)):
+        claim = pull_claim(instance, {ref: hands.sources.view(ref) for ref in pull_secrets(instance)})
+        if claim.problems:
+            told = f"Unable to use all imagePullSecrets, so pulling {action.image} may not succeed: {'; '.join(claim.problems)}"
+            hands.events.record(instance, Reason.FAILED_TO_RETRIEVE_IMAGE_PULL_SECRET, told, warning=True)
+        if hands.images.pull(action.image, Waiter(done, claim, action.anew)):
             hands.events.record(instance, Reason.PULLING, f"Pulling image {action.image}")
 
     async def _signal(self, desired: Desired, action: StopContainer | KillContainer) -> None:

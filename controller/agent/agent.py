@@ -12,9 +12,15 @@ from typing import Any, Final
 from controller.agent import metrics
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
+from controller.agent.credentials.credentials import Credentials
+from controller.agent.credentials.nodewide import ConfigFile
+from controller.agent.credentials.plugins import Plugin
+from controller.agent.decide.credentials.access import Rule
 from controller.agent.files import FOLDER as FILES_FOLDER
 from controller.agent.files import InstanceFiles
+from controller.agent.images.access import Access
 from controller.agent.images.images import Images
+from controller.agent.images.records import PullRecords
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.measured import measured
@@ -102,6 +108,12 @@ class AgentSettings:
     """How many containers are made, started or removed at the same time."""
     parallel_pulls: int = 3
     """How many images are pulled at the same time."""
+    registry_config: Path = Path("/var/lib/moorage/config.json")
+    """Credentials for registries that are for all instances; need not be there."""
+    credential_providers: tuple[Plugin, ...] = ()
+    """Plugins that give more of them."""
+    image_verification: Rule = field(default_factory=Rule)
+    """For which images that are on the node a right has to be shown."""
     log_max_bytes: int = 10 * 2**20
     """Size at which a log file is rotated."""
     runtime_handlers: tuple[str, ...] = ("runc",)
@@ -142,7 +154,10 @@ class Agent:
             pids_limit=settings.pids_limit,
             system_reserved=settings.system_reserved,
         )
-        self._images = Images(runtime, parallel_pulls=settings.parallel_pulls)
+        self._credentials = Credentials(ConfigFile(settings.registry_config), settings.credential_providers)
+        self._records = PullRecords(settings.state_dir / "images.json")
+        access = Access(self._records, settings.image_verification)
+        self._images = Images(runtime, self._credentials, access, parallel_pulls=settings.parallel_pulls)
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)
         self._files = InstanceFiles(node, root=settings.cni.root, resolv_conf=settings.resolv_conf)
@@ -171,7 +186,15 @@ class Agent:
             settings.node_name,
         )
         self._cleanup = Cleanup(
-            self.store, self.view, runtime, self._logs, self._networks, self._volumes, self._files, self._sources
+            self.store,
+            self.view,
+            runtime,
+            self._logs,
+            self._networks,
+            self._volumes,
+            self._files,
+            self._sources,
+            self._images,
         )
         self._probes = Probes(runtime, self.view, self._events, node, slots, self.wake, self._networks.addresses)
         self._room = Room(node.allocatable, lambda: taken(self.store, self.view, self._classes.overhead), self.wake)
@@ -237,6 +260,7 @@ class Agent:
         self._levels.load()
         self._classes.load()
         self._sources.load()
+        self._records.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)
@@ -291,6 +315,7 @@ class Agent:
         metrics.unfollow()
         await self._sources.close()
         await self._images.close()
+        await self._credentials.close()
         await self._client.close()
 
     def _desired_changed(self, uid: str) -> None:

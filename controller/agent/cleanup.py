@@ -13,6 +13,7 @@ from typing import Final
 from controller.agent import metrics
 from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
+from controller.agent.images.images import Images
 from controller.agent.logs import LogFiles
 from controller.agent.sources.port import Sources
 from controller.agent.store import Store
@@ -42,9 +43,10 @@ class Cleanup:
         volumes: Volumes,
         files: InstanceFiles,
         sources: Sources,
+        images: Images,
     ) -> None:
         self._store, self._view, self._runtime, self._logs, self._networks = store, view, runtime, logs, networks
-        self._volumes, self._files, self._sources = volumes, files, sources
+        self._volumes, self._files, self._sources, self._images = volumes, files, sources, images
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()
@@ -100,6 +102,7 @@ class Cleanup:
 
     async def _tidy(self) -> None:
         try:
+            await self._images.tidy()
             count = await self._runtime.tidy()
         except RuntimeFailure as exc:
             log.warning("the runtime cannot be tidied now: %s", exc)

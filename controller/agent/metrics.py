@@ -88,6 +88,11 @@ CREDENTIAL_PROVIDER_FAILURES: Final = Counter(
     "Calls of a credential provider plugin that gave nothing usable.",
     ["provider"],
 )
+IMAGE_ACCESS: Final = Counter(
+    "moorage_agent_image_access_checks_total",
+    "Questions to a registry whether an image that is on the node may be used, by the answer.",
+    ["answer"],
+)
 IMAGES: Final = Reading("moorage_agent_images", "Images on the node, counted once a minute.")
 IMAGE_BYTES: Final = Reading("moorage_agent_images_bytes", "Size of the content of all images on the node.")
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from controller.agent import words
 from controller.agent.decide import environment
+from controller.agent.decide.credentials.claim import Claim, claim, refs
 from controller.agent.decide.given import Given
 from controller.agent.decide.network import request
 from controller.agent.decide.observation import (
@@ -30,11 +31,12 @@ from controller.agent.images.images import Images
 from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
 from controller.agent.runtimeclasses import RuntimeClasses
-from controller.agent.sources.port import Ref, Sources
+from controller.agent.sources.port import Ref, Sources, View
 from controller.agent.view import NodeView
 from controller.agent.volumes.port import Volumes
 from controller.agent.words import FALLBACK
 from controller.api import labels
+from controller.api.instance import ContainerInstance
 from controller.api.spec import InstanceSpec
 from controller.network.port import Networks
 from controller.runtime.port import ContainerState, Phase, RuntimeFailure
@@ -122,9 +124,11 @@ async def observe(
     if not desired.deleting:
         await _listen(desired, containers, notes)
     seen: dict[str, ImageView] = {}
+    asked_by = pull_claim(desired.instance, given.objects)
     if not (desired.deleting or desired.instance.spec.suspend or error):
         try:
-            seen = {image: await images.view(image) for image in _images(desired.instance.spec)}
+            held = {(container.image, container.image_digest) for container in containers}
+            seen = {image: await images.view(image, asked_by, held) for image in _images(desired.instance.spec)}
         except RuntimeFailure as exc:
             error = str(exc)
     notes.unanswered_since = (notes.unanswered_since or time.time()) if error else 0.0
@@ -160,6 +164,7 @@ async def observe(
         runtime=classes.choose(desired.instance.spec.runtime_class_name, containers),
         runtime_error=error,
         runtime_down_since=view.down_since if view.error else notes.unanswered_since,
+        pull_secrets_pending=asked_by.pending,
         missing=_missing(given),
         contents=contents(given),
         pod_security=level,
@@ -183,10 +188,21 @@ def known(desired: Desired, sources: Sources, networks: Networks, node: NodeFact
     refs: frozenset[Ref] = frozenset()
     if not desired.deleting:
         refs = references(instance).union(
-            *(environment.named(c, instance.metadata.namespace) for c in instance.spec.all_containers)
+            *(environment.named(c, instance.metadata.namespace) for c in instance.spec.all_containers),
+            pull_secrets(instance),
         )
     sources.follow(desired.uid, refs)
     return Given(instance, node, networks.addresses(desired.uid), {ref: sources.view(ref) for ref in refs})
+
+
+def pull_secrets(instance: ContainerInstance) -> tuple[Ref, ...]:
+    """The Secrets with credentials for its images."""
+    return refs(instance.metadata.namespace, (secret.name for secret in instance.spec.image_pull_secrets))
+
+
+def pull_claim(instance: ContainerInstance, objects: Mapping[Ref, View]) -> Claim:
+    """On what it bases its right to images."""
+    return claim(instance.metadata.namespace, (secret.name for secret in instance.spec.image_pull_secrets), objects)
 
 
 def _missing(given: Given) -> dict[str, Missing]:

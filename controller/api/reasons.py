@@ -130,6 +130,8 @@ class Reason(StrEnum):
     # --- events only
     PULLED = "Pulled"
     """The image is on the node."""
+    FAILED_TO_RETRIEVE_IMAGE_PULL_SECRET = "FailedToRetrieveImagePullSecret"  # noqa: S105 - a reason
+    """A Secret of imagePullSecrets is not there, or cannot be used; the pull is tried without it. The message says why."""
     CREATED = "Created"
     """The container was made."""
     STARTED = "Started"

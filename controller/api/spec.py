@@ -11,6 +11,8 @@ from controller.api.base import LIST_ATOMIC, Model, list_map, rule, rules
 from controller.api.environment import DNS_LABEL, EnvFromSource, EnvVar
 from controller.api.names import IS_AN_ADDRESS_OR_EMPTY, SUBDOMAIN, DNSConfig, HostAlias
 from controller.api.probes import NO_GRACE, ONE_SUCCESS, PORT_NAME, Lifecycle, Probe, Text
+from controller.api.pullsecrets import MOST as MOST_PULL_SECRETS
+from controller.api.pullsecrets import LocalObjectReference
 from controller.api.resources import ContainerResizePolicy, ResourceRequirements
 from controller.api.restart import INIT_RULES, NAMES_ARE_UNIQUE, RULES_NEED_A_POLICY, ContainerRestartRule, RestartPolicy
 from controller.api.security import PodSecurityContext, SecurityContext
@@ -350,6 +352,13 @@ class InstanceSpec(Model):
     )
     host_ipc: bool = Field(
         default=False, alias="hostIPC", description="Use the node's System V IPC, POSIX message queues and /dev/shm."
+    )
+    image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
+        default=(),
+        max_length=MOST_PULL_SECRETS,
+        description="Secrets of the namespace (kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg) with credentials for "
+        "the images' registries, tried in this order. Those of a ServiceAccount are not used.",
+        json_schema_extra=list_map("name"),
     )
     runtime_class_name: str | None = Field(
         default=None,

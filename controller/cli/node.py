@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from controller.agent.decide.credentials.access import Policy, Rule, patterns
 from controller.api import quantity
 from controller.api.amounts import CPU, MEMORY, Amounts
 from controller.api.podsecurity.levels import LATEST, VERSION, Level, LevelVersion
@@ -37,6 +38,10 @@ from controller.cli.options import (
     CniTimeoutSeconds,
     Containerd,
     HeartbeatSeconds,
+    ImageCredentialProviderBinDir,
+    ImageCredentialProviderConfig,
+    ImageVerification,
+    ImageVerificationAllowlist,
     Kubeconfig,
     LogDir,
     LogMaxFiles,
@@ -49,6 +54,7 @@ from controller.cli.options import (
     PodSecurityEnforce,
     PodSecurityVersion,
     PullStallSeconds,
+    RegistryConfig,
     ResolvConf,
     RuntimeHandler,
     StateDir,
@@ -60,6 +66,7 @@ from controller.telemetry.health import Health
 
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
+    from controller.agent.credentials.plugins import Plugin
     from controller.network.attached import CniSettings
     from controller.runtime.containerd.handlers import Handler
 
@@ -85,6 +92,11 @@ def node_half(
     resolv_conf: ResolvConf = DEFAULT_RESOLV_CONF,
     allowed_unsafe_sysctls: AllowedUnsafeSysctls = [],  # noqa: B006 - as typer takes options that may be repeated
     pids_limit: PidsLimit = 0,
+    registry_config: RegistryConfig = None,
+    image_credential_provider_config: ImageCredentialProviderConfig = None,
+    image_credential_provider_bin_dir: ImageCredentialProviderBinDir = None,
+    image_verification: ImageVerification = Policy.NEVER_VERIFY_PRELOADED_IMAGES,
+    image_verification_allowlist: ImageVerificationAllowlist = [],  # noqa: B006 - as typer takes options that may be repeated
     runtime_handler: RuntimeHandler = [],  # noqa: B006 - as typer takes options that may be repeated
     system_reserved: SystemReserved = "",
     parallel_pulls: ParallelPulls = 3,
@@ -112,6 +124,9 @@ def node_half(
         resolv_conf=str(resolv_conf),
         allowed_unsafe_sysctls=tuple(map(_sysctl, allowed_unsafe_sysctls)),
         pids_limit=pids_limit,
+        registry_config=(registry_config or state_dir / "config.json").absolute(),
+        credential_providers=_providers(image_credential_provider_config, image_credential_provider_bin_dir),
+        image_verification=_verification(image_verification, image_verification_allowlist),
         runtime_handlers=tuple(handlers),
         system_reserved=_reserved(system_reserved),
         parallel_pulls=parallel_pulls,
@@ -192,6 +207,31 @@ def _bytes(size: str) -> int:
         return quantity.whole(size)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
+
+
+def _providers(config: Path | None, folder: Path | None) -> "tuple[Plugin, ...]":
+    """The plugins that are asked for credentials."""
+    from controller.agent.credentials.plugins import load
+
+    if (config is None) != (folder is None):
+        both = "--image-credential-provider-config and --image-credential-provider-bin-dir"
+        raise typer.BadParameter("one needs the other", param_hint=both)
+    if config is None or folder is None:
+        return ()
+    try:
+        return load(config.absolute(), folder.absolute())
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--image-credential-provider-config") from exc
+
+
+def _verification(policy: Policy, allowlist: Sequence[str]) -> Rule:
+    hint = "--preloaded-images-verification-allowlist"
+    if allowlist and policy is not Policy.NEVER_VERIFY_ALLOWLISTED_IMAGES:
+        raise typer.BadParameter(f"has a meaning with {Policy.NEVER_VERIFY_ALLOWLISTED_IMAGES} alone", param_hint=hint)
+    try:
+        return Rule(policy, patterns(allowlist))
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=hint) from exc
 
 
 def _handlers(given: Sequence[str]) -> "Mapping[str, Handler]":

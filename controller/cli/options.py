@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from controller.agent.decide.credentials.access import Policy
 from controller.api.podsecurity.levels import Level
 
 if TYPE_CHECKING:
@@ -120,6 +121,47 @@ PidsLimit = Annotated[
         max=4194304,
         help="Most processes and threads of a container whose resources.limits.pids says nothing; 0: no limit.",
         metavar="N",
+    ),
+]
+RegistryConfig = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MOORAGE_REGISTRY_CONFIG",
+        help="File with credentials for registries that hold for all instances of the node, as Docker's config.json; read anew "
+        "when it changes. Default: config.json in the state folder, which need not be there.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+ImageCredentialProviderConfig = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MOORAGE_IMAGE_CREDENTIAL_PROVIDER_CONFIG",
+        help="CredentialProviderConfig of a kubelet, or a folder of such files: plugins that are asked for credentials.",
+        metavar="FILE",
+    ),
+]
+ImageCredentialProviderBinDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MOORAGE_IMAGE_CREDENTIAL_PROVIDER_BIN_DIR", help="Where the programs of these plugins are.", metavar="DIR"
+    ),
+]
+ImageVerification = Annotated[
+    Policy,
+    typer.Option(
+        "--image-pull-credentials-verification-policy",
+        envvar="MOORAGE_IMAGE_PULL_CREDENTIALS_VERIFICATION_POLICY",
+        help="For which images that are on the node an instance has to have credentials that its registry takes, as a kubelet.",
+    ),
+]
+ImageVerificationAllowlist = Annotated[
+    list[str],
+    typer.Option(
+        "--preloaded-images-verification-allowlist",
+        help="Repository, or beginning of some that ends in /*, whose images NeverVerifyAllowlistedImages lets everybody use; "
+        "may be repeated.",
+        metavar="IMAGE",
     ),
 ]
 RuntimeHandler = Annotated[

@@ -119,7 +119,7 @@ def test_paths_of_the_node_are_mounted_where_they_are() -> None:
         on_node = {v["name"]: v["hostPath"]["path"] for v in spec["volumes"] if "hostPath" in v}
         mounts = {m["name"]: m for m in spec["containers"][0]["volumeMounts"]}
         assert {name: mounts[name]["mountPath"] for name in on_node} == on_node
-        assert set(mounts) == {*on_node, "tmp"}
+        assert set(mounts) == {volume["name"] for volume in spec["volumes"]}
 
 
 def _mounts(values: Object) -> dict[str, tuple[str, bool]]:
@@ -156,6 +156,21 @@ def test_any_containerd_can_be_the_one(socket: str, folders: set[str]) -> None:
     mounts = _mounts({"agent": {"containerd": {"socket": socket, "root": "/data/containerd"}}})
     assert folders == {path for path in mounts if "containerd" in path and path != "/data/containerd"}
     assert mounts["/data/containerd"] == ("HostToContainer", True)
+
+
+def test_credentials_for_registries_are_read_only() -> None:
+    """A Secret of the release as a folder, so that its changes arrive; plugins and their configuration from the node."""
+    provider = {"config": "/etc/kubernetes/providers.yaml", "binDir": "/usr/libexec/providers"}
+    values = {"agent": {"registrySecret": "registries", "imageCredentialProvider": provider}}
+    mounts = _mounts(values)
+    for path in ("/etc/moorage/registries", *provider.values()):
+        assert mounts[path] == ("None", True)
+    spec = pods(render(values))["moorage-agent"]
+    (secret,) = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+    assert secret["secretName"] == "registries"
+    assert secret["items"] == [{"key": ".dockerconfigjson", "path": "config.json"}]
+    assert "--registry-config=/etc/moorage/registries/config.json" in spec["containers"][0]["args"]
+    assert not any("registry" in argument for argument in pods(render({}))["moorage-agent"]["containers"][0]["args"])
 
 
 def test_a_folder_of_network_namespaces_elsewhere_is_mounted_both_ways() -> None:

@@ -63,8 +63,9 @@ async def test_the_right_to_an_image_that_is_on_the_node_costs_one_question(
     assert len(private.asked()) == 2  # without, as it begins, and with
     assert all(request.path.endswith(image.digest) for request in private.asked())
     for credential in (None, WRONG):
-        with pytest.raises(ImageForbidden):
+        with pytest.raises(ImageForbidden) as told:
             await real.runtime.pull(reference, credential=credential, digest=image.digest)
+        assert image.digest not in str(told.value), "it is nobody's who was not let in"
     assert await real.runtime.image(reference) == image
     assert private.served("/blobs/") == 0
 

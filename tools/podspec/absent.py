@@ -26,7 +26,6 @@ ABSENT: Final[Fields] = {
         "ephemeralContainers": "`moorage exec` looks into a running container.",
         "hostUsers": "User namespaces are not made.",
         "hostnameOverride": "`hostname`, `subdomain` and `setHostnameAsFQDN` say it.",
-        "imagePullSecrets": "Credentials are containerd's own, in its `certs.d` on the node.",
         "os": _WINDOWS,
         "overhead": "Kubernetes' admission writes it from the RuntimeClass; here it is read from there.",
         "preemptionPolicy": _PRIORITY,
@@ -101,6 +100,9 @@ OWN: Final[Fields] = {
 """Fields of ours alone."""
 
 REMARKS: Final[Fields] = {
+    "PodSpec": {
+        "imagePullSecrets": "Those of a ServiceAccount are not used: Kubernetes' admission writes them into Pods alone.",
+    },
     "Container": {
         "resources": "Without room on its node an instance waits, and does not fail. The QoS class may change with them.",
         "restartPolicyRules": "The action `RestartAllContainers` is not taken.",

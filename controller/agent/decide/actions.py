@@ -11,11 +11,13 @@ from controller.network.port import NetworkRequest
 
 @dataclass(frozen=True, slots=True)
 class PullImage:
-    """See to it that the image comes; does not wait for it. A pull that is under way is joined."""
+    """See to it that the image comes, or may be used; does not wait for it. A pull that is under way is joined."""
 
     container: str
     image: str
     spec_hash: str
+    anew: bool = False
+    """The registry is to be asked what its name means now."""
 
 
 @dataclass(frozen=True, slots=True)

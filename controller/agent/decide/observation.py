@@ -257,6 +257,8 @@ class Observation:
     """Why the runtime cannot be asked now; then `containers` is what was last known."""
     runtime_down_since: float = 0.0
     """When that began, in seconds since the epoch."""
+    pull_secrets_pending: str = ""
+    """Which of its imagePullSecrets is just being read; empty when none is."""
     missing: Mapping[str, Missing] = field(default_factory=dict)
     """By container name. Whoever serves the objects wakes the supervisor when that changes."""
     pod_security: LevelVersion | None = PRIVILEGED

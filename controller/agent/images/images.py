@@ -1,25 +1,41 @@
 """The node's images as supervisors see them, by the reference as it is written in specs."""
 
+import asyncio
+from collections.abc import Collection
 from functools import lru_cache
 
+from controller.agent.credentials.credentials import Credentials
+from controller.agent.decide.credentials.claim import NOTHING, Claim
 from controller.agent.decide.observation import ImageView, Pull
+from controller.agent.images.access import Access
+from controller.agent.images.fetch import Fetcher
 from controller.agent.images.presence import Presence
 from controller.agent.images.pulls import Pulls
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
 from controller.runtime import reference
-from controller.runtime.port import InvalidReference, Runtime
+from controller.runtime.port import ImageState, InvalidReference, Runtime
 
 
 class Images:
     """Images of one node. Two spellings of one image (`nginx`, `docker.io/library/nginx:latest`) are one."""
 
-    def __init__(self, runtime: Runtime, *, parallel_pulls: int = 3) -> None:
+    def __init__(self, runtime: Runtime, credentials: Credentials, access: Access, *, parallel_pulls: int = 3) -> None:
+        self._runtime, self._access = runtime, access
         self._presence = Presence(runtime.image)
-        self._pulls = Pulls(runtime, self._presence.arrived, parallel_pulls)
+        fetcher = Fetcher(runtime, credentials, access, asyncio.Semaphore(parallel_pulls))
+        self._pulls = Pulls(fetcher, access, self._presence.of, self._presence.arrived)
 
-    async def view(self, image: str) -> ImageView:
-        """What is known of a reference; the runtime is only asked when that may have changed.
+    async def view(self, image: str, claim: Claim = NOTHING, held: Collection[tuple[str, str]] = ()) -> ImageView:
+        """What is known of a reference to somebody; the runtime is only asked when that may have changed.
+
+        An image that is there is not there for somebody who was not let in to it: nothing tells the two apart.
+
+        Args:
+            image: as it is written.
+            claim: by which Secrets it is asked for.
+            held: normalised names and digests of images that containers of the same instance are made of: what it has been
+                let in to, it may use again.
 
         Raises:
             RuntimeFailure: when the runtime could not be asked.
@@ -29,12 +45,15 @@ class Images:
         except InvalidReference as exc:
             return ImageView(None, Pull(running=False, reason=Reason.INVALID_IMAGE_NAME, message=str(exc), terminal=True))
         present = await self._presence.of(name)
-        return ImageView(present, self._pulls.of(name))
+        if present is not None and not self._usable(present, claim, held):
+            present = None
+        return ImageView(present, self._pulls.of(name, self._access.key(name, claim)))
 
     def pull(self, image: str, waiter: Waiter) -> bool:
         """Begin a pull, or join the one that is under way; returns whether this call began it.
 
-        The waiter is told at its end. While a failed pull is tried again, the failure stays in sight.
+        The waiter is told at its end. While a failed pull is tried again, the failure stays in sight. Of an image that is there
+        it is only asked whether the waiter may use it.
 
         Raises:
             InvalidReference: when it is none; `view` says so before.
@@ -49,9 +68,20 @@ class Images:
         """The runtime was away, and nobody told what changed meanwhile: look again at every image."""
         self._presence.doubt()
 
+    async def tidy(self) -> None:
+        """Now and then: forget who was let in to images that are gone.
+
+        Raises:
+            RuntimeFailure: when the runtime could not be asked.
+        """
+        await self._access.tidy(self._runtime.images)
+
     async def close(self) -> None:
         """Give up the pulls that are under way; what is complete of them stays in the runtime."""
         await self._pulls.close()
+
+    def _usable(self, image: ImageState, claim: Claim, held: Collection[tuple[str, str]]) -> bool:
+        return (image.name, image.digest) in held or self._access.allowed(image, claim)
 
 
 @lru_cache(maxsize=4096)

@@ -1,66 +1,100 @@
-"""Pulls: one for all who wait for the same image, only so many at a time, and after a failure a pause that grows."""
+"""Pulls: one at a time of each image, for all who wait for it, and after a failure a pause that grows.
+
+Those who wait may have different credentials. A pull is by those of whoever began it: its success brings the image to all, of
+whom each is let in for itself; that a registry refused it holds for those alone who have the same.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from controller.agent import metrics
 from controller.agent.decide.observation import Pull
 from controller.agent.images import backoff
+from controller.agent.images.access import Access
+from controller.agent.images.fetch import REFUSALS, Fetched, Fetcher
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
-from controller.runtime.port import ImageState, Runtime, RuntimeFailure
+from controller.runtime.port import ImageState, RuntimeFailure
 
 log = logging.getLogger(__name__)
+
+_ANYBODY: Final = None
+"""In place of a key: whoever tries, it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How the last pull by some credentials failed."""
+
+    pull: Pull
+    count: int
+    """Failures in a row."""
 
 
 @dataclass(slots=True)
 class _Puller:
     """The pulls of one image, one after another."""
 
-    pull: Pull | None = None
-    """The one that is under way, or how the last one failed."""
-    failures: int = 0
-    """In a row."""
+    running: Pull | None = None
+    """The one that is under way."""
+    failures: dict[str | None, _Failure] = field(default_factory=dict)
+    """By the key of who tried (`Access.key`)."""
     waiters: list[Waiter] = field(default_factory=list)
+
+    def failure(self, key: str) -> _Failure | None:
+        """The last one that is of any meaning to somebody with this key."""
+        return self.failures.get(key) or self.failures.get(_ANYBODY)
 
 
 class Pulls:
     """Pulls by normalised name."""
 
-    def __init__(self, runtime: Runtime, arrived: Callable[[str, ImageState], None], parallel: int) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        access: Access,
+        present: Callable[[str], Awaitable[ImageState | None]],
+        arrived: Callable[[str, ImageState], None],
+    ) -> None:
         """Take what is needed.
 
         Args:
-            runtime: what pulls.
+            fetcher: what pulls.
+            access: tells who is let in.
+            present: tells what of a name is on the node.
             arrived: told of each image that was pulled, before its waiters are.
-            parallel: how many pulls are under way at the same time.
         """
-        self._runtime, self._arrived = runtime, arrived
+        self._fetcher, self._access, self._present, self._arrived = fetcher, access, present, arrived
         self._pullers: dict[str, _Puller] = {}
-        self._slots = asyncio.Semaphore(parallel)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def of(self, name: str) -> Pull | None:
-        """The pull that is under way, or how the last one failed; None when neither is the case."""
-        puller = self._pullers.get(name)
-        return puller.pull if puller is not None else None
-
-    def pull(self, name: str, waiter: Waiter) -> bool:
-        """Begin a pull, or join the one that is under way; returns whether this call began it.
+    def of(self, name: str, key: str) -> Pull | None:
+        """The pull that is under way, or how the last one of somebody with this key failed; None when neither is the case.
 
         While a failed pull is tried again, the failure stays in sight.
         """
+        puller = self._pullers.get(name)
+        if puller is None:
+            return None
+        failure = puller.failure(key)
+        if puller.running is None:
+            return failure.pull if failure is not None else None
+        if failure is None:
+            return puller.running
+        return replace(puller.running, reason=failure.pull.reason, message=failure.pull.message)
+
+    def pull(self, name: str, waiter: Waiter) -> bool:
+        """Begin a pull, or join the one that is under way; returns whether this call began it."""
         puller = self._pullers.setdefault(name, _Puller())
         puller.waiters.append(waiter)
-        before = puller.pull
-        if before is not None and before.running:
+        if puller.running is not None:
             return False
-        reason, message = (before.reason, before.message) if before else (Reason.PULLING, f"pulling {name}")
-        puller.pull = Pull(running=True, reason=reason, message=message)
-        task = asyncio.create_task(self._run(name, puller), name=f"pull {name}")
+        puller.running = Pull(running=True, reason=Reason.PULLING, message=f"pulling {name}")
+        task = asyncio.create_task(self._run(name, puller, waiter), name=f"pull {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
@@ -71,29 +105,41 @@ class Pulls:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, name: str, puller: _Puller) -> None:
-        image: ImageState | None = None
+    async def _run(self, name: str, puller: _Puller, first: Waiter) -> None:
+        key = self._access.key(name, first.claim)
+        fetched: Fetched | None = None
+        refused = False
         try:
-            image = await self._fetched(name)
-            self._arrived(name, image)
-            puller.pull, puller.failures = None, 0
+            fetched = await self._fetcher.fetch(name, await self._present(name), first)
+            self._arrived(name, fetched.image)
+            puller.failures.pop(key, None)
+            puller.failures.pop(_ANYBODY, None)
         except Exception as exc:
             if isinstance(exc, RuntimeFailure):
                 log.info("pulling %s failed: %s", name, exc)
             else:
                 log.exception("pulling %s", name)  # a defect; but nobody may wait for ever
-            puller.pull = backoff.failed(exc, puller.failures, time.time())
-            puller.failures += 1
-            metrics.PULLS.labels(puller.pull.reason).inc()
+            refused = isinstance(exc, REFUSALS)
+            self._note(puller, key, exc, refused=refused)
+        puller.running = None
         waiters, puller.waiters = puller.waiters, []
         for waiter in waiters:
-            waiter.done(image, puller.pull)
+            self._tell(name, puller, waiter, fetched, others=refused and self._access.key(name, waiter.claim) != key)
 
-    async def _fetched(self, name: str) -> ImageState:
-        loop = asyncio.get_running_loop()
-        async with self._slots:
-            began = loop.time()
-            image = await self._runtime.pull(name)
-        metrics.PULL_SECONDS.observe(loop.time() - began)
-        metrics.PULLS.labels(Reason.PULLED).inc()
-        return image
+    def _note(self, puller: _Puller, key: str, exc: Exception, *, refused: bool) -> None:
+        """A refusal is of who was refused; anything else would have happened to anybody."""
+        before = puller.failures.pop(key, None) or puller.failures.pop(_ANYBODY, None)
+        count = before.count if before is not None else 0
+        failure = _Failure(backoff.failed(exc, count, time.time()), count + 1)
+        puller.failures[key if refused else _ANYBODY] = failure
+        metrics.PULLS.labels(failure.pull.reason).inc()
+
+    def _tell(self, name: str, puller: _Puller, waiter: Waiter, fetched: Fetched | None, *, others: bool) -> None:
+        """The end of a pull, to one who waits."""
+        if fetched is None:
+            failure = None if others else puller.failure(self._access.key(name, waiter.claim))
+            waiter.done(None, failure.pull if failure is not None else None)
+        elif (fetched.anew or not waiter.anew) and self._access.allowed(fetched.image, waiter.claim):
+            waiter.done(fetched.image, None)
+        else:
+            waiter.done(None, None)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controller.agent.decide.credentials.claim import NOTHING, Claim
 from controller.agent.decide.observation import Pull
 from controller.runtime.port import ImageState
 
 Done = Callable[[ImageState | None, Pull | None], None]
-"""Told at the end of a pull: the image, or how the pull failed."""
+"""Told at the end of a pull: the image, or how the pull failed. Neither: it was another's, by other credentials, and says
+nothing to this one, who has to look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +18,7 @@ class Waiter:
 
     done: Done
     """Called once, from the loop; it must not raise."""
+    claim: Claim = NOTHING
+    """The Secrets by which it may be let in to the image."""
+    anew: bool = False
+    """The registry has to be asked what the name means now, also when an image of it is on the node."""

@@ -154,6 +154,22 @@ told the same paths and look them up on the node itself.
   why: >-
     the node's CNI configuration, by which instances are attached. The plugins need no mount: they are run in containerd's
     mount namespace, which is the node's.
+{{- with .imageCredentialProvider }}
+{{- if .config }}
+- name: credential-providers
+  path: {{ clean .config }}
+  type: ""
+  readOnly: true
+  why: >-
+    which plugins are asked for credentials for registries, and for which images.
+- name: credential-plugins
+  path: {{ clean (required "agent.imageCredentialProvider.config needs agent.imageCredentialProvider.binDir" .binDir) }}
+  type: Directory
+  readOnly: true
+  why: >-
+    these plugins.
+{{- end }}
+{{- end }}
 - name: cgroups
   path: /sys/fs/cgroup
   type: Directory

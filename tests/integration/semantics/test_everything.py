@@ -14,6 +14,7 @@ from tests.cni import wire
 from tests.harness import NAMESPACE, Site, ready, started
 from tests.integration.semantics.fields import of_manifest, of_models
 from tests.integration.semantics.volumes.host import host_folder
+from tests.private import GOOD, docker_config
 from tools.build import BIN
 from tools.lab import Containerd, ControlPlane, Registry
 
@@ -37,6 +38,13 @@ EXCLUDED = {
 OBJECTS = (
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "everything"}, "data": {"colour": "blue"}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "everything"}, "stringData": {"token": "hidden"}},
+    {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "registries"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": docker_config("registry.test", GOOD)},
+    },
     {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "everything"}, "handler": "everything"},
 )
 """What the manifest refers to."""

@@ -9,12 +9,15 @@ from typing import Any
 
 from controller.agent.act import Hands
 from controller.agent.cleanup import Cleanup
+from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.eviction import Exceeded, SizeLimit
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.volumes.mounts import Preparation
 from controller.agent.decide.volumes.wanted import VolumeFailure, WantedVolume
 from controller.agent.files import InstanceFiles
+from controller.agent.images.access import Access
 from controller.agent.images.images import Images
+from controller.agent.images.records import PullRecords
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.operator import AgentOperator
@@ -247,7 +250,8 @@ class Rig:
         self.levels = Levels(self.folder / "levels.json", BASELINE, lambda _: self.wake_all())
         self.classes = RuntimeClasses(self.folder / "classes.json", self.node.handlers, lambda _: self.wake_all())
         self.store = Store(self.folder / "instances", self.desired_changed)
-        self.images = Images(self.runtime)
+        self.records = PullRecords(self.folder / "images.json")
+        self.images = Images(self.runtime, Credentials(), Access(self.records))
         self.view = NodeView(self.runtime, self.wake, self.image_changed, self.availability_changed)
         self.logs = LogFiles(self.folder / "logs")
         client: Any = self.api
@@ -269,7 +273,15 @@ class Rig:
         self.files = InstanceFiles(facts)
         self.sources = SimulatedSources(self.wake, self.objects)
         self.cleanup = Cleanup(
-            self.store, self.view, self.runtime, self.logs, self.networks, self.volumes, self.files, self.sources
+            self.store,
+            self.view,
+            self.runtime,
+            self.logs,
+            self.networks,
+            self.volumes,
+            self.files,
+            self.sources,
+            self.images,
         )
         self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
         self.hands = Hands(

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.observation import Pull
+from controller.agent.images.access import Access
 from controller.agent.images.backoff import MAX_SECONDS
 from controller.agent.images.images import Images
+from controller.agent.images.records import PullRecords
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
-from controller.runtime.port import ImageState, PullProgress, Unavailable
+from controller.runtime.port import Credential, ImageState, PullProgress, Unavailable
 from tests.unit.agent.clock import now, until
 
 IMAGE = "registry.test/app:1"
@@ -42,7 +45,14 @@ class SlowRuntime(MemoryRuntime):
         finally:
             await self.held.wait()
 
-    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+    async def pull(
+        self,
+        reference: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+        digest: str = "",
+    ) -> ImageState:
         """Fetch an image, slowly."""
         self.pulls.append(reference)
         self.at_once += 1
@@ -51,7 +61,7 @@ class SlowRuntime(MemoryRuntime):
             await asyncio.sleep(10)
             if self.broken is not None:
                 raise self.broken
-            return await super().pull(reference, progress)
+            return await super().pull(reference, progress, credential=credential, digest=digest)
         finally:
             self.at_once -= 1
 
@@ -64,6 +74,11 @@ class Ends(list[tuple[ImageState | None, Pull | None]]):
         self.append((image, failed))
 
 
+def made(runtime: SlowRuntime, folder: Path) -> Images:
+    """The images of a node."""
+    return Images(runtime, Credentials(), Access(PullRecords(folder / "images.json")), parallel_pulls=2)
+
+
 @pytest.fixture(name="runtime")
 async def _runtime() -> SlowRuntime:
     return SlowRuntime(
@@ -72,8 +87,8 @@ async def _runtime() -> SlowRuntime:
 
 
 @pytest.fixture(name="images")
-async def _images(runtime: SlowRuntime) -> AsyncIterator[Images]:
-    images = Images(runtime, parallel_pulls=2)
+async def _images(runtime: SlowRuntime, tmp_path: Path) -> AsyncIterator[Images]:
+    images = made(runtime, tmp_path)
     yield images
     await images.close()
 
@@ -148,6 +163,7 @@ async def test_a_look_up_does_not_undo_a_pull_that_ended_meanwhile(images: Image
     images.pull(IMAGE, Waiter(ends))
     await asyncio.sleep(5)
     runtime.held.clear()
+    images.changed(IMAGE)
     looking = asyncio.create_task(images.view(IMAGE))
     await until(lambda: ends)
     runtime.held.set()
@@ -267,9 +283,9 @@ async def test_however_a_pull_ends_its_waiters_are_told(images: Images, runtime:
     assert ends[1][0] is not None
 
 
-async def test_closing_gives_up_what_is_under_way(runtime: SlowRuntime) -> None:
+async def test_closing_gives_up_what_is_under_way(runtime: SlowRuntime, tmp_path: Path) -> None:
     """No task of it is left."""
-    images: Any = Images(runtime)
+    images = made(runtime, tmp_path)
     images.pull(IMAGE, Waiter(Ends()))
     await asyncio.sleep(1)
     await images.close()

@@ -109,6 +109,8 @@ def fetched(asked: ImageAsked, current: ContainerState | None, seen: Observation
         return Step(Verdict(view.pull.reason, view.pull.message, current, terminal=True))
     if view.present is not None and not ask:
         return None
+    if seen.pull_secrets_pending:
+        return Step(Verdict(Reason.CONTAINER_CREATING, seen.pull_secrets_pending, current))
     if asked.policy == "Never":
         message = f"image {asked.image!r} is not on the node, and {asked.field} is Never"
         return Step(Verdict(Reason.ERR_IMAGE_NEVER_PULL, message, current, terminal=True))
@@ -116,7 +118,7 @@ def fetched(asked: ImageAsked, current: ContainerState | None, seen: Observation
     if view.pull is not None and (joined if view.pull.running else now < view.pull.retry_at):
         retry_at = None if view.pull.running else view.pull.retry_at
         return Step(Verdict(view.pull.reason, view.pull.message, current), (), retry_at)
-    fetch = PullImage(asked.asker, asked.image, asked.wanted)
+    fetch = PullImage(asked.asker, asked.image, asked.wanted, ask)
     return Step(Verdict(Reason.PULLING, f"pulling {asked.image}", current), (fetch,))
 
 

@@ -174,14 +174,14 @@ class Puller:
         """What a failure means, with what only further questions tell."""
         if LeaseEnded.is_meant(failure):
             return LeaseEnded(str(failure))
-        exact = order.exact
-        meant = image_failure(failure, exact, shown=order.credential is not None)
+        asked = order.reference  # without the digest of an image that may be on the node: it is nobody's who was not let in
+        meant = image_failure(failure, asked, shown=order.credential is not None)
         if isinstance(meant, PlatformMissing):
             with suppress(RuntimeFailure):
                 offered = await self._contents.platforms(tally.index, order.name)
                 return PlatformMissing(f"{meant}; it has {', '.join(offered) or 'none'}")
         if isinstance(meant, ImageNotFound) and not tally.index:
-            return not_found(exact, await has_repository(exact, default_scheme(exact.domain), self._hosts_dir))
+            return not_found(asked, await has_repository(asked, default_scheme(asked.domain), self._hosts_dir))
         return meant
 
     async def _transfer(
