@@ -72,12 +72,20 @@ class Teller:
             workload("gone", registry, container=stubborn),
             workload("going", registry, container=stubborn),
             workload("job", registry, container={"command": ["sleep", "1"]}, instance={"restartPolicy": "Never"}),
+            workload(
+                "hopeless",
+                registry,
+                container={"command": ["sh", "-c", "sleep 1; exit 3"]},
+                instance={"restartPolicy": "Never"},
+            ),
             workload("lost", registry, nodeLost={"policy": "Wait"}),
         ]
         self.site.apply(*asked)
         self.wait("good", "Ready")
         self.wait("untagged", "Stalled")
         self.wait("misnamed", "Ready", seconds=3)
+        self.wait("job", "Complete")
+        self.wait("hopeless", "Failed")
 
     def change(self) -> None:
         """What runs is changed: updated, spoiled, suspended, deleted."""
@@ -102,6 +110,7 @@ class Teller:
         self.seen.until(lambda: self.verdict("crash") == "Stalled")
         self.seen.until(lambda: self.verdict("sturdy") == "Stalled")
         self.until_ready("slow")
+        self.seen.until(lambda: self.verdict("hopeless") == "Stalled")
 
     def cordon(self) -> None:
         """The node is cordoned and uncordoned."""

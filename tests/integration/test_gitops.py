@@ -89,6 +89,7 @@ def _moments(story: Story, judged: list[Judged]) -> dict[str, list[Judged]]:
         "first rollout": before("good"),
         "slow pull": before("slow"),
         "one-shot work": before("job"),
+        "one-shot work that fails": before("hopeless"),
         "crash loop": before("crash"),
         "crash loop, with `minReadySeconds`": before("sturdy"),
         "unknown image": before("untagged"),
@@ -207,13 +208,15 @@ def test_observed_generation_never_goes_back_and_never_runs_ahead(judged: list[J
 
 
 def test_kubectl_wait_returns_when_it_is_true_and_not_before(story: Story, judged: list[Judged]) -> None:
-    """`--for=condition=Ready` and `=Stalled` end with success and failure; after an update, not on the old word."""
+    """`Ready` and `Stalled`, and `Complete` and `Failed` of work that ends; after an update, not on the old word."""
     assert {name: wait.code for name, wait in story.waits.items()} == {
         "good": 0,
         "untagged": 0,
         "misnamed": 1,  # Ready never comes, so it ran into its timeout
         "failing": 0,
         "rolling updated": 0,
+        "job": 0,
+        "hopeless": 0,
     }
     updated = next(
         j.version.at
