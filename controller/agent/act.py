@@ -63,6 +63,7 @@ from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
 from controller.agent.sources.port import Sources
+from controller.agent.tokens.port import Tokens
 from controller.agent.view import NodeView
 from controller.agent.volumes.actions import VolumeActions
 from controller.agent.volumes.port import Volumes
@@ -112,6 +113,7 @@ class Hands:
     classes: RuntimeClasses
     probes: Probes
     sources: Sources
+    tokens: Tokens
     events: EventRecorder
     logs: LogFiles
     files: InstanceFiles
@@ -222,7 +224,7 @@ class Actor:
         config_id = ""
         try:
             profile = self._seccomp_profile(desired, action)
-            given = known(desired, hands.sources, hands.networks, hands.node)
+            given = known(desired, hands.sources, hands.tokens, hands.networks, self._notes, hands.node)
             config = container_config(desired.instance, action, image, hands.node, profile, given)
             config_id = config.id
             _, needed = mounts(desired.instance, action.container, own_environment(action.container, given), hands.node)

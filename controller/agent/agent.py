@@ -42,6 +42,7 @@ from controller.agent.sources.kube import KubeSources
 from controller.agent.sources.port import Kind
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
+from controller.agent.tokens.kube import KubeTokens
 from controller.agent.view import NodeView
 from controller.agent.volumes.place import Place
 from controller.agent.volumes.volumes import FOLDER as VOLUMES_FOLDER
@@ -164,6 +165,7 @@ class Agent:
         self._networks = AttachedNetworks(Namespaces(str(settings.netns_dir)), settings.state_dir / "networks", settings.cni)
         self._volumes = NodeVolumes(node.volumes_dir, Place(settings.cni.process), runtime)
         self._sources = _sources(settings, connection, self.wake)
+        self._tokens = KubeTokens(self._client, settings.node_name, self.wake)
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
@@ -209,6 +211,7 @@ class Agent:
             classes=self._classes,
             probes=self._probes,
             sources=self._sources,
+            tokens=self._tokens,
             events=self._events,
             logs=self._logs,
             files=self._files,
@@ -234,6 +237,7 @@ class Agent:
             writer=self._writer,
             judge=judge,
             sources=self._sources,
+            tokens=self._tokens,
         )
 
     def tell(self, health: Health) -> None:
@@ -314,6 +318,7 @@ class Agent:
         self._probes.close()
         metrics.unfollow()
         await self._sources.close()
+        await self._tokens.close()
         await self._images.close()
         await self._credentials.close()
         await self._client.close()

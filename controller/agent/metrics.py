@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from controller.agent.report.writer import StatusWriter
     from controller.agent.slots import Slots
     from controller.agent.sources.port import Sources
+    from controller.agent.tokens.port import Tokens
     from controller.agent.view import NodeView
 
 # --- containers and instances
@@ -107,6 +108,11 @@ STATE_FAILURES: Final = Counter("moorage_agent_state_write_failures_total", "Des
 OBJECT_WATCHES: Final = Reading(
     "moorage_agent_object_watches", "ConfigMaps and Secrets that instances of the node name, each with a watch.", ["kind"]
 )
+TOKENS: Final = Reading(
+    "moorage_agent_service_account_tokens",
+    "Tokens that instances of the node mount: fresh; late: good, but a new one was not to be had; missing.",
+    ["state"],
+)
 
 # --- the runtime
 
@@ -142,7 +148,7 @@ HEARTBEAT_AT: Final = Gauge(
 
 _FOLLOWED: Final = (
     *(SUPERVISORS, SLOTS, SLOTS_IN_USE, SLOTS_WAITING, CONTAINERS, INSTANCES, IMAGES, IMAGE_BYTES),
-    OBJECT_WATCHES,
+    *(OBJECT_WATCHES, TOKENS),
     *(RUNTIME_UP, RUNTIME_EVENT_AT, RUNTIME_LIST_AT, STATUS_PENDING, STATUS_OLDEST),
 )
 
@@ -155,9 +161,11 @@ def follow(
     writer: "StatusWriter",
     judge: "NodeJudge",
     sources: "Sources",
+    tokens: "Tokens",
 ) -> None:
     """Read the gauges from here, from now on."""
     OBJECT_WATCHES.read(sources.watches)
+    TOKENS.read(tokens.counts)
     SUPERVISORS.read(number(lambda: len(supervisors)))
     SLOTS.read(number(lambda: slots.count))
     SLOTS_IN_USE.read(number(lambda: slots.in_use))

@@ -25,6 +25,7 @@ from controller.agent.decide.observation import (
     crashes,
     restart_count,
 )
+from controller.agent.decide.volumes import contents as volume_contents
 from controller.agent.decide.volumes.contents import contents, references
 from controller.agent.decide.volumes.wanted import mounted
 from controller.agent.images.images import Images
@@ -32,6 +33,7 @@ from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
 from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.sources.port import Ref, Sources, View
+from controller.agent.tokens.port import TokenRef, Tokens
 from controller.agent.view import NodeView
 from controller.agent.volumes.port import Volumes
 from controller.agent.words import FALLBACK
@@ -61,6 +63,8 @@ class Notes:
     """Those of the runs before, by the id of the container that came after."""
     network: NetworkTrouble | None = None
     volumes: VolumeTrouble | None = None
+    in_use: bool = False
+    """Something of it runs, or is to run, as it was last seen: so it needs its tokens."""
     unsure: set[str] = field(default_factory=set)
     """Ids of containers whose making was not answered: whether they exist has to be asked before anything is concluded."""
     active_since: float | None = None
@@ -182,17 +186,26 @@ def _images(spec: InstanceSpec) -> set[str]:
     return {container.image for container in spec.all_containers} | volumes
 
 
-def known(desired: Desired, sources: Sources, networks: Networks, node: NodeFacts) -> Given:
+def known(desired: Desired, sources: Sources, tokens: Tokens, networks: Networks, notes: Notes, node: NodeFacts) -> Given:
     """What values are made from, now. What the instance names is followed from here on, until it goes."""
     instance = desired.instance
     refs: frozenset[Ref] = frozenset()
+    mounted_tokens: frozenset[TokenRef] = frozenset()
     if not desired.deleting:
         refs = references(instance).union(
             *(environment.named(c, instance.metadata.namespace) for c in instance.spec.all_containers),
             pull_secrets(instance),
         )
+        mounted_tokens = volume_contents.tokens(instance) if notes.in_use else frozenset()
     sources.follow(desired.uid, refs)
-    return Given(instance, node, networks.addresses(desired.uid), {ref: sources.view(ref) for ref in refs})
+    tokens.follow(desired.uid, mounted_tokens)
+    return Given(
+        instance,
+        node,
+        networks.addresses(desired.uid),
+        {ref: sources.view(ref) for ref in refs},
+        {ref: tokens.view(ref) for ref in mounted_tokens},
+    )
 
 
 def pull_secrets(instance: ContainerInstance) -> tuple[Ref, ...]:

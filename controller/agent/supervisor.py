@@ -16,6 +16,7 @@ from controller.agent.decide.eviction import size_limits
 from controller.agent.decide.observation import Desired, Observation
 from controller.agent.decide.plan import Plan, Verdict, plan
 from controller.agent.decide.status import instance_status
+from controller.agent.decide.volumes.contents import tokens
 from controller.agent.observe import Notes, known, observe
 from controller.agent.report.finalizer import Finalizer
 from controller.agent.report.writer import StatusWriter
@@ -117,11 +118,12 @@ class Supervisor:
         """Observe, decide, and have told what is the case."""
         hands = self._hands
         around = (hands.view, hands.images, hands.networks, hands.volumes, hands.levels, hands.classes, hands.probes)
-        given = known(desired, hands.sources, hands.networks, hands.node)
+        given = known(desired, hands.sources, hands.tokens, hands.networks, self._notes, hands.node)
         seen = await observe(desired, *around, given, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
         now = time.time()
         decided, seen = self._decide(desired, seen, now)
+        self._note_use(desired, decided)
         self._announce(desired, decided)
         case = (desired, decided.verdicts, decided.torn_down, decided.blocked, decided.addresses, decided.ending)
         if not desired.deleting and (decided.blocked or not decided.waits) and case != self._told:
@@ -151,6 +153,14 @@ class Supervisor:
         elif wanted:
             room.take(self._uid, asked)
         return decided, seen
+
+    def _note_use(self, desired: Desired, decided: Plan) -> None:
+        """Tokens are had for what runs or is to run, and for nothing that has ended, waits for its spec, or is refused."""
+        if decided.waits or decided.idle != self._notes.in_use:
+            return
+        self._notes.in_use = not decided.idle
+        if tokens(desired.instance):
+            self.wake()
 
     async def _act(self, desired: Desired, seen: Observation, decided: Plan) -> None:
         """Do what is quick at once, and the rest when it is its turn; if the world moved meanwhile, what is right by then.

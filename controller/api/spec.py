@@ -22,6 +22,9 @@ from controller.api.volumes.volume import Volume
 TERMINATION_LOG = "/dev/termination-log"
 """Where a container writes its last words, unless it says otherwise."""
 
+DEFAULT_SERVICE_ACCOUNT = "default"
+"""The one that Kubernetes makes in every namespace."""
+
 
 class ContainerPort(Model):
     """A port that the container listens on; information for people and tools, unless it has a hostPort (core/v1)."""
@@ -366,6 +369,13 @@ class InstanceSpec(Model):
         max_length=253,
         pattern=SUBDOMAIN,
         description="RuntimeClass of the cluster: its handler runs the containers, on nodes that it schedules to.",
+    )
+    service_account_name: str = Field(
+        default=DEFAULT_SERVICE_ACCOUNT,
+        min_length=1,
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="ServiceAccount, of the same namespace, whose tokens projected volumes hold. None is mounted by itself.",
     )
     security_context: PodSecurityContext = Field(
         default_factory=PodSecurityContext, description="What the processes may do, where a container says nothing."

@@ -43,9 +43,11 @@ class Client:
         self._connection = connection
         self._api = ApiClient(connection.configuration)
 
-    async def create(self, resource: Resource, body: dict[str, Any], namespace: str = "") -> Object:
-        """Create an object. Raises `ApiAlreadyExists` when the name is taken."""
-        return await self._call("POST", "create", resource, resource.path(namespace), body=body)
+    async def create(
+        self, resource: Resource, body: dict[str, Any], namespace: str = "", name: str = "", subresource: str = ""
+    ) -> Object:
+        """Create an object, or a subresource of that name. Raises `ApiAlreadyExists` when the name is taken."""
+        return await self._call("POST", "create", resource, resource.path(namespace, name, subresource), body=body)
 
     async def patch(
         self, resource: Resource, name: str, body: dict[str, Any], namespace: str = "", subresource: str = ""

@@ -7,6 +7,10 @@ from tests.harness import GROUP
 from tools.lab.caller import APPLY
 
 SPACE: Final = "attacked"
+OPEN: Final = "attacked-open"
+CLOSED: Final = "attacked-closed"
+DENIED: Final = "attacked-denied"
+"""Namespaces in which agents have the right to tokens: the first is labelled for it, the last with another value."""
 NODE: Final = "stolen1"
 OTHER: Final = "other1"
 OWN: Final = f"{GROUP}/namespaces/{SPACE}/containerinstances/own"
@@ -71,7 +75,14 @@ def about_node(name: str) -> dict[str, str]:
     return {"apiVersion": "moorage.dev/v1alpha1", "kind": "RuntimeNode", "name": name}
 
 
+def token(namespace: str, account: str = "default", **spec: Any) -> tuple[str, str, Any]:
+    """A request for a token of a ServiceAccount, as an agent makes it: bound to its Node."""
+    spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": NODE}} | spec
+    return create(f"{CORE}/namespaces/{namespace}/serviceaccounts/{account}/token", {"spec": spec})
+
+
 _I, _N, _L, _E, _X = policy("instances"), policy("nodes"), policy("leases"), policy("events"), policy("others")
+_T: Final = policy("tokens")
 _NOT = "cannot"
 """What RBAC says of each verb: the user cannot do it."""
 
@@ -310,13 +321,7 @@ ELSEWHERE: Final = [
     ),
     Attack("delete a Secret", RBAC, _NOT, "DELETE", f"{CORE}/namespaces/{SPACE}/secrets/password", depth=_X),
     Attack("delete all ConfigMaps", RBAC, _NOT, "DELETE", f"{CORE}/namespaces/{SPACE}/configmaps", depth=_X),
-    Attack(
-        "make a token of a service account of its instances",
-        RBAC,
-        _NOT,
-        *create(f"{CORE}/namespaces/{SPACE}/serviceaccounts/default/token", {"spec": {}}),
-        depth=_X,
-    ),
+    Attack("make a token of a service account of its instances", RBAC, _NOT, *token(SPACE), depth=_T),
     Attack(
         "write a ConfigMap",
         RBAC,
@@ -337,13 +342,6 @@ ELSEWHERE: Final = [
         RBAC,
         _NOT,
         *merge(f"{CORE}/namespaces/{SPACE}", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}),
-        depth=_X,
-    ),
-    Attack(
-        "make a token of the manager",
-        RBAC,
-        _NOT,
-        *create(f"{CORE}/namespaces/moorage-system/serviceaccounts/moorage-manager/token", {"spec": {}}),
         depth=_X,
     ),
     Attack(
@@ -448,6 +446,59 @@ ELSEWHERE: Final = [
     Attack("read the logs of the API server", RBAC, _NOT, "GET", "/logs/"),
 ]
 
+WITH_TOKENS: Final = [
+    Attack("make a token in a namespace that is not labelled for it", _T, "only in namespaces with the label", *token(CLOSED)),
+    Attack(
+        "make a token where the label has another value",
+        _T,
+        "only in namespaces with the label",
+        *token(DENIED),
+    ),
+    Attack("make a token of the control plane, labelled or not", _T, "whatever its labels say", *token("kube-system")),
+    Attack("make a token of the manager", _T, "whatever its labels say", *token("moorage-system", "moorage-manager")),
+    Attack(
+        "make a token of an agent of another node", _T, "whatever its labels say", *token("moorage-system", "moorage-agent")
+    ),
+    Attack(
+        "make a token that lives on with another node",
+        _T,
+        f"is bound to the Node {NODE}",
+        *token(OPEN, boundObjectRef={"apiVersion": "v1", "kind": "Node", "name": OTHER}),
+    ),
+    Attack(
+        "make a token that is bound to a Secret",
+        _T,
+        f"is bound to the Node {NODE}",
+        *token(OPEN, boundObjectRef={"apiVersion": "v1", "kind": "Secret", "name": "password"}),
+    ),
+    Attack(
+        "make a token that is bound to a Pod of its name",
+        _T,
+        f"is bound to the Node {NODE}",
+        *token(OPEN, boundObjectRef={"apiVersion": "v1", "kind": "Pod", "name": NODE}),
+    ),
+    Attack(
+        "make a token that nothing ends for longer than a day",
+        _T,
+        "",
+        *token(OPEN, boundObjectRef=None, expirationSeconds=86401),
+    ),
+    Attack(
+        "read the service accounts of a namespace, to choose one",
+        RBAC,
+        _NOT,
+        "GET",
+        f"{CORE}/namespaces/{OPEN}/serviceaccounts",
+    ),
+    Attack(
+        "label a namespace, to make tokens there",
+        RBAC,
+        _NOT,
+        *merge(f"{CORE}/namespaces/{CLOSED}", {"metadata": {"labels": {"moorage.dev/service-account-tokens": "allowed"}}}),
+    ),
+]
+"""What a stolen agent tries with the right to ask for tokens (value agent.serviceAccountTokens.enabled of the chart)."""
+
 ATTACKS: Final = [*ON_INSTANCES, *ON_NODES, *ON_LEASES, *ON_EVENTS, *ELSEWHERE]
 
 UNBOUND: Final = [
@@ -455,5 +506,6 @@ UNBOUND: Final = [
     Attack("register a RuntimeNode", _N, "is not known", *create(NODES, node("invented", {}))),
     Attack("make a heartbeat", _L, "is not known", *create(LEASES, lease("invented", "moorage-node-lease", "invented"))),
     Attack("tell an Event", _E, "is not known", *create(EVENTS, event(about_instance("own"), NODE))),
+    Attack("make a token of a service account, with the right to that", _T, "is not known", *token(OPEN)),
 ]
 """What a token of the agents' ServiceAccount tries that is bound to no node."""

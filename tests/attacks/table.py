@@ -22,6 +22,11 @@ def rendered() -> str:
     rights = _rows(tenant.with_instances("baseline"))
     parts = [
         ("A stolen agent", ["Tries to", "Refused by", "With all rights besides, refused by"], _deep(agent.ATTACKS)),
+        (
+            "A stolen agent with the right to tokens of ServiceAccounts (`agent.serviceAccountTokens.enabled`)",
+            ["Tries to", "Refused by"],
+            _rows(agent.WITH_TOKENS),
+        ),
         ("A token of the agents' ServiceAccount that is bound to no node", ["Tries to", "Refused by"], _rows(agent.UNBOUND)),
         (
             "A tenant with `edit`, at level baseline and restricted",

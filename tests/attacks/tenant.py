@@ -11,6 +11,7 @@ from tools.lab.caller import APPLY, JSON_PATCH
 LEVELS: Final = ("baseline", "restricted")
 NODE: Final = "other1"
 HOST: Final = [{"name": "host", "hostPath": {"path": "/"}}]
+OUTSIDE: Final = [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "../../token"}}]}}]
 CORE_PATTERN: Final = {"name": "kernel.core_pattern", "value": "|/x"}
 PRIVILEGED: Final = {"name": "first", "image": "web:1", "securityContext": {"privileged": True}}
 _NOT: Final = "cannot"
@@ -202,7 +203,10 @@ def schema(level: str) -> list[Attack]:
         refused("leave a volume by subPath", "subPath", mounted(subPath="../../etc"), volumes=cache),
         refused("leave a volume by subPathExpr", "subPathExpr", mounted(subPathExpr="../$(HOSTNAME)"), volumes=cache),
         refused("mount something on the node", "Bidirectional", mounted(mountPropagation="Bidirectional"), volumes=cache),
-        refused("act as another service account", "unknown field", serviceAccountName="admin"),
+        refused("act as a service account of another namespace", "serviceAccountName", serviceAccountName="kube-system/admin"),
+        refused("reach another path of the API by its name", "serviceAccountName", serviceAccountName="../secrets/password"),
+        refused("act as one by the field's old name", "unknown field", serviceAccount="admin"),
+        refused("hold a token outside of its volume", "must be a path inside the volume", volumes=OUTSIDE),
         refused("use a block device", "unknown field", {"volumeDevices": [{"name": "host", "devicePath": "/dev/sda"}]}),
         refused("set an SELinux type", "unknown field", context(seLinuxOptions={"type": "spc_t"})),
         refused("turn AppArmor off", "unknown field", context(appArmorProfile={"type": "Unconfined"})),
@@ -346,7 +350,7 @@ def attacks(level: str) -> list[Attack]:
 def dropped(level: str) -> list[tuple[str, dict[str, Any], str]]:
     """What a client that asks for no validation of fields sends, and the field that must not be stored."""
     return [
-        ("act as another service account", workload(level, serviceAccountName="admin"), "serviceAccountName"),
+        ("have a token mounted by itself", workload(level, automountServiceAccountToken=True), "automountServiceAccountToken"),
         ("be as critical as the node's own", workload(level, priorityClassName="system-node-critical"), "priorityClassName"),
         (
             "run a privileged ephemeral container",

@@ -1,9 +1,10 @@
 """The cluster that is attacked: two nodes, one of them stolen, with instances, and the namespaces of tenants."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -14,10 +15,13 @@ from tests.attacks.case import CORE
 from tests.harness import GROUP
 from tools.lab import ControlPlane
 from tools.lab.caller import Answer, Caller
-from tools.lab.rights import agent_user, until_refused
+from tools.lab.rights import NODES, TOKENS_ALLOWED, agent_user, until_refused
 
 TAINT = {"key": "quarantine", "value": "yes", "effect": "NoSchedule"}
 FINALIZERS = ["moorage.dev/agent", "example.com/hold"]
+GUARDED = ("kube-system", "moorage-system")
+"""Namespaces that a label opens to no agent."""
+TOKEN_SPACES = (agent.OPEN, agent.CLOSED, agent.DENIED, *GUARDED)
 LEVEL = "pod-security.kubernetes.io/enforce"
 
 
@@ -48,7 +52,7 @@ class World:
             f"{agent.LEASES}/{OTHER}",
             f"{agent.EVENTS}/foreign",
             f"{agent.LEADER}/moorage-manager",
-            f"{CORE}/namespaces/{SPACE}",
+            *(f"{CORE}/namespaces/{space}" for space in (SPACE, agent.OPEN, agent.CLOSED, agent.DENIED)),
             f"{CORE}/namespaces/{SPACE}/secrets/password",
             f"{GROUP}/namespaces/{SPACE}/containerworkloads/web",
             *(f"{tenant.workloads(level)}/harmless" for level in tenant.LEVELS),
@@ -85,6 +89,9 @@ def attacked(plane: ControlPlane) -> Iterator[World]:
                 dry=True,
             ),
         )
+        plane.kubectl("label", "--overwrite", "namespace", *GUARDED, f"{TOKENS_ALLOWED}=allowed")
+        for space in TOKEN_SPACES:
+            plane.kubectl("wait", "--for=create", "serviceaccount/default", "-n", space, "--timeout=20s")
         unbound = plane.service_account("moorage-agent", "moorage-system")
         bound = {
             kind: plane.service_account(
@@ -118,6 +125,10 @@ def _caller(plane: ControlPlane, user: str) -> Caller:
 
 def _remove(plane: ControlPlane) -> None:
     spaces = [SPACE, *map(tenant.space, tenant.LEVELS)]
+    plane.kubectl("label", "namespace", *GUARDED, f"{TOKENS_ALLOWED}-")
+    plane.kubectl("delete", "namespace", agent.OPEN, agent.CLOSED, agent.DENIED, "--ignore-not-found", "--wait=false")
+    for space in GUARDED:
+        plane.kubectl("delete", "rolebinding", "tokens", "-n", space, "--ignore-not-found")
     for space in spaces:
         for name in plane.kubectl("get", "ci", "-n", space, "-o", "name", check=False).stdout.split():
             plane.kubectl("patch", name, "-n", space, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
@@ -128,7 +139,7 @@ def _remove(plane: ControlPlane) -> None:
     plane.kubectl("delete", "leases", "--all", "-n", "moorage-node-lease")
     plane.kubectl("delete", "lease", "moorage-manager", "-n", "moorage-system", "--ignore-not-found")
     plane.kubectl("delete", "secret", "password", "-n", "kube-system", "--ignore-not-found")
-    plane.kubectl("delete", "clusterrole,clusterrolebinding", "instance-author", "--ignore-not-found")
+    plane.kubectl("delete", "clusterrole,clusterrolebinding", "instance-author", "tokens", "--ignore-not-found")
 
 
 def _objects() -> list[dict[str, Any]]:
@@ -170,6 +181,10 @@ def _objects() -> list[dict[str, Any]]:
             ],
         },
     ]
+    found += [_namespace(agent.OPEN, "privileged", {TOKENS_ALLOWED: "allowed"}), _namespace(agent.CLOSED, "privileged")]
+    found += [_namespace(agent.DENIED, "privileged", {TOKENS_ALLOWED: "denied"})]
+    for space in TOKEN_SPACES:
+        found += _tokens(space)
     for level in tenant.LEVELS:
         space = tenant.space(level)
         found += [
@@ -182,8 +197,25 @@ def _objects() -> list[dict[str, Any]]:
     return found
 
 
-def _namespace(name: str, level: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {LEVEL: level}}}
+def _namespace(name: str, level: str, labels: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {LEVEL: level, **labels}}}
+
+
+def _tokens(namespace: str) -> list[dict[str, Any]]:
+    """The right to tokens in a namespace, as the chart gives it in all of them."""
+    rule = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
+    binding = _binding(namespace, "tokens", "tokens")
+    binding["subjects"] = [
+        {"kind": "ServiceAccount", "name": "moorage-agent", "namespace": "moorage-system"},
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": NODES},
+    ]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "tokens"},
+        "rules": [rule],
+    }
+    return [role, binding]
 
 
 def _secret(namespace: str) -> dict[str, Any]:

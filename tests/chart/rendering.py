@@ -35,6 +35,7 @@ EVERYTHING: Object = {
         "netnsDir": "/run/netns-of-moorage",
         "memoryDir": "/run/secrets-of-moorage",
         "configMaps": False,
+        "serviceAccountTokens": {"enabled": True},
         "maxUnavailable": 2,
         "heartbeatSeconds": 5,
         "cni": {"confDir": "/etc/cni/other", "garbageCollect": True},

@@ -65,6 +65,18 @@ def test_only_agents_are_trusted_with_the_node(values: Object) -> None:
         }
 
 
+def test_agents_have_no_right_to_tokens_unless_a_value_says_so() -> None:
+    """And then to ask for them alone; the policy that says where is there in any case."""
+    for values, given in ((dict[str, Any](), False), ({"agent": {"serviceAccountTokens": {"enabled": True}}}, True)):
+        found = render(values)
+        rules = [rule for role in ("ClusterRole", "Role") for o in of_kind(found, role) for rule in o["rules"]]
+        about = [rule for rule in rules if any(r.startswith(("serviceaccounts", "*")) for r in rule.get("resources", ()))]
+        own = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
+        assert about == ([own] if given else [])
+        assert not given or own in one(found, "ClusterRole", "moorage-agent")["rules"]
+        one(found, "ValidatingAdmissionPolicyBinding", "moorage-agent-tokens")
+
+
 def test_arguments_follow_from_values() -> None:
     """Both halves are called with what the values say, with options that they have."""
     found = pods(render(EVERYTHING))

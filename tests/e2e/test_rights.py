@@ -13,6 +13,7 @@ import pytest
 
 from controller.manager.manager import ManagerSettings, run
 from controller.telemetry.health import Health
+from tests import service_accounts
 from tests.conftest import ROOT
 from tests.harness import GROUP, Site, condition, ready, reason, workload
 from tests.integration.test_definitions import LACKING, install, lacking, renew
@@ -139,7 +140,8 @@ def site(registry: Registry, containerd: Containerd, tmp_path: Path, monkeypatch
     for module in ("decide.availability", "nodes"):
         monkeypatch.setattr(f"controller.manager.{module}.ABSENT_SECONDS", 1.0)
     with ControlPlane(tmp_path / "plane", audit=True, crds=[ROOT / "crds"]) as plane:
-        install_rights(plane)
+        install_rights(plane, service_accounts.ENABLED)
+        service_accounts.label(plane, allowed=True)
         found = Site(plane, containerd, registry, tmp_path / "site", NODE)
         kubeconfig = str(plane.kubeconfig_path("manager"))
         manager: Any = InProcess(
@@ -168,6 +170,7 @@ def live(site: Site) -> None:
     warned_of_definitions(site)
     workloads_come_and_go(site)
     values_from_elsewhere(site)
+    tokens_of_accounts(site)
     writes_that_meet(site)
     a_node_is_lost_and_returns(site)
     a_node_is_given_up(site)
@@ -217,6 +220,16 @@ def values_from_elsewhere(site: Site) -> None:
         site.plane.kubectl("create", *kind.split(), "a", "--from-literal=k=v")
     site.workloads(lambda found: ready(found["named"]))
     site.plane.kubectl("delete", "cw/named", "configmap/a", "secret/a")
+
+
+def tokens_of_accounts(site: Site) -> None:
+    """An instance that mounts one."""
+    mounts = {"volumeMounts": [{"name": "token", "mountPath": "/t"}]}
+    volume = {"name": "token", **service_accounts.volume()}
+    site.plane.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    site.apply(workload("acting", site.registry, container=mounts, instance={"volumes": [volume]}))
+    site.workloads(lambda found: ready(found["acting"]))
+    site.plane.kubectl("delete", "cw/acting")
 
 
 def writes_that_meet(site: Site) -> None:

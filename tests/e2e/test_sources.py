@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import service_accounts
 from tests.harness import Object, Objects, Site, message, ready, reason, workload
 from tests.waiting import eventually
 
@@ -106,6 +107,39 @@ def test_what_was_never_read_is_waited_for_in_words(named: Site) -> None:
     site.instances(all_ready, 60)
     (pid,) = site.containers().values()
     started_with(pid, {"P": HIDDEN})
+
+
+@pytest.mark.timeout(200)
+def test_a_node_needs_no_api_server_to_restart_what_has_a_token(own_site: Site) -> None:
+    """Also after a restart of the agent: the token in the volume is good for longer; a new one comes with the API server."""
+    site = own_site
+    volume = {"name": "token", **service_accounts.volume()}
+    container = {"volumeMounts": [{"name": "token", "mountPath": "/t"}]}
+    with service_accounts.allowed(site.plane):
+        site.apply(workload("web", site.registry, container=container, instance={"volumes": [volume]}))
+        site.instances(all_ready)
+        (pid,) = site.containers().values()
+        token = service_accounts.content(pid)
+        site.plane.stop_apiserver()
+        try:
+            site.agent.kill()
+            site.agent.start()
+            pid = restarted(site, pid)
+            assert eventually(lambda: read(pid), lambda found: found == token, 10) == token
+        finally:
+            site.plane.start_apiserver()
+        site.instances(lambda o: all_ready(o) and all(i["status"]["restarts"] == 1 for i in o.values()), 40)
+        fresh = eventually(lambda: read(pid), lambda found: found not in {token, ""}, 20)
+        assert service_accounts.review(site.plane, fresh)["authenticated"]
+        assert service_accounts.claims(fresh)["jti"] != service_accounts.claims(token)["jti"]
+
+
+def read(pid: int) -> str:
+    """The token that a process sees; empty until the OCI runtime has given way to it."""
+    try:
+        return service_accounts.content(pid)
+    except FileNotFoundError:
+        return ""
 
 
 def without(site: Site, resource: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.attacks import agent, tenant
 from tests.attacks.agent import NODE, OTHER
-from tests.attacks.case import CORE, RBAC, SCHEMA, SERVER, Attack
+from tests.attacks.case import CORE, RBAC, SCHEMA, SERVER, Attack, policy
 from tests.attacks.world import World, attacked
 from tests.harness import GROUP
 from tools.lab import ControlPlane
@@ -18,6 +18,8 @@ ITSELF = f"{SCHEMA} or {SERVER}"
 
 POLICY, QUOTE = "ValidatingAdmissionPolicy '", "'"
 """Around the name of a policy in what the API server says."""
+
+TOKENS = policy("tokens")
 
 HOLDERS = ("agent", "pod", "node")
 """The forms of an agent's identity: a client certificate, and a token that is bound to a pod on the node or to the node."""
@@ -69,6 +71,29 @@ def assert_refused(answer: Answer, by: str, says: str) -> None:
 def test_a_stolen_agent_is_confined_to_its_node(world: World, holder: str, attack: Attack) -> None:
     """In each form, it writes nothing but what is its node's."""
     assert_refused(tried(getattr(world, holder), attack), attack.by, attack.says)
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("attack", agent.WITH_TOKENS, ids=lambda a: a.tries)
+def test_a_stolen_agent_has_tokens_only_where_a_label_says_so(world: World, holder: str, attack: Attack) -> None:
+    """With the right to ask for them, in each form: of no other namespace, and none that outlives the node."""
+    assert_refused(tried(getattr(world, holder), attack), attack.by, attack.says)
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_an_agent_has_tokens_where_a_label_says_so(world: World, holder: str) -> None:
+    """What those attacks stand beside. Bound to its node; where it has none, which a pod's agent always has, to nothing."""
+    caller: Caller = getattr(world, holder)
+    answer = caller(*agent.token(agent.OPEN, audiences=["harbour"], expirationSeconds=600))
+    assert answer.code == 201, answer
+    assert answer.body["status"]["token"]
+    unbound = caller(*agent.token(agent.OPEN, boundObjectRef=None, expirationSeconds=86400))
+    longer = caller(*agent.token(agent.OPEN, boundObjectRef=None, expirationSeconds=86401))
+    if holder == "agent":
+        assert unbound.code == 201, unbound
+        assert_refused(longer, TOKENS, "good for a day at most")
+    else:
+        assert_refused(unbound, TOKENS, f"is bound to the Node {NODE}")
 
 
 @pytest.mark.parametrize("attack", [a for a in agent.ATTACKS if a.depth], ids=lambda a: a.tries)

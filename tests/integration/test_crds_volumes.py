@@ -1,5 +1,6 @@
 """What the API server refuses of volumes and their mounts, by the schema and its rules, as core/v1 validates them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,14 @@ def mounting(mount: Object, volume: Object = VOLUME, **container: Any) -> Object
 VOLUMES = "spec.template.spec.volumes"
 MOUNTS = "spec.template.spec.containers[0].volumeMounts"
 PRIVILEGED = {"securityContext": {"privileged": True}}
+
+TOKEN = f"{VOLUMES}[0].projected.sources[0].serviceAccountToken"
+
+
+def token(**fields: Any) -> Object:
+    """A volume with a token."""
+    return {"name": "data", "projected": {"sources": [{"serviceAccountToken": fields}]}}
+
 
 MISMOUNTED: dict[str, tuple[Object, str, str]] = {
     "a mount of no volume": (
@@ -135,7 +144,33 @@ MISMOUNTED: dict[str, tuple[Object, str, str]] = {
     "a projected source of two kinds": (
         mounting(AT, {"name": "data", "projected": {"sources": [{"configMap": {"name": "a"}, "secret": {"name": "a"}}]}}),
         f"{VOLUMES}[0].projected.sources[0]",
-        "needs exactly one of configMap, secret and downwardAPI",
+        "needs exactly one of configMap, secret, downwardAPI and serviceAccountToken",
+    ),
+    "a token of too short a life": (
+        mounting(AT, token(path="t", expirationSeconds=599)),
+        f"{TOKEN}.expirationSeconds",
+        "greater than or equal to 600",
+    ),
+    "a token of too long a life": (
+        mounting(AT, token(path="t", expirationSeconds=(1 << 32) + 1)),
+        f"{TOKEN}.expirationSeconds",
+        "less than or equal to 4294967296",
+    ),
+    "a token without a path": (mounting(AT, token(audience="harbour")), f"{TOKEN}.path", "Required"),
+    "a token outside of its volume": (
+        mounting(AT, token(path="../t")),
+        f"{TOKEN}.path",
+        "must be a path inside the volume",
+    ),
+    "an account of another namespace": (
+        workload(**{"spec.template.spec.serviceAccountName": "kube-system/admin"}),
+        "spec.template.spec.serviceAccountName",
+        "should match",
+    ),
+    "an account without a name": (
+        workload(**{"spec.template.spec.serviceAccountName": ""}),
+        "spec.template.spec.serviceAccountName",
+        "at least 1 chars long",
     ),
     "fsGroup in a container": (
         mounting(AT, securityContext={"fsGroup": 1}),
@@ -153,6 +188,18 @@ def test_bad_volumes_are_refused(plane: ControlPlane, sentence: str) -> None:
     assert answer.returncode != 0, answer.stdout
     assert path in answer.stderr
     assert message in answer.stderr
+
+
+def test_a_token_has_the_defaults_of_core(plane: ControlPlane) -> None:
+    """The account `default`, for an hour, for the API server; and the longest life that there may be is taken."""
+    for given, seconds in ({"path": "t"}, 3600), ({"path": "t", "expirationSeconds": 1 << 32}, 1 << 32):
+        obj = mounting(AT, token(**given))
+        answer = plane.kubectl("apply", "--dry-run=server", "-o", "json", "-f", "-", stdin=yaml.safe_dump(obj))
+        spec = json.loads(answer.stdout)["spec"]["template"]["spec"]
+        found = spec["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]
+        assert spec["serviceAccountName"] == "default"
+        assert (found["path"], found["expirationSeconds"]) == ("t", seconds)
+        assert not found.get("audience")
 
 
 def test_a_privileged_container_may_mount_both_ways(plane: ControlPlane) -> None:

@@ -173,6 +173,7 @@ def test_texts_of_the_kernel() -> None:
     assert texts.plain_lines("# a\n\nnameserver\t 1.1.1.1 # b\n") == "nameserver 1.1.1.1"
     assert texts.content(b"short") == "short"
     assert texts.content(b"x" * 1000).startswith("1000 bytes, sha256 ")
+    assert texts.content(b"eyJhbGci." + b"eyJpc3Mi" * 100 + b".c2ln") == "<token>"
 
 
 def test_what_is_of_one_run_alone_becomes_general() -> None:

@@ -98,6 +98,6 @@ DIFFERENCES = (
         "Volumes of Secrets and the like, in memory, which nobody but the agent writes into, may hold half of the node's "
         "memory, as the kernel has it. A kubelet lets them hold all that the node has for pods, as any `emptyDir` in memory.",
         pod="*size=*",
-        specs=("secret", "downward", "projected", "service-account-token"),
+        specs=("secret", "downward", "projected", "service-account-token*"),
     ),
 )

@@ -18,7 +18,7 @@ from tools.lab import ControlPlane, Kubelet, Node, Process, ToolError, claim
 from tools.lab.caller import Answer, Caller
 from tools.lab.leftovers import NETNS
 from tools.lab.process import ROOT
-from tools.lab.rights import agent_user, install_rights
+from tools.lab.rights import TOKENS_ALLOWED, agent_user, install_rights
 from tools.progress import step
 
 MOORAGE = Path(sys.executable).with_name("moorage")
@@ -103,7 +103,8 @@ def room(state: Path) -> Iterator[Room]:
         write_archive(images, [image for image in all_images() if image.tag == "1"])
         for namespace in RUNTIMES:
             kubelet.containerd.ctr("images", "import", str(images), namespace=namespace, timeout=60)
-        install_rights(plane)
+        install_rights(plane, "agent.serviceAccountTokens.enabled=true")
+        plane.kubectl("label", "namespace", specs.NAMESPACE, f"{TOKENS_ALLOWED}=allowed")
         plane.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
         admin = Caller(plane.url, plane.ca, {"token": plane.token})
         found = Room(plane, node, kubelet, _agent(node, plane, kubelet), admin)

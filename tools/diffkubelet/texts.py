@@ -90,8 +90,8 @@ def plain_lines(text: str) -> str:
 
 
 def content(data: bytes) -> str:
-    """A file's content, or a digest of a long one."""
-    text = data.decode(errors="replace")
+    """A file's content, or a digest of a long one; a token, of which each is another, by a word."""
+    text = _TOKEN.sub("<token>", data.decode(errors="replace"))
     return text if len(text) <= MOST_TEXT else f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]}"
 
 

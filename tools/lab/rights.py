@@ -39,6 +39,10 @@ PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 """For each policy about agents an object that it refuses: apiVersion, kind and the rest of it."""
 
+TOKENS = "moorage-agent-tokens"
+TOKENS_ALLOWED = "moorage.dev/service-account-tokens"
+"""The policy about tokens, which it refuses of Moorage's own accounts, and the label of namespaces where it refuses none."""
+
 
 def install_rights(plane: ControlPlane, *values: str) -> None:
     """Apply the chart's accounts, roles, policies and namespaces, and wait until every policy is in force.
@@ -57,6 +61,8 @@ def install_rights(plane: ControlPlane, *values: str) -> None:
         path = f"/{'apis/' if '/' in version else 'api/'}{version}{scope}/{kind.lower()}s"
         body = {"apiVersion": version, "kind": kind, "metadata": {"name": "other"}, **rest}
         until_refused(policy, partial(agent, "POST", path, body, dry=True))
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/moorage-manager/token"
+    until_refused(TOKENS, partial(agent, "POST", path, {"spec": {}}, dry=True))
 
 
 def render(*values: str) -> str:

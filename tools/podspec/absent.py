@@ -8,7 +8,6 @@ from typing import Final
 
 Fields = dict[str, dict[str, str]]
 
-LATER: Final = "Not built yet."
 _APPARMOR: Final = "No kernel that Moorage is tested on has AppArmor, so that nothing could be shown of it."
 _DRIVER: Final = "A storage driver that was in Kubernetes itself; it is no more, or is on its way out."
 _CSI: Final = "Needs a CSI driver, whose node half is driven by a kubelet."
@@ -38,7 +37,6 @@ ABSENT: Final[Fields] = {
         "schedulingGates": "`suspend` holds a workload back.",
         "schedulingGroup": _SCHEDULER,
         "serviceAccount": "Deprecated in core/v1 for `serviceAccountName`.",
-        "serviceAccountName": LATER,
         "topologySpreadConstraints": "Replicas are spread over nodes, not over other topologies.",
     },
     "Container": {
@@ -83,7 +81,6 @@ ABSENT: Final[Fields] = {
     "VolumeProjection": {
         "clusterTrustBundle": "Needs rights on the cluster's trust bundles that agents do not have.",
         "podCertificate": "Is issued for a Pod, which an instance is not.",
-        "serviceAccountToken": LATER,
     },
 }
 
@@ -102,6 +99,7 @@ OWN: Final[Fields] = {
 REMARKS: Final[Fields] = {
     "PodSpec": {
         "imagePullSecrets": "Those of a ServiceAccount are not used: Kubernetes' admission writes them into Pods alone.",
+        "serviceAccountName": "Says whose tokens volumes hold; none is mounted by itself.",
     },
     "Container": {
         "resources": "Without room on its node an instance waits, and does not fail. The QoS class may change with them.",
@@ -128,6 +126,9 @@ REMARKS: Final[Fields] = {
         "capabilities": "Written without `CAP_`; one that does not exist or that the node cannot give is an error.",
         "procMount": "`Unmasked` needs no user namespace.",
         "runAsNonRoot": "A name in the image's USER is looked up; a kubelet refuses every name.",
+    },
+    "VolumeProjection": {
+        "serviceAccountToken": "Bound to the Node, not to the instance. Needs the chart's value and a label of the namespace.",
     },
     "VolumeMount": {
         "mountPath": "Must be absolute. A volume wins over `/dev/termination-log`, too.",

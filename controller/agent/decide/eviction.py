@@ -49,4 +49,4 @@ class Exceeded:
 def size_limits(spec: InstanceSpec) -> tuple[SizeLimit, ...]:
     """The volumes that are to be measured. As with a kubelet, a limit of 0 is none, and what nobody mounts is not made."""
     found = ((v, v.empty_dir.size_limit) for v in mounted(spec) if v.empty_dir is not None and v.empty_dir.medium != "Memory")
-    return tuple(SizeLimit(v.name, volume_id(v), str(limit)) for v, limit in found if quantity.whole(limit or 0))
+    return tuple(SizeLimit(v.name, volume_id(v, spec), str(limit)) for v, limit in found if quantity.whole(limit or 0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.sources.port import Absent, Found, Ref, Unread, View
+from controller.agent.tokens.port import NoToken, Token, TokenRef, TokenView
 from controller.api.instance import ContainerInstance
 
 
@@ -27,6 +28,8 @@ class Given:
     """Of the instance, on a network of its own."""
     objects: Mapping[Ref, View] = field(default_factory=dict)
     """The ConfigMaps and Secrets that it names."""
+    tokens: Mapping[TokenRef, TokenView] = field(default_factory=dict)
+    """The tokens that it mounts."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -50,3 +53,15 @@ class Given:
                 raise Unresolved(f'{ref.kind} "{ref.name}" not found')
             case Unread(why=why):
                 raise Unresolved(why or f'{ref.kind} "{ref.name}" is being read', pending=not why)
+
+    def token(self, ref: TokenRef) -> Token:
+        """A token.
+
+        Raises:
+            Unresolved: when there is none.
+        """
+        match self.tokens.get(ref, NoToken()):
+            case Token() as token:
+                return token
+            case NoToken(why=why):
+                raise Unresolved(why or f'a token of ServiceAccount "{ref.account}" is asked for', pending=not why)

@@ -5,10 +5,13 @@ Source: kubernetes.io, "ConfigMaps", "Secrets", "Downward API" and "Projected Vo
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from controller.agent.decide import downward
+from controller.agent.decide import downward, owner
 from controller.agent.decide.given import Given, Unresolved
 from controller.agent.sources.port import Kind, Ref
+from controller.agent.tokens.port import TokenRef
+from controller.api.instance import ContainerInstance
 from controller.api.volumes.sources import (
     DEFAULT_MODE,
     ConfigMapProjection,
@@ -20,6 +23,7 @@ from controller.api.volumes.sources import (
     ProjectedVolumeSource,
     SecretProjection,
     SecretVolumeSource,
+    ServiceAccountTokenProjection,
 )
 from controller.runtime.port import InvalidConfig
 
@@ -31,19 +35,23 @@ class File:
     content: bytes = field(repr=False)
     mode: int
     """Permission bits, 0 to 0o777."""
+    owner: int | None = None
+    """User that it belongs to; None: root."""
 
 
 Files = dict[str, File]
 
+_OWNER_ALONE: Final = 0o600
+
 Source = ConfigMapVolumeSource | SecretVolumeSource | DownwardAPIVolumeSource | ProjectedVolumeSource
-_Part = Source | ConfigMapProjection | SecretProjection | DownwardAPIProjection
+_Part = Source | ConfigMapProjection | SecretProjection | DownwardAPIProjection | ServiceAccountTokenProjection
 
 
 def payload(source: Source, given: Given) -> Mapping[str, File]:
     """The files by their paths, which are relative, and lead nowhere else.
 
     Raises:
-        Unresolved: when an object or a key is not there (and not optional), or not known yet.
+        Unresolved: when an object, a key or a token is not there (and not optional), or not known yet.
         InvalidConfig: when the files do not go together, or a path leads out of the volume.
     """
     _chosen_once(source)
@@ -61,15 +69,22 @@ def named(source: Source, namespace: str) -> frozenset[Ref]:
     return frozenset(ref for ref in refs if ref is not None)
 
 
+def token_ref(token: ServiceAccountTokenProjection, instance: ContainerInstance) -> TokenRef:
+    """The token that a volume of an instance holds."""
+    meta = instance.metadata
+    return TokenRef(meta.uid, meta.namespace, instance.spec.service_account_name, token.audience, token.expiration_seconds)
+
+
 def confidential(source: Source) -> bool:
-    """Whether its files must stay in memory: there is a Secret in it."""
-    return any(isinstance(part, SecretVolumeSource | SecretProjection) for part in _parts(source))
+    """Whether its files must stay in memory: there is a Secret or a token in it."""
+    hidden = SecretVolumeSource | SecretProjection | ServiceAccountTokenProjection
+    return any(isinstance(part, hidden) for part in _parts(source))
 
 
 def _parts(source: Source) -> Iterable[_Part]:
     if not isinstance(source, ProjectedVolumeSource):
         return (source,)
-    found = (part for s in source.sources for part in (s.config_map, s.secret, s.downward_api))
+    found = (part for s in source.sources for part in (s.config_map, s.secret, s.downward_api, s.service_account_token))
     return tuple(part for part in found if part is not None)
 
 
@@ -87,6 +102,8 @@ def _files(part: _Part, mode: int, given: Given) -> Files:
     match part:
         case DownwardAPIVolumeSource(items=items) | DownwardAPIProjection(items=items):
             return {item.path: File(_told(item, given), mode if item.mode is None else item.mode) for item in items}
+        case ServiceAccountTokenProjection():
+            return {part.path: _token(part, mode, given)}
         case ProjectedVolumeSource():
             raise AssertionError("a projected volume has parts")
         case _:
@@ -119,6 +136,14 @@ _NO_KEY = {
 }
 
 
+def _token(part: ServiceAccountTokenProjection, mode: int, given: Given) -> File:
+    """Its owner may read it, and nobody else, where it is known who that is; what fsGroup allows comes on top."""
+    content, spec = given.token(token_ref(part, given.instance)).content.encode(), given.instance.spec
+    user = owner.sole_user(spec)
+    alone = user is not None or spec.security_context.fs_group is not None
+    return File(content, _OWNER_ALONE if alone else mode, user)
+
+
 def _told(item: DownwardAPIVolumeFile, given: Given) -> bytes:
     if item.field_ref is not None:
         return downward.field_of(item.field_ref.field_path, given).encode()
@@ -131,11 +156,17 @@ def _chosen_once(source: Source) -> None:
     """Two sources that are told to make the same file contradict each other; a key that is not chosen gives way."""
     chosen: set[str] = set()
     for part in _parts(source):
-        items: tuple[KeyToPath | DownwardAPIVolumeFile, ...] = () if isinstance(part, ProjectedVolumeSource) else part.items
-        for path in (_inside(item.path) for item in items):
+        for path in (_inside(item.path) for item in _items(part)):
             if path in chosen:
                 raise InvalidConfig(f"conflicting duplicate paths: {path}")
             chosen.add(path)
+
+
+def _items(part: _Part) -> tuple[KeyToPath | DownwardAPIVolumeFile | ServiceAccountTokenProjection, ...]:
+    """What of a source says where its file is to be."""
+    if isinstance(part, ServiceAccountTokenProjection):
+        return (part,)
+    return () if isinstance(part, ProjectedVolumeSource) else part.items
 
 
 def _inside(path: str) -> str:

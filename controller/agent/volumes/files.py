@@ -40,8 +40,9 @@ def write(folder: str, files: Mapping[str, File], group: int | None = None) -> b
         return False
     new = _written(folder, files)
     tops = {path.partition("/")[0] for path in files}
+    owners = {path.partition("/")[0]: file.owner for path, file in files.items() if file.owner is not None}
     for name in tops:
-        _link(folder, name)
+        _link(folder, name, owners.get(name))
     if group is not None:
         ownership.give(folder, group, read_only=True)
     with suppress(FileNotFoundError):
@@ -82,6 +83,8 @@ def _alike(path: str, file: File, group: int | None) -> bool:
     mode = file.mode if group is None else file.mode | ownership.READABLE
     if stat.S_IMODE(found.st_mode) != mode or (group is not None and found.st_gid != group):
         return False
+    if found.st_uid != (os.geteuid() if file.owner is None else file.owner):
+        return False
     with open(path, "rb") as there:  # noqa: PTH123
         return there.read() == file.content
 
@@ -98,11 +101,13 @@ def _written(folder: str, files: Mapping[str, File]) -> str:
         with os.fdopen(descriptor, "wb") as made:
             made.write(file.content)
             os.fchmod(descriptor, file.mode)
+            if file.owner is not None:
+                os.fchown(descriptor, file.owner, -1)
     return name
 
 
-def _link(folder: str, name: str) -> None:
-    """The name that people see; what a subPath has made in its place gives way."""
+def _link(folder: str, name: str, owner: int | None) -> None:
+    """The name that people see, its owner's as the file is; what a subPath has made in its place gives way."""
     path, target = f"{folder}/{name}", f"{DATA}/{name}"
     with suppress(FileNotFoundError):
         found = os.lstat(path).st_mode
@@ -110,6 +115,8 @@ def _link(folder: str, name: str) -> None:
             return
         shutil.rmtree(path) if stat.S_ISDIR(found) else os.unlink(path)  # noqa: PTH108
     os.symlink(target, path)  # noqa: PTH211
+    if owner is not None:
+        os.lchown(path, owner, -1)
 
 
 def _tidy(folder: str, tops: set[str], current: str) -> None:

@@ -14,6 +14,11 @@ DEFAULT_MODE: Final = 0o644
 MOST_ITEMS: Final = 64
 MOST_SOURCES: Final = 16
 
+DEFAULT_TOKEN_SECONDS: Final = 3600
+SHORTEST_TOKEN_SECONDS: Final = 600
+LONGEST_TOKEN_SECONDS: Final = 1 << 32
+"""For how long a token may be asked for (core/v1, and authentication/v1 `TokenRequestSpec`)."""
+
 Mode = Annotated[int, Field(ge=0, le=0o777)]
 
 VOLUME_FIELDS: Final = ("metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations")
@@ -135,7 +140,22 @@ class DownwardAPIProjection(Model):
     items: Files = ()
 
 
-PROJECTION_RULES: Final = rules(exactly_one("configMap", "secret", "downwardAPI"))
+class ServiceAccountTokenProjection(Model):
+    """A token of the instance's ServiceAccount (core/v1 `ServiceAccountTokenProjection`)."""
+
+    audience: str = Field(
+        default="", max_length=1024, description="Whom it is for; who is not that must refuse it. Empty: the API server."
+    )
+    expiration_seconds: int = Field(
+        default=DEFAULT_TOKEN_SECONDS,
+        ge=SHORTEST_TOKEN_SECONDS,
+        le=LONGEST_TOKEN_SECONDS,
+        description="How long it is to be good; the API server may give less. It is replaced after 80 % of that, or a day.",
+    )
+    path: Path = Field(description="Path of its file in the volume.")
+
+
+PROJECTION_RULES: Final = rules(exactly_one("configMap", "secret", "downwardAPI", "serviceAccountToken"))
 
 
 class VolumeProjection(Model):
@@ -146,6 +166,9 @@ class VolumeProjection(Model):
     config_map: ConfigMapProjection | None = Field(default=None, description="A ConfigMap.")
     secret: SecretProjection | None = Field(default=None, description="A Secret.")
     downward_api: DownwardAPIProjection | None = Field(default=None, alias="downwardAPI", description="Of the instance itself.")
+    service_account_token: ServiceAccountTokenProjection | None = Field(
+        default=None, description="A token of the ServiceAccount that serviceAccountName names; kept in memory, and fresh."
+    )
 
 
 class ProjectedVolumeSource(Model):
@@ -158,3 +181,8 @@ class ProjectedVolumeSource(Model):
         json_schema_extra=LIST_ATOMIC,
     )
     default_mode: DefaultMode = None
+
+    @property
+    def tokens(self) -> tuple[ServiceAccountTokenProjection, ...]:
+        """The tokens among them."""
+        return tuple(s.service_account_token for s in self.sources if s.service_account_token is not None)

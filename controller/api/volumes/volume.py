@@ -13,6 +13,7 @@ from controller.api.volumes.sources import (
     DownwardAPIVolumeSource,
     ProjectedVolumeSource,
     SecretVolumeSource,
+    ServiceAccountTokenProjection,
 )
 
 NO_BACKSTEPS: Final = "!('/' + self{} + '/').contains('/../')"
@@ -90,12 +91,19 @@ class Volume(Model):
     downward_api: DownwardAPIVolumeSource | None = Field(
         default=None, alias="downwardAPI", description="Files that tell of the instance."
     )
-    projected: ProjectedVolumeSource | None = Field(default=None, description="Several of the last three in one folder.")
+    projected: ProjectedVolumeSource | None = Field(
+        default=None, description="Several of the last three, and tokens of a ServiceAccount, in one folder."
+    )
 
     @property
     def kind(self) -> str:
         """Name of the source that is set, as it is written: `emptyDir`. Empty when none is, which the schema excludes."""
         return next((_written(name) for name in SOURCES if getattr(self, name) is not None), "")
+
+    @property
+    def tokens(self) -> tuple[ServiceAccountTokenProjection, ...]:
+        """The tokens of a ServiceAccount that are in it."""
+        return self.projected.tokens if self.projected is not None else ()
 
     @property
     def values(self) -> ValuesSource | None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from controller.api.instance import ContainerInstanceSpec
+from tests import service_accounts
 from tests.cni import wire
 from tests.harness import NAMESPACE, Site, ready, started
 from tests.integration.semantics.fields import of_manifest, of_models
@@ -45,6 +46,7 @@ OBJECTS = (
         "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": docker_config("registry.test", GOOD)},
     },
+    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "everything"}},
     {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "everything"}, "handler": "everything"},
 )
 """What the manifest refers to."""
@@ -81,7 +83,7 @@ def home(
         profiles = site.state / "agent" / "seccomp"
         profiles.mkdir(parents=True)
         (profiles / "everything.json").write_text(json.dumps(PROFILE))
-        with started(site), objects(plane):
+        with started(site), service_accounts.allowed(plane), objects(plane):
             yield site
 
 
@@ -119,6 +121,9 @@ def test_it_runs(home: Site) -> None:
     assert {"4000", "4001"} <= set(status["held"]["Groups"].split())
     script = "hostname; cat /etc/resolv.conf; echo $GREETING $COLOUR $TOKEN $WHO $MOST $P_colour $token; cat /tmp/started"
     files = "cat /data/made /settings/deep/colour /hidden/token /all/colour /about/name; ls -d /part /mine /node /site/www"
+    token = service_accounts.content(pids[ids["web"]], "/all/account/token")
+    user = service_accounts.review(home.plane, token, "harbour")["user"]["username"]
+    assert user == "system:serviceaccount:default:everything"
     said = home.containerd.ctr(
         "tasks", "exec", "--exec-id", "look", ids["web"], "sh", "-c", f"{script}; {files}", namespace=NAMESPACE
     )

@@ -70,8 +70,8 @@ def now() -> float:
     return loop.began + loop.passed if isinstance(loop, PassingLoop) else REAL_TIME()
 
 
-async def until(true: Callable[[], object], seconds: float = 60.0) -> float:
-    """Let time pass until something is true; how many seconds that took.
+async def until(true: Callable[[], object], seconds: float = 60.0, step: float = 0.01) -> float:
+    """Let time pass until something is true; how many seconds that took. It is looked at every `step` seconds.
 
     Raises:
         AssertionError: when it does not come true within that time.
@@ -80,5 +80,5 @@ async def until(true: Callable[[], object], seconds: float = 60.0) -> float:
     began = loop.time()
     while not true():
         assert loop.time() - began < seconds, f"not true within {seconds:g} s"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(step)
     return loop.time() - began

@@ -32,6 +32,7 @@ from controller.agent.slots import Slots
 from controller.agent.sources.port import Ref, View
 from controller.agent.store import Store
 from controller.agent.supervisor import Supervisor
+from controller.agent.tokens.kube import KubeTokens
 from controller.agent.view import NodeView
 from controller.api import labels
 from controller.api.amounts import Amounts
@@ -45,6 +46,7 @@ from controller.runtime.port import ContainerConfig, ContainerState, ImageConfig
 from tests.unit.agent.api import Api, Object
 from tests.unit.agent.clock import now, until
 from tests.unit.agent.sources import SimulatedSources
+from tests.unit.agent.tokens import TokenServer
 from tests.unit.agent.values import container, instance_object
 
 IMAGE = "registry.test/app:1"
@@ -233,6 +235,7 @@ class Rig:
 
     objects: dict[Ref, View] = field(default_factory=dict)
     """ConfigMaps and Secrets."""
+    token_server: TokenServer = field(default_factory=TokenServer)
 
     def __post_init__(self) -> None:
         self.runtime = Recorder(self.node)
@@ -272,6 +275,7 @@ class Rig:
         self.room = Room(facts.allocatable, lambda: taken(self.store, self.view, self.classes.overhead), self.wake)
         self.files = InstanceFiles(facts)
         self.sources = SimulatedSources(self.wake, self.objects)
+        self.tokens = KubeTokens(self.token_server, "node1", self.wake)
         self.cleanup = Cleanup(
             self.store,
             self.view,
@@ -295,6 +299,7 @@ class Rig:
             classes=self.classes,
             probes=self.probes,
             sources=self.sources,
+            tokens=self.tokens,
             events=self.events,
             logs=self.logs,
             files=self.files,
@@ -394,6 +399,7 @@ class Rig:
         ended += self.finalizer._setting.values()
         self.tasks = []
         self.probes.close()
+        await self.tokens.close()
         for task in ended:
             task.cancel()
         await self.images.close()

@@ -7,8 +7,10 @@ import pytest
 
 from controller.agent.decide.hashing import made_from
 from controller.api import labels
+from tests.unit.agent.tokens import token_volume
 from tests.unit.agent.values import container, current_hash, desired, first, state
 
+OTHER = {"name": "other", "projected": {"sources": [{"configMap": {"name": "a"}}]}}
 BEFORE = current_hash(desired())
 
 
@@ -89,6 +91,20 @@ def test_defaults_of_sources_make_no_other_container() -> None:
 def test_another_network_is_another_container() -> None:
     """A process cannot move to another network."""
     assert current_hash(desired(hostNetwork=False, network="None")) != BEFORE
+
+
+def test_another_account_is_another_container_where_its_token_is_mounted() -> None:
+    """And nowhere else; the default, written out, is none."""
+
+    def hashed(*mounts: dict[str, Any], **spec: Any) -> str:
+        return current_hash(desired(container(volumeMounts=list(mounts)), volumes=[token_volume(), OTHER], **spec))
+
+    token, other = {"name": "token", "mountPath": "/t"}, {"name": "other", "mountPath": "/o"}
+    assert hashed(token) != hashed(token, serviceAccountName="builder")
+    assert hashed(token) == hashed(token, serviceAccountName="default")
+    for mounts in ((), (other,)):
+        assert hashed(*mounts) == hashed(*mounts, serviceAccountName="builder")
+    assert current_hash(desired(container())) == current_hash(desired(container(), serviceAccountName="builder"))
 
 
 def test_a_change_of_one_container_does_not_touch_another() -> None:

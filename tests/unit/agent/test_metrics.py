@@ -52,6 +52,7 @@ def _followed(rig: Rig) -> Iterator[None]:
         writer=rig.writer,
         judge=judge,
         sources=rig.sources,
+        tokens=rig.tokens,
     )
     yield
     metrics.unfollow()

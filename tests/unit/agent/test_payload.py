@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from controller.agent.decide.given import Given, Unresolved
 from controller.agent.decide.payload import File, Source, confidential, named, payload
+from controller.agent.decide.payload import token_ref as payload_token
 from controller.agent.sources.port import Absent, Found, Ref, Unread, View
+from controller.agent.tokens.port import NoToken, Token, TokenRef, TokenView
 from controller.api.amounts import Amounts
 from controller.api.volumes.sources import (
     ConfigMapVolumeSource,
@@ -20,7 +22,8 @@ from controller.api.volumes.sources import (
 )
 from controller.runtime.port import InvalidConfig
 from tests.unit.agent.sources import config_map, found, secret
-from tests.unit.agent.values import NODE, container, desired
+from tests.unit.agent.tokens import token_ref
+from tests.unit.agent.values import NODE, UID, container, desired
 
 META = {"labels": {"b": "2", "a": "1"}, "annotations": {"note": 'a "quoted"\nline\t\\ \x01 é \u00a0 \U0001f600 \U000e0001'}}
 OBJECTS: Mapping[Ref, View] = {
@@ -194,13 +197,82 @@ def test_what_a_volume_names() -> None:
     mixed = projected({"configMap": {"name": "a"}}, {"secret": {"name": "b"}}, {"downwardAPI": {}})
     assert named(mixed, "shop") == {config_map("a", "shop"), secret("b", "shop")}
     assert named(downward(), "shop") == frozenset()
-    assert [confidential(s) for s in (mixed, of_secret(), of_map(), downward(), projected())] == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]
+    hidden = [mixed, of_secret(), projected(NAMED)]
+    assert [confidential(s) for s in (*hidden, of_map(), downward(), projected())] == [True] * 3 + [False] * 3
+
+
+HARBOUR = {"serviceAccountToken": {"path": "in/token", "audience": "harbour", "expirationSeconds": 600}}
+NAMED = {"serviceAccountToken": {"path": "named"}}
+
+
+def token_files(*containers: dict[str, Any], mode: int | None = None, **spec: Any) -> dict[str, str]:
+    """Path -> `octal mode owner content` of a volume with two tokens, in an instance with these containers."""
+    wanted = desired(*(containers or (container(),)), **spec)
+    tokens: dict[TokenRef, TokenView] = {
+        token_ref(UID, wanted.instance.spec.service_account_name, "harbour", 600): Token("one"),
+        token_ref(UID, wanted.instance.spec.service_account_name): Token("two"),
+    }
+    source = projected(HARBOUR, NAMED, **({} if mode is None else {"defaultMode": mode}))
+    found = payload(source, Given(wanted.instance, NODE, tokens=tokens))
+    return {path: f"{file.mode:o} {file.owner} {file.content.decode()}" for path, file in found.items()}
+
+
+def user(number: int | None) -> dict[str, Any]:
+    """A container that runs as a user."""
+    return container("main" if number is None else f"u{number}", securityContext={"runAsUser": number})
+
+
+def test_a_token_is_for_whom_the_volume_says() -> None:
+    """Each by its own audience and time, of the account that the instance names."""
+    assert token_files() == {"in/token": "644 None one", "named": "644 None two"}
+    assert token_files(serviceAccountName="builder") == {"in/token": "644 None one", "named": "644 None two"}
+    wanted = desired(container(), serviceAccountName="builder").instance
+    found = {payload_token(t, wanted) for t in projected(HARBOUR, NAMED).tokens}
+    assert found == {token_ref(UID, "builder", "harbour", 600), token_ref(UID, "builder")}
+
+
+@pytest.mark.parametrize(
+    ("containers", "spec", "told"),
+    [
+        ((), {}, "640 None"),
+        ((user(5),), {}, "600 5"),
+        ((user(5), container("other", securityContext={"runAsUser": 5})), {}, "600 5"),
+        ((user(5), user(6)), {}, "640 None"),
+        ((user(5), container()), {}, "640 None"),
+        ((user(5), container()), {"securityContext": {"runAsUser": 5}}, "600 5"),
+        ((user(5),), {"securityContext": {"runAsUser": 6}}, "600 5"),
+        ((user(0),), {}, "600 0"),
+        ((user(5),), {"initContainers": [user(6)]}, "640 None"),
+        ((user(5),), {"initContainers": [container("first", securityContext={"runAsUser": 5})]}, "600 5"),
+        ((), {"securityContext": {"fsGroup": 7}}, "600 None"),
+        ((user(5),), {"securityContext": {"fsGroup": 7}}, "600 5"),
+    ],
+)
+def test_a_token_is_its_users_alone(containers: tuple[dict[str, Any], ...], spec: dict[str, Any], told: str) -> None:
+    """Where all containers have the same user, or a group, as a kubelet has it; else as defaultMode says."""
+    assert set(token_files(*containers, mode=0o640, **spec).values()) == {f"{told} one", f"{told} two"}
+
+
+@pytest.mark.parametrize(
+    ("view", "told"),
+    [
+        (NoToken(), 'a token of ServiceAccount "default" is asked for'),
+        (NoToken("agents have no right"), "agents have no right"),
+    ],
+)
+def test_a_token_that_is_not_there_is_waited_for(view: NoToken, told: str) -> None:
+    """With what is in the way; nothing is, while it is just asked for."""
+    wanted = desired(container()).instance
+    with pytest.raises(Unresolved, match=told) as raised:
+        payload(projected(NAMED), Given(wanted, NODE, tokens={token_ref(UID): view}))
+    assert raised.value.pending == (not view.why)
+
+
+def test_a_token_goes_together_with_other_files() -> None:
+    """Its path is one that was chosen."""
+    wanted = desired(container()).instance
+    with pytest.raises(InvalidConfig, match="conflicting duplicate paths: named"):
+        payload(projected(NAMED, NAMED), Given(wanted, NODE, tokens={token_ref(UID): Token("x")}))
 
 
 def test_a_file_does_not_show_what_it_holds() -> None:

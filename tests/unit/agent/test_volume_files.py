@@ -22,6 +22,7 @@ class Text:
 
     content: bytes
     mode: int = 0o644
+    owner: int | None = None
 
 
 def visible(folder: Path) -> dict[str, bytes]:
@@ -69,6 +70,18 @@ def test_names_are_links_through_one_that_is_replaced(tmp_path: Path) -> None:
     assert not write(str(tmp_path), {"a": Text(b"1"), "c/d": Text(b"3")})
     assert (tmp_path / "a").stat().st_ino == kept
     assert write(str(tmp_path), {"a": Text(b"1", 0o600), "c/d": Text(b"3")}), "a mode is a change, too"
+
+
+def test_a_file_may_belong_to_somebody(tmp_path: Path) -> None:
+    """With the name that people see; a change of that is one like any other. Only root can give files away."""
+    mine = os.geteuid()
+    other = 1234 if mine == 0 else mine
+    write(str(tmp_path), {"c/d": Text(b"2", 0o600, other), "a": Text(b"1")})
+    assert [(tmp_path / path).stat().st_uid for path in ("c/d", "a")] == [other, mine]
+    assert [(tmp_path / path).lstat().st_uid for path in ("c", "a")] == [other, mine]
+    assert not write(str(tmp_path), {"c/d": Text(b"2", 0o600, other), "a": Text(b"1")})
+    assert write(str(tmp_path), {"c/d": Text(b"2", 0o600), "a": Text(b"1")}) == (other != mine)
+    assert (tmp_path / "c/d").stat().st_uid == mine
 
 
 def test_a_reader_never_meets_half_of_a_change(tmp_path: Path) -> None:

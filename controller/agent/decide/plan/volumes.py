@@ -39,7 +39,7 @@ def _images(instance: ContainerInstance, seen: Observation, now: float) -> Volum
     """
     waiting: list[tuple[str, Step]] = []
     for volume in mounted(instance.spec):
-        id_ = volume_id(volume)
+        id_ = volume_id(volume, instance.spec)
         if volume.image is not None and id_ not in seen.volumes:
             image = volume.image.reference
             policy = pull_policy(volume.image.pull_policy, image)

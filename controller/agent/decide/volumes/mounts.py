@@ -13,7 +13,7 @@ from controller.agent.decide.environment import expand
 from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.volumes.wanted import VolumeFailure, volume_id
 from controller.api.instance import ContainerInstance
-from controller.api.spec import Container
+from controller.api.spec import Container, InstanceSpec
 from controller.api.volumes.mount import VolumeMount
 from controller.api.volumes.volume import Volume
 from controller.runtime.port import Mount
@@ -91,7 +91,7 @@ def mounts(
         propagation = _PROPAGATION.get(mount.mount_propagation or "", PRIVATE)
         preparation = Preparation(
             volume=mount.name,
-            root=root(volume, folder),
+            root=root(volume, instance.spec, folder),
             make_root=volume.host_path is not None and volume.host_path.type == "",
             sub_path=sub_path,
             target=f"{folder}/{SUBPATHS}/{container.name}/{index}" if sub_path else "",
@@ -109,9 +109,9 @@ def instance_folder(uid: str, node: NodeFacts) -> str:
     return f"{node.volumes_dir}/{uid}"
 
 
-def root(volume: Volume, folder: str) -> str:
+def root(volume: Volume, spec: InstanceSpec, folder: str) -> str:
     """Path of a volume of the instance whose folder that is."""
-    return volume.host_path.path if volume.host_path is not None else f"{folder}/{volume_id(volume)}"
+    return volume.host_path.path if volume.host_path is not None else f"{folder}/{volume_id(volume, spec)}"
 
 
 def _sub_path(mount: VolumeMount, env: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from controller.api import quantity
 from controller.api.amounts import instance_memory_limit
-from controller.api.spec import Container, InstanceSpec
+from controller.api.spec import DEFAULT_SERVICE_ACCOUNT, Container, InstanceSpec
 from controller.api.volumes.mount import VolumeMount
 from controller.api.volumes.volume import EmptyDirVolumeSource, Volume
 
@@ -64,6 +64,10 @@ class File(Protocol):
     def mode(self) -> int:
         """Its permission bits."""
 
+    @property
+    def owner(self) -> int | None:
+        """User that it belongs to; None: root."""
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -81,7 +85,7 @@ class Files:
             return "kept"
         digest = hashlib.sha256()
         for path, file in sorted(self.files.items()):
-            digest.update(f"{path}\0{file.mode}\0{len(file.content)}\0".encode() + file.content)
+            digest.update(f"{path}\0{file.mode}\0{file.owner}\0{len(file.content)}\0".encode() + file.content)
         return digest.hexdigest()
 
 
@@ -128,16 +132,21 @@ def wanted(spec: InstanceSpec, contents: Mapping[str, Files] | None = None, memo
     return tuple(_wanted(volume, spec, (contents or {}).get(volume.name), memory) for volume in mounted(spec))
 
 
-def volume_id(volume: Volume) -> str:
-    """Name of a volume's folder: its kind and its name, and 8 hex digits over what makes it another one when it changes."""
+def volume_id(volume: Volume, spec: InstanceSpec) -> str:
+    """Name of a volume's folder: its kind and its name, and 8 hex digits over what makes it another one when it changes.
+
+    With a token in it, that is also whose token it is: who acts for somebody else is begun anew, as a pod would be.
+    """
     source = volume.model_dump(mode="json", exclude_defaults=True, exclude={"name": True, **_NO_IDENTITY})
+    if volume.tokens and spec.service_account_name != DEFAULT_SERVICE_ACCOUNT:
+        source["account"] = spec.service_account_name
     text = json.dumps(source, sort_keys=True, separators=(",", ":"))
     return f"{volume.kind}~{volume.name}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def matters(container: Container, spec: InstanceSpec) -> list[dict[str, Any]]:
     """What of a container's mounts counts for the spec hash: where which volume is mounted how, in a fixed order."""
-    volumes = {volume.name: volume_id(volume) for volume in spec.volumes}
+    volumes = {volume.name: volume_id(volume, spec) for volume in spec.volumes}
     found = [_said(mount) | {"volume": volumes.get(mount.name, "")} for mount in container.volume_mounts]
     return sorted(found, key=lambda mount: str(mount["mount_path"]))
 
@@ -150,7 +159,7 @@ def _said(mount: VolumeMount) -> dict[str, Any]:
 
 
 def _wanted(volume: Volume, spec: InstanceSpec, content: Files | None, memory: int) -> WantedVolume:
-    name, id_, group = volume.name, volume_id(volume), spec.security_context.fs_group
+    name, id_, group = volume.name, volume_id(volume, spec), spec.security_context.fs_group
     if volume.values is not None:
         files = content.files if content is not None else None
         return WantedVolume(name, id_, Files(files, memory=volume.kind in _IN_MEMORY), group)
