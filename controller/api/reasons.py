@@ -40,6 +40,11 @@ class Reason(StrEnum):
     ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull"
     """imagePullPolicy is Never and the image is not on the node."""
 
+    PULLED = "Pulled"
+    """The image is on the node; of a ContainerImage: on every node that is to have it."""
+    TOO_MANY_IMAGES = "TooManyImages"
+    """The node is asked for as many images as it takes; delete ContainerImages that are not needed."""
+
     # --- containers
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError"
     """The spec cannot be turned into a container on this node."""

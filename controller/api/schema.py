@@ -16,16 +16,16 @@ import yaml
 from controller.api.base import GROUP, VERSION, Column, Model
 from controller.api.document import document
 from controller.api.drift import fingerprints
+from controller.api.image import ContainerImage
 from controller.api.instance import ContainerInstance
 from controller.api.node import RuntimeNode
+from controller.api.nodeimages import NodeImages
 from controller.api.structural import VALIDATIONS, Schema, structural
 from controller.api.workload import ContainerWorkload
 
-KINDS: Final[tuple[type[ContainerWorkload | ContainerInstance | RuntimeNode], ...]] = (
-    ContainerWorkload,
-    ContainerInstance,
-    RuntimeNode,
-)
+Kind = type[ContainerWorkload | ContainerInstance | RuntimeNode | ContainerImage | NodeImages]
+
+KINDS: Final[tuple[Kind, ...]] = (ContainerWorkload, ContainerInstance, RuntimeNode, ContainerImage, NodeImages)
 
 _HEADER = "# Generated from controller/api by `make generate`. Change the models, not this file.\n"
 _TYPE_META: Final[dict[str, Schema]] = {
@@ -74,7 +74,7 @@ def fields_module() -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def _crd(kind: type[ContainerWorkload | ContainerInstance | RuntimeNode]) -> dict[str, Any]:
+def _crd(kind: Kind) -> dict[str, Any]:
     subresources: dict[str, Any] = {"status": {}}
     if scale := getattr(kind, "SCALE", None):
         subresources["scale"] = dict(scale)
@@ -115,7 +115,7 @@ def _column(column: Column) -> dict[str, Any]:
     return entry | ({"priority": 1} if column.wide else {})
 
 
-def _root(kind: type[ContainerWorkload | ContainerInstance | RuntimeNode]) -> Schema:
+def _root(kind: Kind) -> Schema:
     """The schema of the whole object: spec with defaults, status without any but the generation nobody has seen yet."""
     spec = _part(kind, "spec", defaults=True)
     status = _part(kind, "status", defaults=False)

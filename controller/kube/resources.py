@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.api.base import GROUP, VERSION
+from controller.api.image import ContainerImage
 from controller.api.instance import ContainerInstance
 from controller.api.node import RuntimeNode
+from controller.api.nodeimages import NodeImages
 from controller.api.workload import ContainerWorkload
 
 
@@ -36,6 +38,8 @@ class Resource:
 WORKLOADS: Final = Resource(GROUP, VERSION, ContainerWorkload.PLURAL)
 INSTANCES: Final = Resource(GROUP, VERSION, ContainerInstance.PLURAL)
 NODES: Final = Resource(GROUP, VERSION, RuntimeNode.PLURAL)
+CONTAINER_IMAGES: Final = Resource(GROUP, VERSION, ContainerImage.PLURAL)
+NODE_IMAGES: Final = Resource(GROUP, VERSION, NodeImages.PLURAL)
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 DEFINITIONS: Final = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 EVENTS: Final = Resource("", "v1", "events")

@@ -1,6 +1,6 @@
--- Health of ContainerWorkload, ContainerInstance and RuntimeNode for Argo CD. All three keep one status contract, so one
--- script reads them all, and says what kstatus says: Current is Healthy (Suspended when that is what was asked for),
--- InProgress and Terminating are Progressing, Failed is Degraded.
+-- Health of the kinds of Moorage for Argo CD. All of them keep one status contract, so one script reads them all, and says
+-- what kstatus says: Current is Healthy (Suspended when that is what was asked for), InProgress and Terminating are
+-- Progressing, Failed is Degraded.
 --
 -- argocd-cm.yaml beside this file holds it in the form that Argo CD reads. It uses nothing but Lua's base functions, which
 -- are all that Argo CD offers by default.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from controller.api.schema import KINDS
 from tests.chart.rendering import CHART, LOADER, helm
 from tools.lab import ControlPlane
 
@@ -59,4 +60,4 @@ def test_definitions_live_by_the_values(own_plane: ControlPlane, older: Path) ->
     assert "exists and cannot be imported" in run("install", "second", CHART, fails=True)
 
     assert "[CustomResourceDefinition] containerworkloads.moorage.dev" in run("uninstall", "moorage", "--no-hooks")
-    assert len(own_plane.kubectl("get", "crd", "--output", "name").stdout.split()) == 3
+    assert len(own_plane.kubectl("get", "crd", "--output", "name").stdout.split()) == len(KINDS)

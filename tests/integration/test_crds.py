@@ -73,7 +73,7 @@ def test_the_definitions_are_accepted_as_they_are(plane: ControlPlane) -> None:
     api = Watcher(plane)
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     before = api.objects(path)
-    assert len(before) == 3
+    assert len(before) == 5
     for crd in before.values():
         conditions = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
         assert conditions["Established"] == "True"

@@ -121,8 +121,10 @@ def test_rules_say_what_is_wrong() -> None:
 def test_names_and_subresources() -> None:
     """Short names, category, scale and selectable fields, as people and clients use them."""
     assert {k: c["spec"]["names"]["shortNames"] for k, c in CRDS.items()} == {
+        "ContainerImage": ["cimg"],
         "ContainerInstance": ["ci"],
         "ContainerWorkload": ["cw"],
+        "NodeImages": ["nimg"],
         "RuntimeNode": ["rn"],
     }
     assert all(c["spec"]["names"]["categories"] == ["moorage"] for c in CRDS.values())
@@ -135,8 +137,10 @@ def test_columns() -> None:
     """What `kubectl get` shows, and with -o wide."""
     shown = {kind: [c["name"] for c in version(kind)["additionalPrinterColumns"] if not c.get("priority")] for kind in KINDS}
     assert shown == {
+        "ContainerImage": ["IMAGE", "READY", "STATUS", "SIZE", "AGE"],
         "ContainerInstance": ["READY", "STATUS", "RESTARTS", "IMAGE", "NODE", "AGE"],
         "ContainerWorkload": ["READY", "STATUS", "RESTARTS", "IMAGE", "NODE", "AGE"],
+        "NodeImages": ["READY", "STATUS", "AGE"],
         "RuntimeNode": ["READY", "STATUS", "CORDONED", "RUNTIME", "VERSION", "AGE"],
     }
 

@@ -7,12 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.api.instance import ContainerInstance
-from controller.api.node import RuntimeNode
-from controller.api.workload import ContainerWorkload
+from controller.api.schema import KINDS
 from tests.verdicts import AGREES, HEALTH, Argo
 
-KINDS = (ContainerWorkload.KIND, ContainerInstance.KIND, RuntimeNode.KIND)
 MOMENTS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "moments.json").read_text())
 """Objects, each with the verdict of kstatus. tests/integration/test_gitops.py records them, and holds them against kstatus."""
 
@@ -58,4 +55,4 @@ def test_an_object_without_a_report_is_progressing(obj: dict[str, Any]) -> None:
 def test_the_config_map_holds_the_script_for_each_kind() -> None:
     """manifests/argocd/argocd-cm.yaml carries the very text of health.lua, under Argo CD's key for each of our kinds."""
     found = yaml.safe_load((HEALTH.parent / "argocd-cm.yaml").read_text())["data"]
-    assert found == {f"resource.customizations.health.moorage.dev_{kind}": HEALTH.read_text() for kind in KINDS}
+    assert found == {f"resource.customizations.health.moorage.dev_{kind.KIND}": HEALTH.read_text() for kind in KINDS}

@@ -1,0 +1,148 @@
+"""`ContainerImage`: an image that nodes are to have before anything runs from it."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from controller.api.base import AGE, STATUS_OF_READY, Column, Model, list_map, rule, rules
+from controller.api.conditions import Condition
+from controller.api.meta import ObjectMeta
+from controller.api.workload import Placement
+
+PullPolicy = Literal["IfNotPresent", "Always"]
+
+MOST_FAILURES = 20
+"""Failing nodes that a status names."""
+
+MOST_DIGESTS = 10
+"""Different digests that a status tells of."""
+
+
+class ImageSpec(Model):
+    """Desired state of an image."""
+
+    image: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="Image reference, by tag or digest, normalised as Docker does. Another one takes its place on the nodes.",
+    )
+    placement: Placement = Field(default_factory=Placement, description="Which nodes get it; all of them when it says nothing.")
+    pin: bool = Field(
+        default=True,
+        description="true: nodes keep it, whatever their disks say, and fetch it again when somebody removed it. "
+        "false: it is fetched once, to be there early; a node that needs room may remove it, and does not fetch it again "
+        "before image or refreshedAt changes.",
+    )
+    pull_policy: PullPolicy = Field(
+        default="IfNotPresent",
+        description="IfNotPresent: what a node has of that name is left as it is. Always: each node asks the registry once "
+        "for every new image or refreshedAt, so that a tag that was moved is followed.",
+    )
+    refreshed_at: str = Field(
+        default="",
+        max_length=64,
+        description="Any new value, such as a time, has each node ask the registry once more; with pullPolicy Always.",
+    )
+    parallelism: int | str = Field(
+        default=10,
+        description="Nodes that pull it at the same time: a number, or a percentage of the wanted ones (rounded down, at least "
+        "1). A node whose pull failed tries again by itself, and holds up no other.",
+        json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 4}
+        | rules(
+            rule(
+                "type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",
+                "parallelism must be a number from 1, or a percentage from 1% to 100%",
+            )
+        ),
+    )
+    progress_deadline_seconds: int = Field(
+        default=600,
+        ge=1,
+        le=604800,
+        description="Seconds after which the image is reported as stalled, when some nodes fail to get it and no other is "
+        "still about to. They go on trying.",
+    )
+
+
+class ImageNodes(Model):
+    """How many nodes are how far. Each that is wanted is counted once more, if it is not just waiting for its turn."""
+
+    wanted: int = Field(default=0, description="Nodes that the placement names.")
+    ready: int = Field(default=0, description="Nodes that have it.")
+    pulling: int = Field(default=0, description="Nodes that were told to fetch it, and have not ended yet.")
+    failed: int = Field(default=0, description="Nodes that cannot get it, and go on trying.")
+    removed: int = Field(default=0, description="Nodes that had it and removed it, since it is not pinned.")
+
+
+class ImageDigest(Model):
+    """What the reference stands for on some nodes."""
+
+    digest: str = Field(description="Digest of the index or manifest.")
+    bytes: int = Field(default=0, description="Size of its content as stored, on one node.")
+    nodes: int = Field(default=0, description="Nodes that have this one.")
+
+
+class ImageFailure(Model):
+    """A node that cannot get the image."""
+
+    node: str = Field(description="Name of the node.")
+    reason: str = Field(description="Reason in CamelCase, as containers have it: ErrImagePull, ImagePullBackOff, ...")
+    message: str = Field(default="", description="What the node's agent says of it.")
+
+
+class ImageStatus(Model):
+    """Observed state of an image. Output only."""
+
+    observed_generation: int = Field(default=-1, description="The generation that this status is about; -1 before the first.")
+    image: str = Field(default="", description="The reference as the nodes know it: docker.io/library/nginx:latest.")
+    digests: tuple[ImageDigest, ...] = Field(
+        default=(),
+        description=f"What it stands for, the most frequent first, at most {MOST_DIGESTS}. More than one: its tag was moved "
+        "between two pulls.",
+        json_schema_extra=list_map("digest"),
+    )
+    size: str = Field(default="", description="Size of the most frequent one, for people: 41.9MB.")
+    nodes: ImageNodes = Field(default_factory=ImageNodes, description="How many nodes are how far.")
+    ready: str = Field(default="", description="Nodes that have it, of those that are to: 3/5.")
+    failures: tuple[ImageFailure, ...] = Field(
+        default=(),
+        description=f"Nodes that cannot get it, by name, at most {MOST_FAILURES}.",
+        json_schema_extra=list_map("node"),
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="Ready, Reconciling, Stalled; SchemaStale while it is.", json_schema_extra=list_map("type")
+    )
+
+
+class ContainerImage(Model):
+    """An image as desired state: pulled to the nodes that match, kept there, replaced by an edit, let go of by a deletion."""
+
+    KIND: ClassVar[str] = "ContainerImage"
+    PLURAL: ClassVar[str] = "containerimages"
+    SINGULAR: ClassVar[str] = "containerimage"
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ("cimg",)
+    NAMESPACED: ClassVar[bool] = True
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("IMAGE", ".spec.image", description="The image."),
+        Column("READY", ".status.ready", description="Nodes that have it, of those that are to."),
+        Column("STATUS", f"{STATUS_OF_READY}.reason", description="What is done, or why it is not."),
+        Column("SIZE", ".status.size", description="Its size as stored on a node."),
+        AGE,
+        Column("PIN", ".spec.pin", "boolean", wide=True, description="Whether nodes keep it whatever their disks say."),
+        Column("POLICY", ".spec.pullPolicy", wide=True, description="IfNotPresent or Always."),
+        Column("DIGEST", ".status.digests[0].digest", wide=True, description="What it stands for on most nodes."),
+        Column("MESSAGE", f"{STATUS_OF_READY}.message", wide=True, description="What a person should know."),
+    )
+
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: ImageSpec = Field(
+        description="Desired state.",
+        json_schema_extra=rules(
+            rule(
+                "self.pullPolicy == 'Always' || !has(self.refreshedAt) || self.refreshedAt == ''",
+                "refreshedAt has nodes ask the registry again, which needs pullPolicy: Always",
+                path=".refreshedAt",
+            ),
+        ),
+    )
+    status: ImageStatus = Field(default_factory=ImageStatus, description="Observed state, written by the manager.")

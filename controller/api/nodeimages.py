@@ -1,0 +1,101 @@
+"""`NodeImages`: what one node is to have of images, and what it has; one per node, named like it."""
+
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
+
+from controller.api.base import AGE, STATUS_OF_READY, Column, Model, list_map
+from controller.api.conditions import Condition
+from controller.api.image import PullPolicy
+from controller.api.meta import ObjectMeta
+
+State = Literal["Pulling", "Ready", "Failed", "Removed"]
+
+MOST_IMAGES: Final = 500
+"""ContainerImages that one node takes: with names as long as may be, it and the answer stay below the 1.5 MiB of etcd."""
+
+MOST_MESSAGE: Final = 512
+"""Characters of a message of a node."""
+
+
+class NodeImage(Model):
+    """One ContainerImage, as far as a node has to know it."""
+
+    namespace: str = Field(max_length=63, description="Namespace of the ContainerImage.")
+    name: str = Field(max_length=253, description="Name of the ContainerImage.")
+    image: str = Field(max_length=1024, description="Normalised reference.")
+    revision: str = Field(
+        max_length=32,
+        description="Another one: it is to be fetched, or with pullPolicy Always asked for, once more.",
+    )
+    pin: bool = Field(default=True, description="Whether it stays, and is fetched again when it is removed.")
+    pull_policy: PullPolicy = Field(default="IfNotPresent", description="Always: the registry is asked once for each revision.")
+
+
+class NodeImagesSpec(Model):
+    """What a node is to have. Written by the manager, from the ContainerImages that name the node."""
+
+    images: tuple[NodeImage, ...] = Field(
+        default=(),
+        max_length=MOST_IMAGES,
+        description="The ContainerImages whose turn has come on this node, by namespace and name.",
+        json_schema_extra=list_map("namespace", "name"),
+    )
+
+
+class NodeImageStatus(Model):
+    """How far a node is with one ContainerImage."""
+
+    namespace: str = Field(description="Namespace of the ContainerImage.")
+    name: str = Field(description="Name of the ContainerImage.")
+    revision: str = Field(default="", description="The revision that this is about.")
+    image: str = Field(default="", description="Normalised reference.")
+    state: State = Field(
+        description="Pulling: under way, or waiting for the node's own turns. Ready: it is there. Failed: it cannot be got, "
+        "and is tried again. Removed: it was there, is not pinned, and was removed."
+    )
+    percent: int | None = Field(default=None, description="How much of it was fetched, in steps of 10.")
+    digest: str = Field(default="", description="What the reference stands for here.")
+    bytes: int = Field(default=0, description="Size of its content as stored.")
+    reason: str = Field(default="", description="Why it failed: ErrImagePull, ImagePullBackOff, ...")
+    message: str = Field(default="", max_length=MOST_MESSAGE, description="What a person should know of that.")
+    since: str = Field(
+        default="",
+        description="Since when it is in this state, RFC 3339.",
+        json_schema_extra={"format": "date-time"},
+    )
+
+
+class NodeImagesStatus(Model):
+    """What a node has. Output only; written by its agent at most once in 2 s."""
+
+    observed_generation: int = Field(default=-1, description="The generation that was settled last; -1 before the first.")
+    ready: str = Field(default="", description="How many it has of those it is to have: 3/4.")
+    images: tuple[NodeImageStatus, ...] = Field(
+        default=(), description="One for each of the spec.", json_schema_extra=list_map("namespace", "name")
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="Ready, Reconciling, Stalled.", json_schema_extra=list_map("type")
+    )
+
+
+class NodeImages(Model):
+    """The images that a node is to have by all ContainerImages together. Made by Moorage, read by its agents."""
+
+    KIND: ClassVar[str] = "NodeImages"
+    PLURAL: ClassVar[str] = "nodeimages"
+    SINGULAR: ClassVar[str] = "nodeimages"
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ("nimg",)
+    NAMESPACED: ClassVar[bool] = False
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("READY", ".status.ready", description="How many it has of those it is to have."),
+        Column("STATUS", f"{STATUS_OF_READY}.reason", description="What is done, or why it is not."),
+        AGE,
+        Column("MESSAGE", f"{STATUS_OF_READY}.message", wide=True, description="What a person should know."),
+    )
+
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: NodeImagesSpec = Field(default_factory=NodeImagesSpec, description="Desired state, written by the manager.")
+    status: NodeImagesStatus = Field(
+        default_factory=NodeImagesStatus, description="Observed state, written by the node's agent."
+    )
