@@ -31,7 +31,7 @@ def version(obj: Object) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-class _Versions:
+class Versions:
     """Which version of which uid is known, and which uids are gone."""
 
     def __init__(self) -> None:
@@ -39,6 +39,7 @@ class _Versions:
         self._gone: OrderedDict[str, None] = OrderedDict()
 
     def accept(self, obj: Object) -> bool:
+        """Whether this is news of an object that is not gone."""
         uid, new = obj["metadata"]["uid"], version(obj)
         if uid in self._gone or (new and new <= self._known.get(uid, -1)):
             return False
@@ -46,6 +47,7 @@ class _Versions:
         return True
 
     def drop(self, uid: str) -> None:
+        """It is gone."""
         self._known.pop(uid, None)
         self._gone[uid] = None
         while len(self._gone) > TOMBSTONES:
@@ -77,7 +79,7 @@ class Cache:
         """Called when an instance, a host port or a request of a node has gone, or might: who waits for room is to look again.
         The key is that of a workload that knows already."""
         self._awaited: dict[str, float] = {}
-        self._versions = _Versions()
+        self._versions = Versions()
         self._owned: dict[str, dict[Key, Instance]] = {}
         self._by_node: dict[str, dict[Key, Instance]] = {}
         self._ports: dict[str, dict[Key, tuple[HostPort, ...]]] = {}
@@ -222,7 +224,7 @@ class Cache:
 
     def fleet(self, mono: float, now: float) -> Fleet:
         """All nodes at this moment: `mono` by the clock of the heartbeats, `now` in seconds since the epoch."""
-        nodes = {name: self._judged(node, mono, now) for name, node in self.nodes.items()}
+        nodes = self.judged(mono, now)
         load = Counter({name: len(there) for name, there in self._by_node.items()})
         ports = {name: [port for held in there.values() for port in held] for name, there in self._ports.items()}
         requested = dict(self._requested)
@@ -237,6 +239,10 @@ class Cache:
             for name in places.nodes if places.ports else ():
                 ports.setdefault(name, []).extend(places.ports)
         return Fleet(nodes, load, self._absences(mono, now), ports, self.classes, requested)
+
+    def judged(self, mono: float, now: float) -> dict[str, Node]:
+        """All nodes with their heartbeats at this moment: the clocks are those of `fleet`."""
+        return {name: self._judged(node, mono, now) for name, node in self.nodes.items()}
 
     def _judged(self, node: Node, mono: float, now: float) -> Node:
         silent = self.heartbeats.silent_for(node.name, mono)

@@ -17,12 +17,13 @@ from controller.kube.definitions import DefinitionCheck
 from controller.kube.errors import ApiAlreadyExists, ApiFailure, ApiNotFound, ApiUnavailable
 from controller.kube.informer import Informer
 from controller.kube.pauses import Forever
-from controller.kube.resources import INSTANCES, NAMESPACES, NODES, WORKLOADS
+from controller.kube.resources import CONTAINER_IMAGES, INSTANCES, NAMESPACES, NODE_IMAGES, NODES, WORKLOADS
 from controller.manager import metrics
 from controller.manager.cache import Cache
 from controller.manager.decide.heartbeats import SILENCE_SECONDS
 from controller.manager.decide.values import Key
 from controller.manager.ears import Ears
+from controller.manager.images.room import ImageRoom
 from controller.manager.leader import Leader
 from controller.manager.nodes import NodeReconciler
 from controller.manager.operator import NODE, ManagerOperator
@@ -151,9 +152,11 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     def all_matter() -> None:
         operator.wake_all()
 
-    definitions = DefinitionCheck(client, "manager", (WORKLOADS, INSTANCES, NODES), all_matter)
+    kinds = (WORKLOADS, INSTANCES, NODES, CONTAINER_IMAGES, NODE_IMAGES)
+    definitions = DefinitionCheck(client, "manager", kinds, all_matter)
     reconciler = Reconciler(client, cache, settings.hold_seconds, lambda: definitions.message)
     nodes = NodeReconciler(client, cache)
+    images = ImageRoom(client, cache, settings.hold_seconds, lambda: definitions.message)
 
     async def handle(key: Key) -> float | None:
         kind = "node" if key.namespace == NODE else "workload"
@@ -168,7 +171,7 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
 
     await _unless(stop, _make_lease_namespace(client))
     queue = WorkQueue(handle, expected=(ApiFailure, NotTaken), workers=settings.workers)
-    operator = ManagerOperator(cache, queue, reconciler, nodes, definitions.wake)
+    operator = ManagerOperator(cache, queue, reconciler, nodes, images, definitions.wake)
     informer = await _unless(stop, _fill(operator, connection, client))
     if informer is None:
         return
@@ -176,11 +179,12 @@ async def _work(settings: ManagerSettings, connection: Connection, client: Clien
     ears = Ears(operator, informer, client)
     health.live["manager heartbeats"], health.live["manager watch"] = ears.incurable, informer.incurable
     health.ready["manager"] = lambda: ""
-    metrics.follow(cache, queue)
-    known = len(cache.workloads), len(cache.instances), len(cache.nodes)
-    log.info("manager runs: %d workloads, %d instances, %d nodes", *known)
+    metrics.follow(cache, queue, images)
+    known = len(cache.workloads), len(cache.instances), len(cache.nodes), len(images.cache.images)
+    log.info("manager runs: %d workloads, %d instances, %d nodes, %d images", *known)
     tasks = [
         asyncio.create_task(queue.run(), name="queue"),
+        asyncio.create_task(images.queue.run(), name="queue of images"),
         asyncio.create_task(ears.listen(), name="liveness"),
         asyncio.create_task(definitions.run(), name="definitions"),
         asyncio.create_task(stop.wait(), name="stop"),

@@ -10,12 +10,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from controller.api.conditions import READY as READY_TYPE
 from controller.api.conditions import Condition, find
+from controller.api.image import ImageNodes
 from controller.api.reasons import Reason
 from controller.telemetry.readings import Labels, Reading, number
 
 if TYPE_CHECKING:
     from controller.manager.cache import Cache
     from controller.manager.decide.values import Key
+    from controller.manager.images.room import ImageRoom
     from controller.manager.queue import WorkQueue
 
 # --- the work
@@ -46,6 +48,14 @@ WORKLOADS: Final = Reading("moorage_workloads", "Workloads by status and reason 
 INSTANCES: Final = Reading("moorage_instances", "Instances by phase and reason of their Ready condition.", ["phase", "reason"])
 DESIRED: Final = Reading("moorage_instances_desired", "Instances that all workloads together want now.")
 READY: Final = Reading("moorage_instances_ready", "Instances that are Ready with their present spec.")
+IMAGES: Final = Reading(
+    "moorage_container_images", "ContainerImages by status and reason of their Ready condition.", ["ready", "reason"]
+)
+IMAGE_NODES: Final = Reading(
+    "moorage_container_image_nodes",
+    "Nodes over all ContainerImages, by how far they are: wanted are all of them, ready, pulling, failed and removed some.",
+    ["state"],
+)
 RUNTIME_NODES: Final = Reading("moorage_nodes", "Nodes by whether they can be given work.", ["ready"])
 
 _KNOWN: Final = frozenset(Reason)
@@ -54,12 +64,15 @@ _OTHER: Final = "Other"
 """In place of a word that is not ours: what agents write must not be able to make label values without end."""
 
 
-def follow(cache: "Cache", queue: "WorkQueue[Key]") -> None:
+def follow(cache: "Cache", queue: "WorkQueue[Key]", images: "ImageRoom") -> None:
     """Read the gauges from here, from now on: this manager works."""
     LEADER.set(1)
-    WAITING.read(number(lambda: len(queue)))
-    LONGEST_WAIT.read(number(queue.longest_wait))
-    LONGEST_WORK.read(number(queue.longest_work))
+    queues = (queue, images.queue)
+    WAITING.read(number(lambda: sum(map(len, queues))))
+    LONGEST_WAIT.read(number(lambda: max(q.longest_wait() for q in queues)))
+    LONGEST_WORK.read(number(lambda: max(q.longest_work() for q in queues)))
+    IMAGES.read(lambda: _images(images))
+    IMAGE_NODES.read(lambda: _image_nodes(images))
     WORKLOADS.read(lambda: _workloads(cache))
     INSTANCES.read(lambda: _instances(cache))
     DESIRED.read(number(lambda: sum(w.status.desired_replicas for w in tuple(cache.workloads.values()))))
@@ -70,7 +83,8 @@ def follow(cache: "Cache", queue: "WorkQueue[Key]") -> None:
 def unfollow() -> None:
     """This manager works no more: what it knew is not told any longer."""
     LEADER.set(0)
-    for reading in (WAITING, LONGEST_WAIT, LONGEST_WORK, WORKLOADS, INSTANCES, DESIRED, READY, RUNTIME_NODES):
+    of_work = (WAITING, LONGEST_WAIT, LONGEST_WORK)
+    for reading in (*of_work, WORKLOADS, INSTANCES, DESIRED, READY, RUNTIME_NODES, IMAGES, IMAGE_NODES):
         reading.read(None)
 
 
@@ -81,6 +95,17 @@ def _workloads(cache: "Cache") -> Mapping[Labels, float]:
 def _instances(cache: "Cache") -> Mapping[Labels, float]:
     found = tuple(cache.instances.values())
     return dict(Tally((i.phase if i.phase in _PHASES else _OTHER, *_ready(i.ready)[1:]) for i in found))
+
+
+def _images(room: "ImageRoom") -> Mapping[Labels, float]:
+    known = tuple(room.cache.images.values())
+    return dict(Tally(_ready(find(image.status.conditions, READY_TYPE)) for image in known))
+
+
+def _image_nodes(room: "ImageRoom") -> Mapping[Labels, float]:
+    """All states are always there, so that an alert sees the first node that fails."""
+    counts = [image.status.nodes for image in tuple(room.cache.images.values())]
+    return {(state,): float(sum(getattr(nodes, state) for nodes in counts)) for state in ImageNodes.model_fields}
 
 
 def _ready(ready: Condition | None) -> Labels:

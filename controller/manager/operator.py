@@ -12,9 +12,19 @@ from controller.kube import definitions
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.informer import Informer, Watch
-from controller.kube.resources import DEFINITIONS, INSTANCES, LEASES, NODES, RUNTIME_CLASSES, WORKLOADS
+from controller.kube.resources import (
+    CONTAINER_IMAGES,
+    DEFINITIONS,
+    INSTANCES,
+    LEASES,
+    NODE_IMAGES,
+    NODES,
+    RUNTIME_CLASSES,
+    WORKLOADS,
+)
 from controller.manager.cache import Cache
 from controller.manager.decide.values import Key, seconds
+from controller.manager.images.room import ImageRoom
 from controller.manager.nodes import NodeReconciler
 from controller.manager.queue import WorkQueue
 from controller.manager.reconciler import Reconciler
@@ -36,8 +46,10 @@ WATCHES: Final = (
     Watch(RUNTIME_CLASSES),
     Watch(INSTANCES),
     Watch(WORKLOADS),
+    Watch(NODE_IMAGES),
+    Watch(CONTAINER_IMAGES),
 )
-"""What the manager watches, in the order in which a fresh cache is filled: workloads last, when all else is known."""
+"""What the manager watches, in the order in which a fresh cache is filled: what people write last, when all else is known."""
 
 
 class ManagerOperator:
@@ -49,10 +61,12 @@ class ManagerOperator:
         queue: WorkQueue[Key],
         reconciler: Reconciler,
         nodes: NodeReconciler,
+        images: ImageRoom,
         definition_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._definition_changed = definition_changed
         self._cache, self._queue, self._reconciler, self._nodes = cache, queue, reconciler, nodes
+        self._images = images
         cache.room_made = self._wake_unplaced
         self._take: dict[str, Callable[[str, Object], None]] = {
             WORKLOADS.plural: self._workload,
@@ -60,6 +74,8 @@ class ManagerOperator:
             NODES.plural: self._node,
             LEASES.plural: self._lease,
             RUNTIME_CLASSES.plural: self._class,
+            NODE_IMAGES.plural: images.listing,
+            CONTAINER_IMAGES.plural: images.image,
             DEFINITIONS.plural: lambda _kind, _definition: self._definition_changed(),
         }
         self.renewed_at = time.monotonic()
@@ -92,9 +108,10 @@ class ManagerOperator:
             self._definition_changed()
 
     def wake_all(self) -> None:
-        """Have every workload looked at: something about a node changed."""
+        """Have every workload and every image looked at: something about a node changed."""
         for key in self._cache.workloads:
             self._queue.add(key)
+        self._images.wake_all()
 
     def _wake_unplaced(self, but: Key | None) -> None:
         for waiting in self._reconciler.unplaced:
@@ -128,6 +145,7 @@ class ManagerOperator:
         elif not self._cache.put_node(obj, time.monotonic()):
             return
         self._queue.add(Key(NODE, name))
+        self._images.node(name)
         self.wake_all()
 
     def _class(self, kind: str, obj: Object) -> None:

@@ -102,8 +102,12 @@ def replaced_at(workload: Workload, instance: Instance, fleet: Fleet) -> float |
 
 
 def max_unavailable(update: UpdateStrategy, wanted: int) -> int:
-    """`maxUnavailable` as a number, at least 1; a percentage is rounded down (apps/v1)."""
-    value = update.max_unavailable
+    """`maxUnavailable` as a number (apps/v1)."""
+    return portion(update.max_unavailable, wanted)
+
+
+def portion(value: int | str, whole: int) -> int:
+    """A number, or a percentage of a whole, as a number: rounded down, and at least 1."""
     if isinstance(value, str) and value.endswith("%"):
-        return max(1, wanted * int(value[:-1]) // 100)
+        return max(1, whole * int(value[:-1]) // 100)
     return max(1, int(value))

@@ -151,6 +151,8 @@ class Node:
     """Whether its heartbeat is fresh."""
     lost_at: float | None = None
     """Time of the last heartbeat, once it is certain that it stopped; None before."""
+    uid: str = ""
+    """Of its RuntimeNode."""
 
     @property
     def ready(self) -> bool:
@@ -271,4 +273,5 @@ def parse_node(obj: Mapping[str, Any]) -> Node:
         capacity=model.status.capacity.instances,
         allocatable=model.status.allocatable.amounts() if model.status.allocatable is not None else None,
         reported=find(model.status.conditions, READY),
+        uid=model.metadata.uid,
     )

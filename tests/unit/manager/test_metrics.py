@@ -11,12 +11,18 @@ from prometheus_client import REGISTRY
 from controller.manager import metrics
 from controller.manager.cache import Cache
 from controller.manager.decide.values import Key
+from controller.manager.images.room import ImageRoom
 from controller.manager.queue import WorkQueue
 from tests.unit.manager.world import World, condition, node
 
 
 def _value(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(name, labels)
+
+
+def _room(cache: Cache) -> ImageRoom:
+    client: Any = None
+    return ImageRoom(client, cache, 0.0)
 
 
 async def _nothing(_: Key) -> None:
@@ -26,7 +32,7 @@ async def _nothing(_: Key) -> None:
 @pytest.fixture(name="cache")
 def _cache() -> Iterator[Cache]:
     cache = Cache()
-    metrics.follow(cache, WorkQueue(_nothing, expected=()))
+    metrics.follow(cache, WorkQueue(_nothing, expected=()), _room(cache))
     yield cache
     metrics.unfollow()
 
@@ -74,7 +80,7 @@ def test_nodes_are_counted_from_the_first_one_on(cache: Cache) -> None:
 def test_a_manager_that_works_no_more_tells_nothing() -> None:
     """Else a replica that lost the lead would go on telling of a fleet that it no longer sees."""
     cache = Cache()
-    metrics.follow(cache, WorkQueue(_nothing, expected=()))
+    metrics.follow(cache, WorkQueue(_nothing, expected=()), _room(cache))
     cache.put_instance(_instance(1, reason="Running"))
     assert _value("moorage_manager_leader") == 1
     metrics.unfollow()

@@ -1,0 +1,154 @@
+"""The frozen values that are decided on: images, and what each node is asked for and says. Pure."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.api.conditions import READY, Condition, find
+from controller.api.image import ContainerImage, ImageSpec, ImageStatus
+from controller.api.nodeimages import NodeImage, NodeImages, NodeImageStatus
+from controller.manager.decide.values import Key, Node, digest
+from controller.runtime import reference
+from controller.runtime.port import InvalidReference
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A ContainerImage."""
+
+    key: Key
+    uid: str
+    generation: int
+    deleting: bool
+    spec: ImageSpec
+    status: ImageStatus
+    told: Mapping[str, Any]
+    """The status as the API server has it, fields that were never written being absent."""
+    name: str
+    """The normalised reference; empty when it is none."""
+    invalid: str
+    """Why it is no reference; empty when it is one."""
+    revision: str
+    """16 hex digits over what has nodes fetch it, or ask for it, once more."""
+
+    def entry(self) -> NodeImage:
+        """What a node is asked for."""
+        return NodeImage(
+            namespace=self.key.namespace,
+            name=self.key.name,
+            image=self.name,
+            revision=self.revision,
+            pin=self.spec.pin,
+            pull_policy=self.spec.pull_policy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A NodeImages."""
+
+    name: str
+    uid: str
+    entries: Mapping[Key, NodeImage] = field(default_factory=dict)
+    """What the node is asked for."""
+    reports: Mapping[Key, NodeImageStatus] = field(default_factory=dict)
+    """What its agent says of it."""
+    speaks: bool = False
+    """Whether an agent has ever said anything: one of an older release never does."""
+
+
+class Standing(enum.Enum):
+    """How far a node is with an image."""
+
+    WAITING = "waiting"
+    """Its turn has not come."""
+    PULLING = "pulling"
+    """It was told to, and has not ended."""
+    READY = "ready"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
+_STANDINGS = {
+    "Pulling": Standing.PULLING,
+    "Ready": Standing.READY,
+    "Removed": Standing.REMOVED,
+    "Failed": Standing.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One node that is to have an image, as that image sees it."""
+
+    node: Node
+    speaks: bool = False
+    """Whether its agent knows of images at all."""
+    entry: NodeImage | None = None
+    """What the node is asked for."""
+    report: NodeImageStatus | None = None
+    """What its agent says."""
+    given: str = ""
+    """The revision that it was given a turn for, which is not written yet."""
+    full: bool = False
+    """It takes no further image."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is at work for this image, be it for a revision that is of yesterday. Who is not heard is not."""
+        if not self.node.ready:
+            return False
+        return bool(self.given) or (self.entry is not None and _ended(self.entry.revision, self.report) is None)
+
+    def standing(self, image: Image) -> Standing:
+        """How far it is with the image as it is now."""
+        if self.given == image.revision:
+            return Standing.PULLING
+        if self.entry is None or self.entry.revision != image.revision:
+            return Standing.FAILED if self.full and self.entry is None else Standing.WAITING
+        return _ended(image.revision, self.report) or Standing.PULLING
+
+
+def _ended(revision: str, report: NodeImageStatus | None) -> Standing | None:
+    """How it ended, for now; None while it has not."""
+    if report is None or report.revision != revision:
+        return None
+    found = _STANDINGS[report.state]
+    return None if found is Standing.PULLING else found
+
+
+def parse_image(obj: Mapping[str, Any]) -> Image:
+    """An image from its API object. Raises `pydantic.ValidationError`."""
+    model = ContainerImage.model_validate(obj)
+    meta, spec = model.metadata, model.spec
+    try:
+        name, invalid = str(reference.parse(spec.image)), ""
+    except InvalidReference as exc:
+        name, invalid = "", str(exc)
+    again = [spec.pull_policy, spec.refreshed_at] if spec.pull_policy == "Always" else []
+    return Image(
+        key=Key(meta.namespace, meta.name),
+        uid=meta.uid,
+        generation=meta.generation,
+        deleting=meta.deletion_timestamp is not None,
+        spec=spec,
+        status=model.status,
+        told=obj.get("status") or {},
+        name=name,
+        invalid=invalid,
+        revision=digest([meta.uid, name, *again]),
+    )
+
+
+def parse_held(obj: Mapping[str, Any]) -> Held:
+    """What a node is asked for and says, from its API object. Raises `pydantic.ValidationError`."""
+    model = NodeImages.model_validate(obj)
+    told: Condition | None = find(model.status.conditions, READY)
+    return Held(
+        name=model.metadata.name,
+        uid=model.metadata.uid,
+        entries={Key(e.namespace, e.name): e for e in model.spec.images},
+        reports={Key(r.namespace, r.name): r for r in model.status.images},
+        speaks=told is not None,
+    )
