@@ -27,6 +27,11 @@ from controller.agent.measured import measured
 from controller.agent.memory import Memory
 from controller.agent.networks import care_for_ever
 from controller.agent.node import NodeJudge, facts
+from controller.agent.nodeimages.keeper import ImageKeeper
+from controller.agent.nodeimages.wanted import FILE as WANTED_IMAGES
+from controller.agent.nodeimages.wanted import Wanted
+from controller.agent.nodeimages.watch import watch_for_ever
+from controller.agent.nodeimages.writer import NodeImagesWriter
 from controller.agent.operator import AgentOperator
 from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
@@ -54,7 +59,7 @@ from controller.api.podsecurity.levels import BASELINE, LevelVersion
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.definitions import DefinitionCheck
-from controller.kube.resources import INSTANCES, NODES
+from controller.kube.resources import INSTANCES, NODE_IMAGES, NODES
 from controller.network.attached import AttachedNetworks, CniSettings
 from controller.network.namespaces import Namespaces
 from controller.runtime.port import Runtime
@@ -169,6 +174,11 @@ class Agent:
         slots = Slots(settings.parallel_work)
         self._events = EventRecorder(self._client, settings.node_name, slots.quiet)
         self._writer = StatusWriter(self._client)
+        self._wanted_images = Wanted(settings.state_dir / WANTED_IMAGES)
+        self._images_writer = NodeImagesWriter(self._client, settings.node_name)
+        self.keeper = ImageKeeper(
+            self._wanted_images, self._images, self._images_writer, parallel_pulls=settings.parallel_pulls
+        )
         judge = NodeJudge(
             settings.node_name,
             runtime,
@@ -182,7 +192,7 @@ class Agent:
         self._definitions = DefinitionCheck(
             self._client,
             "agent",
-            (INSTANCES, NODES),
+            (INSTANCES, NODES, NODE_IMAGES),
             self._heartbeat.wake,
             lambda _: self._node_reference(),
             settings.node_name,
@@ -238,6 +248,7 @@ class Agent:
             judge=judge,
             sources=self._sources,
             tokens=self._tokens,
+            keeper=self.keeper,
         )
 
     def tell(self, health: Health) -> None:
@@ -263,6 +274,7 @@ class Agent:
         self._volumes.load()
         self._levels.load()
         self._classes.load()
+        self._wanted_images.load()
         self._sources.load()
         self._records.load()
         self._operator.known_from_disk(d.uid for d in self.store)
@@ -274,6 +286,10 @@ class Agent:
             self._levels.keep_for_ever(),
             self._classes.keep_for_ever(),
             self._writer.run(),
+            self._wanted_images.keep_for_ever(),
+            self.keeper.run(),
+            self._images_writer.run(),
+            watch_for_ever(self._connection, self._settings.node_name, self.keeper.seen),
             self._events.run(),
             self._heartbeat.run(),
             self._logs.rotate_for_ever(),
@@ -341,12 +357,14 @@ class Agent:
 
     def _image_changed(self, name: str) -> None:
         self._images.changed(name)
+        self.keeper.wake()
         self._wake_all()
 
     def _availability_changed(self) -> None:
         self._heartbeat.wake()
         self._cleanup.wake()
         self._images.doubt()
+        self.keeper.wake()
         self._wake_all()
 
     def _wake_all(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
     from controller.agent.node import NodeJudge
+    from controller.agent.nodeimages.keeper import ImageKeeper
     from controller.agent.report.writer import StatusWriter
     from controller.agent.slots import Slots
     from controller.agent.sources.port import Sources
@@ -96,6 +97,11 @@ IMAGE_ACCESS: Final = Counter(
 )
 IMAGES: Final = Reading("moorage_agent_images", "Images on the node, counted once a minute.")
 IMAGE_BYTES: Final = Reading("moorage_agent_images_bytes", "Size of the content of all images on the node.")
+WANTED_IMAGES: Final = Reading(
+    "moorage_agent_wanted_images",
+    "ContainerImages that name this node: wanted are all of them, ready, pulling, failed and removed some.",
+    ["state"],
+)
 
 # --- the agent at work
 
@@ -136,7 +142,9 @@ RUNTIME_LIST_AT: Final = Reading(
 
 # --- what is told to the API server
 
-STATUS_WRITES: Final = Counter("moorage_agent_status_writes_total", "Statuses of instances written by the agent.")
+STATUS_WRITES: Final = Counter(
+    "moorage_agent_status_writes_total", "Statuses of instances, and of the node's images, written by the agent."
+)
 STATUS_REFUSALS: Final = Counter("moorage_agent_status_refusals_total", "Statuses that the API server would not take.")
 STATUS_PENDING: Final = Reading("moorage_agent_status_pending", "Instances whose newest status is not written yet.")
 STATUS_OLDEST: Final = Reading(
@@ -148,7 +156,7 @@ HEARTBEAT_AT: Final = Gauge(
 
 _FOLLOWED: Final = (
     *(SUPERVISORS, SLOTS, SLOTS_IN_USE, SLOTS_WAITING, CONTAINERS, INSTANCES, IMAGES, IMAGE_BYTES),
-    *(OBJECT_WATCHES, TOKENS),
+    *(OBJECT_WATCHES, TOKENS, WANTED_IMAGES),
     *(RUNTIME_UP, RUNTIME_EVENT_AT, RUNTIME_LIST_AT, STATUS_PENDING, STATUS_OLDEST),
 )
 
@@ -162,10 +170,12 @@ def follow(
     judge: "NodeJudge",
     sources: "Sources",
     tokens: "Tokens",
+    keeper: "ImageKeeper",
 ) -> None:
     """Read the gauges from here, from now on."""
     OBJECT_WATCHES.read(sources.watches)
     TOKENS.read(tokens.counts)
+    WANTED_IMAGES.read(keeper.states)
     SUPERVISORS.read(number(lambda: len(supervisors)))
     SLOTS.read(number(lambda: slots.count))
     SLOTS_IN_USE.read(number(lambda: slots.in_use))

@@ -17,6 +17,7 @@ OWN: Final = f"{GROUP}/namespaces/{SPACE}/containerinstances/own"
 FOREIGN: Final = f"{GROUP}/namespaces/{SPACE}/containerinstances/foreign"
 INSTANCES: Final = f"{GROUP}/namespaces/{SPACE}/containerinstances"
 NODES: Final = f"{GROUP}/runtimenodes"
+IMAGES: Final = f"{GROUP}/nodeimages"
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/moorage-node-lease/leases"
 LEADER: Final = "/apis/coordination.k8s.io/v1/namespaces/moorage-system/leases"
 EVENTS: Final = f"{CORE}/namespaces/{SPACE}/events"
@@ -41,6 +42,13 @@ def instance(name: str, node: str, **metadata: Any) -> dict[str, Any]:
 def node(name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     """A RuntimeNode."""
     return {"apiVersion": "moorage.dev/v1alpha1", "kind": "RuntimeNode", "metadata": {"name": name, **metadata}, "spec": spec}
+
+
+def images(name: str, *wanted: str) -> dict[str, Any]:
+    """A NodeImages that wants these images."""
+    entries = [{"namespace": SPACE, "name": f"i{n}", "image": image, "revision": "1"} for n, image in enumerate(wanted)]
+    meta = {"name": name}
+    return {"apiVersion": "moorage.dev/v1alpha1", "kind": "NodeImages", "metadata": meta, "spec": {"images": entries}}
 
 
 def lease(name: str, namespace: str, holder: str) -> dict[str, Any]:
@@ -83,6 +91,7 @@ def token(namespace: str, account: str = "default", **spec: Any) -> tuple[str, s
 
 _I, _N, _L, _E, _X = policy("instances"), policy("nodes"), policy("leases"), policy("events"), policy("others")
 _T: Final = policy("tokens")
+_M = policy("images")
 _NOT = "cannot"
 """What RBAC says of each verb: the user cannot do it."""
 
@@ -241,6 +250,52 @@ ON_NODES: Final = [
         depth=_N,
     ),
     Attack("delete another RuntimeNode", RBAC, _NOT, "DELETE", f"{NODES}/{OTHER}", depth=_N),
+]
+
+ON_IMAGES: Final = [
+    Attack(
+        "write the status of another node's images",
+        _M,
+        f"NodeImages {OTHER}",
+        *merge(f"{IMAGES}/{OTHER}/status", {"status": {"ready": "1/1"}}),
+        depth=_M,
+    ),
+    Attack(
+        "write what another node says of its images by server-side apply",
+        _M,
+        f"NodeImages {OTHER}",
+        "PATCH",
+        f"{IMAGES}/{OTHER}/status?fieldManager=x&force=true",
+        {**images(OTHER), "status": {"ready": "1/1"}},
+        APPLY,
+        depth=_M,
+    ),
+    Attack(
+        "have another node pull what it likes",
+        RBAC,
+        _NOT,
+        *merge(f"{IMAGES}/{OTHER}", {"spec": images(OTHER, "miner:1")["spec"]}),
+        depth=_M,
+    ),
+    Attack("change what its own node is to have", RBAC, _NOT, *merge(f"{IMAGES}/{NODE}", {"spec": {"images": []}}), depth=_M),
+    Attack("make a NodeImages of another name", RBAC, _NOT, *create(IMAGES, images("invented", "miner:1")), depth=_M),
+    Attack("delete another node's NodeImages", RBAC, _NOT, "DELETE", f"{IMAGES}/{OTHER}", depth=_M),
+    Attack(
+        "have every node pull an image, by a ContainerImage",
+        RBAC,
+        _NOT,
+        *create(
+            f"{GROUP}/namespaces/{SPACE}/containerimages",
+            {
+                "apiVersion": "moorage.dev/v1alpha1",
+                "kind": "ContainerImage",
+                "metadata": {"name": "a"},
+                "spec": {"image": "miner:1"},
+            },
+        ),
+        depth=_X,
+    ),
+    Attack("read ContainerImages", RBAC, _NOT, "GET", f"{GROUP}/containerimages"),
 ]
 
 ON_LEASES: Final = [
@@ -500,10 +555,17 @@ WITH_TOKENS: Final = [
 """What a stolen agent tries with the right to ask for tokens (value agent.serviceAccountTokens.enabled of the chart)."""
 
 ATTACKS: Final = [*ON_INSTANCES, *ON_NODES, *ON_LEASES, *ON_EVENTS, *ELSEWHERE]
+ATTACKS: Final = [*ON_INSTANCES, *ON_NODES, *ON_IMAGES, *ON_LEASES, *ON_EVENTS, *ELSEWHERE]
 
 UNBOUND: Final = [
     Attack("write a status", _I, "is not known", *merge(f"{OWN}/status", READY)),
     Attack("register a RuntimeNode", _N, "is not known", *create(NODES, node("invented", {}))),
+    Attack(
+        "write the status of a node's images",
+        _M,
+        "is not known",
+        *merge(f"{IMAGES}/{NODE}/status", {"status": {"ready": "1/1"}}),
+    ),
     Attack("make a heartbeat", _L, "is not known", *create(LEASES, lease("invented", "moorage-node-lease", "invented"))),
     Attack("tell an Event", _E, "is not known", *create(EVENTS, event(about_instance("own"), NODE))),
     Attack("make a token of a service account, with the right to that", _T, "is not known", *token(OPEN)),

@@ -327,6 +327,18 @@ def rights(level: str) -> list[Attack]:
             instances(level),
             headers={"Impersonate-User": f"moorage:node:{NODE}", "Impersonate-Group": "moorage:nodes"},
         ),
+        Attack(
+            "have a node pull what its taints keep away",
+            RBAC,
+            _NOT,
+            *merge(f"{GROUP}/nodeimages/{NODE}", {"spec": {"images": []}}),
+        ),
+        Attack(
+            "say of its image that every node has it",
+            RBAC,
+            _NOT,
+            *merge(f"{GROUP}/namespaces/{space(level)}/containerimages/harmless/status", {"status": {"ready": "1/1"}}),
+        ),
         Attack("uncordon a node", RBAC, _NOT, *merge(f"{GROUP}/runtimenodes/{NODE}", {"spec": {"unschedulable": False}})),
         Attack(
             "keep a lost node alive by its heartbeat", RBAC, _NOT, *merge(f"{LEASES}/{NODE}", {"spec": {"renewTime": None}})

@@ -49,6 +49,7 @@ class World:
         paths = [
             agent.FOREIGN,
             f"{agent.NODES}/{OTHER}",
+            f"{agent.IMAGES}/{OTHER}",
             f"{agent.LEASES}/{OTHER}",
             f"{agent.EVENTS}/foreign",
             f"{agent.LEADER}/moorage-manager",
@@ -134,7 +135,7 @@ def _remove(plane: ControlPlane) -> None:
             plane.kubectl("patch", name, "-n", space, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
         plane.kubectl("delete", "cw,ci", "--all", "-n", space)
     plane.kubectl("delete", "namespace", *spaces, "--ignore-not-found", "--wait=false")
-    plane.kubectl("delete", "rn,nodes", NODE, OTHER, "--ignore-not-found")
+    plane.kubectl("delete", "nodeimages,rn,nodes", NODE, OTHER, "--ignore-not-found")
     plane.kubectl("delete", "pod", f"agent-{NODE}", "-n", "moorage-system", "--ignore-not-found", "--force", "--grace-period=0")
     plane.kubectl("delete", "leases", "--all", "-n", "moorage-node-lease")
     plane.kubectl("delete", "lease", "moorage-manager", "-n", "moorage-system", "--ignore-not-found")
@@ -148,6 +149,8 @@ def _objects() -> list[dict[str, Any]]:
         _namespace(SPACE, "privileged"),
         agent.node(NODE, {"unschedulable": True, "taints": [TAINT]}, labels=labels),
         agent.node(OTHER, {}, labels={"kubernetes.io/hostname": OTHER}),
+        agent.images(NODE, "web:1"),
+        agent.images(OTHER, "web:1"),
         agent.instance("own", NODE),
         agent.instance("foreign", OTHER),
         agent.lease(NODE, "moorage-node-lease", NODE),

@@ -24,6 +24,8 @@ TOKENS = policy("tokens")
 HOLDERS = ("agent", "pod", "node")
 """The forms of an agent's identity: a client certificate, and a token that is bound to a pod on the node or to the node."""
 
+IMAGE = {"apiVersion": "moorage.dev/v1alpha1", "kind": "ContainerImage", "spec": {"image": "web:1"}}
+
 TENANT = [pytest.param(level, a, id=f"{level}: {a.tries}") for level in tenant.LEVELS for a in tenant.attacks(level)]
 AUTHOR = [pytest.param(level, a, id=f"{level}: {a.tries}") for level in tenant.LEVELS for a in tenant.with_instances(level)]
 DROPPED = [pytest.param(level, *d, id=f"{level}: {d[0]}") for level in tenant.LEVELS for d in tenant.dropped(level)]
@@ -126,6 +128,8 @@ def test_an_agent_may_do_its_work(world: World, holder: str) -> None:
     done("PATCH", agent.OWN, {"metadata": {"finalizers": ["moorage.dev/agent", *theirs]}})
     done("PATCH", f"{agent.NODES}/{NODE}", {"metadata": {"labels": {"kubernetes.io/arch": "amd64"}}})
     done("PATCH", f"{agent.NODES}/{NODE}/status", {"status": {"agentVersion": "1"}})
+    done("PATCH", f"{agent.IMAGES}/{NODE}/status", {"status": {"ready": "0/1"}})
+    done("GET", f"{agent.IMAGES}?fieldSelector=metadata.name={NODE}")
     done("PATCH", f"{agent.LEASES}/{NODE}", {"spec": {"leaseDurationSeconds": 40}})
     made = done("POST", agent.EVENTS, agent.event(agent.about_instance("own"), NODE), "application/json")
     done("PATCH", f"{agent.EVENTS}/{made['metadata']['name']}", {"count": 2})
@@ -149,6 +153,19 @@ def test_the_status_endpoint_takes_the_status_alone(world: World, holder: str) -
     assert after["spec"] == before["spec"]
     for field in ("labels", "annotations", "finalizers", "ownerReferences"):
         assert after["metadata"].get(field) == before["metadata"].get(field)
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_what_a_node_is_to_have_stays_what_it_is(world: World, holder: str) -> None:
+    """Through /status of a NodeImages, too."""
+    caller: Caller = getattr(world, holder)
+    before = world.admin("GET", f"{agent.IMAGES}/{NODE}").body
+    body = {"metadata": {"labels": {"a": "b"}}, "spec": {"images": []}, "status": {"ready": f"{holder}/1"}}
+    answer = caller("PATCH", f"{agent.IMAGES}/{NODE}/status", body, content=MERGE)
+    assert not answer.refused, answer
+    after = world.admin("GET", f"{agent.IMAGES}/{NODE}").body
+    assert after["status"]["ready"] == f"{holder}/1"
+    assert (after["spec"], after["metadata"].get("labels")) == (before["spec"], before["metadata"].get("labels"))
 
 
 def test_a_registering_agent_brings_no_more_than_it_may(world: World) -> None:
@@ -209,6 +226,9 @@ def test_a_tenant_may_do_its_work(world: World, level: str) -> None:
     may("GET", f"{tenant.instances(level)}/harmless")
     may("GET", f"{path}/harmless/status")
     may("GET", f"{path}/harmless/scale")
+    images = f"{GROUP}/namespaces/{tenant.space(level)}/containerimages"
+    may("POST", images, {**IMAGE, "metadata": {"name": "early"}})
+    may("GET", images)
 
 
 def test_scaling_changes_the_number_alone(world: World) -> None:

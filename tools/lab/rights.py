@@ -33,6 +33,7 @@ _ABOUT = {"apiVersion": "v1", "kind": "Secret", "namespace": "default", "name": 
 PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "moorage-agent-instances": ("moorage.dev/v1alpha1", "ContainerInstance", {"spec": _SPEC}),
     "moorage-agent-nodes": ("moorage.dev/v1alpha1", "RuntimeNode", {"spec": {}}),
+    "moorage-agent-images": ("moorage.dev/v1alpha1", "NodeImages", {"spec": {}}),
     "moorage-agent-leases": ("coordination.k8s.io/v1", "Lease", {"spec": {}}),
     "moorage-agent-events": ("v1", "Event", {"involvedObject": _ABOUT}),
     "moorage-agent-others": ("v1", "ConfigMap", {}),
@@ -57,8 +58,8 @@ def install_rights(plane: ControlPlane, *values: str) -> None:
     headers = {"Impersonate-User": "moorage:node:probe", "Impersonate-Group": "system:masters"}
     agent = Caller(plane.url, plane.ca, {"token": plane.token}, headers)
     for policy, (version, kind, rest) in PROBES.items():
-        scope = "" if kind == "RuntimeNode" else "/namespaces/default"
-        path = f"/{'apis/' if '/' in version else 'api/'}{version}{scope}/{kind.lower()}s"
+        scope = "" if kind in {"RuntimeNode", "NodeImages"} else "/namespaces/default"
+        path = f"/{'apis/' if '/' in version else 'api/'}{version}{scope}/{kind.lower().removesuffix('s')}s"
         body = {"apiVersion": version, "kind": kind, "metadata": {"name": "other"}, **rest}
         until_refused(policy, partial(agent, "POST", path, body, dry=True))
     path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/moorage-manager/token"

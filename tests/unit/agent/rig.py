@@ -20,6 +20,9 @@ from controller.agent.images.images import Images
 from controller.agent.images.records import PullRecords
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
+from controller.agent.nodeimages.keeper import ImageKeeper
+from controller.agent.nodeimages.wanted import Wanted
+from controller.agent.nodeimages.writer import NodeImagesWriter
 from controller.agent.operator import AgentOperator
 from controller.agent.probes.probes import Probes
 from controller.agent.report.events import EventRecorder
@@ -261,6 +264,9 @@ class Rig:
         slots = Slots(4)
         self.events = EventRecorder(client, "node1", slots.quiet)
         self.writer = StatusWriter(client)
+        self.keeper = ImageKeeper(
+            Wanted(self.folder / "nodeimages.json"), self.images, NodeImagesWriter(client, "node1"), parallel_pulls=3
+        )
         self.heartbeat = Heartbeat(client, "node1", _judge)
         facts = NodeFacts(
             "node1",

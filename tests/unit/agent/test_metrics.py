@@ -53,6 +53,7 @@ def _followed(rig: Rig) -> Iterator[None]:
         judge=judge,
         sources=rig.sources,
         tokens=rig.tokens,
+        keeper=rig.keeper,
     )
     yield
     metrics.unfollow()

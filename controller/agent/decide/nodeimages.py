@@ -1,0 +1,80 @@
+"""What the node is to have of one image, and what there is -> what to do, and what to tell. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controller.agent.decide.observation import ImageView
+from controller.api.conditions import contract, timestamp
+from controller.api.nodeimages import MOST_MESSAGE, NodeImage, NodeImagesStatus, NodeImageStatus
+from controller.api.reasons import Reason
+
+UNSETTLED = -1
+"""In place of the observed generation while there is something to do; the writer leaves the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is found of one image."""
+
+    status: NodeImageStatus
+    fetch: bool = False
+    """Whether it is to be pulled now; a pull that is under way is to be joined, so that its end is heard of."""
+    had: bool = False
+    """Whether the node has had it, in this revision."""
+    wake_at: float | None = None
+    """When to look again, if nothing happens before; seconds since the epoch."""
+    final: bool = False
+    """Whether it cannot be got until somebody changes something."""
+
+
+def find(entry: NodeImage, view: ImageView, now: float, *, had: bool) -> Finding:
+    """Look at one image.
+
+    Args:
+        entry: what is wanted.
+        view: what there is on the node, and how far a pull is.
+        now: seconds since the epoch.
+        had: whether the node has had it in this revision before: with pullPolicy Always, whether the registry was asked.
+    """
+    present, pull = view.present, view.pull
+    if present is not None and (had or entry.pull_policy == "IfNotPresent"):
+        told = _told(entry, now, "Ready", digest=present.digest, bytes=present.size)
+        return Finding(told, had=True)
+    if had and not entry.pin:
+        return Finding(_told(entry, now, "Removed"), had=True)
+    if pull is None or (pull.running and pull.reason == Reason.PULLING):
+        return Finding(_told(entry, now, "Pulling"), fetch=True, had=had)
+    failed = _told(entry, now, "Failed", reason=str(pull.reason), message=pull.message[:MOST_MESSAGE])
+    if pull.terminal:
+        return Finding(failed, had=had, final=True)
+    due = pull.running or now >= pull.retry_at
+    return Finding(failed, fetch=due, had=had, wake_at=None if due else pull.retry_at)
+
+
+def summarize(findings: Sequence[Finding], generation: int, now: float) -> NodeImagesStatus:
+    """The status of the whole; times and the generation that was settled last are put in by the writer."""
+    told = [finding.status for finding in findings]
+    ready = sum(status.state == "Ready" for status in told)
+    failed = [finding for finding in findings if finding.status.state == "Failed"]
+    settled = all(status.state in {"Ready", "Removed"} for status in told)
+    final = bool(failed) and all(f.final or f.status.state in {"Ready", "Removed"} for f in findings)
+    reason, message = Reason.PULLED.value, ""
+    if failed:
+        first = failed[0].status
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        reason, message = first.reason, f"{first.namespace}/{first.name}: {first.message}{more}"
+    elif not settled:
+        pulling = [status for status in told if status.state == "Pulling"]
+        more = f" (and {len(pulling) - 1} more)" if len(pulling) > 1 else ""
+        reason, message = Reason.PULLING.value, f"pulling {pulling[0].image}{more}"
+    return NodeImagesStatus(
+        observed_generation=generation if settled or final else UNSETTLED,
+        ready=f"{ready}/{len(told)}",
+        images=tuple(told),
+        conditions=contract(ready=settled, stalled=final, reason=reason, message=message, generation=generation, now=now),
+    )
+
+
+def _told(entry: NodeImage, now: float, state: str, **more: object) -> NodeImageStatus:
+    whose = {"namespace": entry.namespace, "name": entry.name, "revision": entry.revision, "image": entry.image}
+    return NodeImageStatus.model_validate({**whose, "state": state, "since": timestamp(now), **more})

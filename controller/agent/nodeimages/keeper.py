@@ -1,0 +1,125 @@
+"""Level-triggered, as a supervisor: look at every image that is wanted, fetch what is missing, and tell how it is."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from controller.agent.decide.nodeimages import Finding, find, summarize
+from controller.agent.decide.observation import Pull
+from controller.agent.images.images import Images
+from controller.agent.images.waiter import Waiter
+from controller.agent.nodeimages.wanted import Wanted
+from controller.agent.nodeimages.writer import NodeImagesWriter
+from controller.api.nodeimages import NodeImage
+from controller.runtime.port import ImageState, RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+
+class ImageKeeper:
+    """Keeps the images that ContainerImages want on this node."""
+
+    def __init__(self, wanted: Wanted, images: Images, writer: NodeImagesWriter, *, parallel_pulls: int) -> None:
+        """Prepare it.
+
+        Args:
+            wanted: what is wanted.
+            images: the node's images, which instances pull by, too.
+            writer: gets the status.
+            parallel_pulls: how many pulls the node has at a time; one of them is left to instances, if there are more than one.
+        """
+        self._wanted, self._images, self._writer = wanted, images, writer
+        self._most = max(1, parallel_pulls - 1)
+        self._waiting: set[str] = set()
+        """Images whose pull this keeper waits for."""
+        self._states: Counter[str] = Counter()
+        self._woken = asyncio.Event()
+        self._woken.set()
+
+    def pinned(self) -> frozenset[str] | None:
+        """The images, by normalised name, that nobody may remove for room; None while that is not known.
+
+        It is known from what an earlier agent has kept, or once the API server has answered.
+        """
+        if not self._wanted.known:
+            return None
+        return frozenset(entry.image for entry in self._wanted.entries if entry.pin)
+
+    def states(self) -> dict[tuple[str, ...], float]:
+        """How many of the images that are wanted are how far, for the metrics."""
+        return {(state,): float(count) for state, count in self._states.items()}
+
+    def seen(self, obj: dict[str, Any] | None) -> None:
+        """Take in the NodeImages as the API server shows it; None when there is none, and then what was wanted stays wanted.
+
+        The manager makes another one as soon as it hears of that; until then nothing that was pinned may go.
+        """
+        if obj is None:
+            return
+        try:
+            self._wanted.put(obj)
+        except ValidationError as exc:
+            log.warning("the node's images are not understood and are left as they are: %s", exc)
+            return
+        self._writer.known(obj)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something about images changed: look."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Look for ever: whenever something changed, and when the pause after a failed pull is over."""
+        while True:
+            self._woken.clear()
+            try:
+                wake_at = await self._look()
+            except RuntimeFailure as exc:
+                log.debug("the node's images are looked at when the runtime is back: %s", exc)
+                wake_at = None
+            try:
+                async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - time.time())):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def _look(self) -> float | None:
+        """Look at each of them once; when to look again."""
+        entries, now = self._wanted.entries, time.time()
+        views = [await self._images.view(entry.image) for entry in entries]
+        if entries is not self._wanted.entries:
+            return now  # somebody wants something else meanwhile
+        findings = [find(e, view, now, had=self._wanted.had(e)) for e, view in zip(entries, views, strict=True)]
+        for entry, view, finding in zip(entries, views, findings, strict=True):
+            if finding.had:
+                self._wanted.has(entry)
+            if finding.fetch:
+                self._fetch(entry, under_way=view.pull is not None and view.pull.running)
+        self._tell(findings, now)
+        return min((f.wake_at for f in findings if f.wake_at is not None), default=None)
+
+    def _fetch(self, entry: NodeImage, *, under_way: bool) -> None:
+        """Pull it, or join who pulls it. One that has to wait for a turn is looked at again when another pull has ended."""
+        if entry.image in self._waiting or (not under_way and len(self._waiting) >= self._most):
+            return
+        self._waiting.add(entry.image)
+        asked = [e for e in self._wanted.entries if e.image == entry.image]
+
+        def done(_: ImageState | None, failed: Pull | None) -> None:
+            self._waiting.discard(entry.image)
+            for each in asked if failed is None else ():
+                self._wanted.has(each)
+            self.wake()
+
+        self._images.pull(entry.image, Waiter(done))
+
+    def _tell(self, findings: Sequence[Finding], now: float) -> None:
+        self._states = Counter({"wanted": len(findings), "ready": 0, "pulling": 0, "failed": 0, "removed": 0})
+        self._states.update(finding.status.state.lower() for finding in findings)
+        if self._wanted.generation:
+            self._writer.submit(summarize(findings, self._wanted.generation, now))

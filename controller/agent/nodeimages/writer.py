@@ -1,0 +1,103 @@
+"""The status of the node's NodeImages: the latest wins, at most one write in two seconds, and retried until it is written."""
+
+import asyncio
+import logging
+import random
+from typing import Any, Final
+
+from controller.agent import metrics
+from controller.agent.decide.nodeimages import UNSETTLED
+from controller.api import conditions
+from controller.api.nodeimages import NodeImagesStatus, NodeImageStatus
+from controller.kube.client import Client
+from controller.kube.errors import ApiConflict, ApiFailure, ApiInvalid, ApiNotFound, ApiUnavailable
+from controller.kube.patch import delta
+from controller.kube.resources import NODE_IMAGES
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS: Final = 2.0
+"""Least pause between two writes."""
+
+LONGEST_SECONDS: Final = 10.0
+"""Longest pause after a write that failed; what was refused is tried again, too, when there is something newer to tell."""
+
+
+class NodeImagesWriter:
+    """Writes one status."""
+
+    def __init__(self, client: Client, node: str) -> None:
+        self._client, self._node = client, node
+        self._uid = ""
+        self._sent: dict[str, Any] = {}
+        """What the API server has."""
+        self._want: NodeImagesStatus | None = None
+        self._woken = asyncio.Event()
+
+    def known(self, obj: dict[str, Any]) -> None:
+        """Take in what the API server has; of another object by the name nothing was ever written."""
+        uid = str(obj["metadata"]["uid"])
+        if uid != self._uid:
+            self._uid, self._sent = uid, dict(obj.get("status") or {})
+            self._woken.set()
+
+    def submit(self, status: NodeImagesStatus) -> None:
+        """Have this status written, soon; an earlier one that has not been written yet is dropped."""
+        self._want = status
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Write for ever."""
+        pause = 0.2
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                wrote = await self._write()
+            except (ApiNotFound, ApiConflict) as exc:  # that object is gone; the watch brings the one in its place
+                log.debug("status of the node's images: %s", exc)
+                self._uid = ""
+            except ApiFailure as exc:
+                passing = isinstance(exc, ApiUnavailable)
+                if not passing:
+                    metrics.STATUS_REFUSALS.inc()
+                log.log(logging.DEBUG if passing else logging.WARNING, "status of the node's images: %s", exc)
+                await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
+                pause = min(pause * 2, LONGEST_SECONDS)
+                if not isinstance(exc, ApiInvalid):
+                    self._woken.set()
+            else:
+                pause = 0.2
+                await asyncio.sleep(WRITE_SECONDS if wrote else 0)
+
+    async def _write(self) -> bool:
+        uid, want = self._uid, self._want
+        if not uid or want is None:
+            return False
+        new = merged(NodeImagesStatus.model_validate(self._sent), want).to_json()
+        change = delta(self._sent, new)
+        if not change:
+            return False
+        await self._client.patch(NODE_IMAGES, self._node, {"metadata": {"uid": uid}, "status": change}, subresource="status")
+        metrics.STATUS_WRITES.inc()
+        if uid == self._uid:
+            self._sent = new
+        return True
+
+
+def merged(sent: NodeImagesStatus, want: NodeImagesStatus) -> NodeImagesStatus:
+    """The wanted status, with what only the API server remembers: times, and the last generation that was settled."""
+    before = {(status.namespace, status.name): status for status in sent.images}
+    settled = want.observed_generation != UNSETTLED
+    return want.model_copy(
+        update={
+            "conditions": conditions.merge(sent.conditions, want.conditions),
+            "observed_generation": want.observed_generation if settled else sent.observed_generation,
+            "images": tuple(_since(before.get((status.namespace, status.name)), status) for status in want.images),
+        }
+    )
+
+
+def _since(before: NodeImageStatus | None, now: NodeImageStatus) -> NodeImageStatus:
+    same = before is not None and (before.revision, before.state) == (now.revision, now.state) and bool(before.since)
+    return now.model_copy(update={"since": before.since}) if before is not None and same else now

@@ -1,0 +1,365 @@
+"""The images that ContainerImages want on a node: fetched, kept, told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.agent.decide.nodeimages import Finding, find, summarize
+from controller.agent.decide.observation import ImageView, Pull
+from controller.agent.images.images import Images
+from controller.agent.nodeimages.keeper import ImageKeeper
+from controller.agent.nodeimages.wanted import Wanted
+from controller.agent.nodeimages.writer import WRITE_SECONDS, NodeImagesWriter
+from controller.agent.view import NodeView
+from controller.api.nodeimages import MOST_MESSAGE, NodeImage
+from controller.api.reasons import Reason
+from controller.kube.errors import ApiForbidden, ApiInvalid
+from controller.kube.resources import NODE_IMAGES
+from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
+from controller.runtime.port import ImageState, PullProgress
+from tests.unit.agent.api import Api, Object
+from tests.unit.agent.clock import now, until
+
+WEB = "registry.test/web:1"
+DATABASE = "registry.test/db:1"
+GONE = "registry.test/none:1"
+STATUS = "nodeimages/status"
+PRESENT = ImageState(WEB, "sha256:abc", 7)
+LATER = 2e9
+FAILED = Pull(running=False, reason=Reason.ERR_IMAGE_PULL, message="no such tag", retry_at=LATER)
+
+
+def entry(image: str = WEB, name: str = "web", **more: Any) -> NodeImage:
+    """What a node is asked for."""
+    whose = {"namespace": "default", "name": name, "image": image, "revision": "r1"}
+    return NodeImage.model_validate(whose | more)
+
+
+ALWAYS = {"pullPolicy": "Always"}
+LOOSE = {"pin": False}
+
+FINDINGS: dict[str, tuple[dict[str, Any], ImageView, bool, tuple[str, bool]]] = {
+    "it is there": ({}, ImageView(PRESENT), False, ("Ready", False)),
+    "it is missing": ({}, ImageView(), False, ("Pulling", True)),
+    "it is there, and the registry is to be asked": (ALWAYS, ImageView(PRESENT), False, ("Pulling", True)),
+    "it is there, and the registry was asked": (ALWAYS, ImageView(PRESENT), True, ("Ready", False)),
+    "it was removed by hand, and is pinned": ({}, ImageView(), True, ("Pulling", True)),
+    "it was removed, and is not pinned": (LOOSE, ImageView(), True, ("Removed", False)),
+    "it is not pinned, and never was there": (LOOSE, ImageView(), False, ("Pulling", True)),
+    "somebody pulls it": ({}, ImageView(None, Pull(running=True)), False, ("Pulling", True)),
+    "its pull failed just now": ({}, ImageView(None, FAILED), False, ("Failed", False)),
+    "its pull failed, and the pause is over": (
+        {},
+        ImageView(None, Pull(running=False, reason=Reason.ERR_IMAGE_PULL, retry_at=1.0)),
+        False,
+        ("Failed", True),
+    ),
+    "it is tried again after a failure": (
+        {},
+        ImageView(None, Pull(running=True, reason=Reason.IMAGE_PULL_BACK_OFF)),
+        False,
+        ("Failed", True),
+    ),
+    "it is there, and the registry does not answer": (ALWAYS, ImageView(PRESENT, FAILED), False, ("Failed", False)),
+    "it is there, and a later pull of somebody failed": ({}, ImageView(PRESENT, FAILED), False, ("Ready", False)),
+    "it can never be pulled": (
+        {},
+        ImageView(None, Pull(running=False, reason=Reason.INVALID_IMAGE_NAME, terminal=True)),
+        False,
+        ("Failed", False),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FINDINGS)
+def test_what_is_found_and_what_follows(case: str) -> None:
+    """State, and whether it is pulled."""
+    wanted, view, had, expected = FINDINGS[case]
+    finding = find(entry(**wanted), view, 1000.0, had=had)
+    assert (finding.status.state, finding.fetch) == expected
+    assert finding.had is (had or finding.status.state == "Ready")
+    assert finding.wake_at == (LATER if view.pull is FAILED and finding.status.state == "Failed" else None)
+
+
+def test_what_is_told_of_a_failure_is_bounded() -> None:
+    """What a registry answers may be long."""
+    pull = Pull(running=False, reason=Reason.ERR_IMAGE_PULL, message="x" * 9999, retry_at=LATER)
+    assert len(find(entry(), ImageView(None, pull), 1000.0, had=False).status.message) == MOST_MESSAGE
+
+
+def verdict(*findings: Finding) -> tuple[str, str, str, int]:
+    """Ready of the whole: its status and reason, and what of it is told."""
+    told = summarize(findings, 3, 1000.0)
+    return told.conditions[0].status, told.conditions[0].reason, told.ready, told.observed_generation
+
+
+def test_the_whole_is_told_by_the_status_contract() -> None:
+    """Settled with all there; a failure comes first; stalled when nothing else can come."""
+    there = find(entry(), ImageView(PRESENT), 1000.0, had=False)
+    missing = find(entry(DATABASE, "db"), ImageView(), 1000.0, had=False)
+    failed = find(entry(DATABASE, "db"), ImageView(None, FAILED), 1000.0, had=False)
+    invalid = find(entry(name="bad"), FINDINGS["it can never be pulled"][1], 1000.0, had=False)
+    assert verdict() == ("True", "Pulled", "0/0", 3)
+    assert verdict(there) == ("True", "Pulled", "1/1", 3)
+    assert verdict(there, missing) == ("Unknown", "Pulling", "1/2", -1)
+    assert verdict(there, missing, failed) == ("Unknown", "ErrImagePull", "1/3", -1)
+    assert verdict(there, invalid) == ("False", "InvalidImageName", "1/2", 3)
+
+
+class SlowRuntime(MemoryRuntime):
+    """Pulls take ten seconds."""
+
+    def __init__(self, node: MemoryNode) -> None:
+        super().__init__(node)
+        self.pulls: list[str] = []
+        self.at_once = self.most_at_once = 0
+
+    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+        """Fetch an image, slowly."""
+        self.pulls.append(reference)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(10)
+            return await super().pull(reference, progress)
+        finally:
+            self.at_once -= 1
+
+
+class Rig:
+    """The keeper on a node, and an API server that has the node's NodeImages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.api = folder, Api()
+        self.node = MemoryNode([MemoryImage(WEB, size=7), MemoryImage(DATABASE, size=9)], clock=now)
+        self.generation = 0
+        self.start()
+
+    def start(self) -> None:
+        """A new agent."""
+        client: Any = self.api
+        self.runtime = SlowRuntime(self.node)
+        self.images = Images(self.runtime)
+        self.view = NodeView(self.runtime, lambda _: None, self.changed)
+        self.wanted, self.writer = Wanted(self.folder / "nodeimages.json"), NodeImagesWriter(client, "node1")
+        self.wanted.load()
+        self.keeper = ImageKeeper(self.wanted, self.images, self.writer, parallel_pulls=3)
+        works = (self.keeper.run(), self.writer.run(), self.wanted.keep_for_ever(), self.view.run())
+        self.tasks = [asyncio.create_task(work) for work in works]
+
+    def changed(self, name: str) -> None:
+        """The runtime tells of an image."""
+        self.images.changed(name)
+        self.keeper.wake()
+
+    async def stop(self) -> None:
+        """The agent ends."""
+        for task in self.tasks:
+            assert not task.done(), task
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.images.close()
+
+    async def want(self, *entries: NodeImage, uid: str = "u1") -> None:
+        """The manager writes, and the watch delivers."""
+        key = ("nodeimages", "", "node1")
+        self.generation += 1
+        meta = {"name": "node1", "uid": uid, "generation": self.generation}
+        old = self.api.objects.get(key, {})
+        status = old.get("status", {}) if old.get("metadata", {}).get("uid") == uid else {}
+        spec = {"images": [e.to_json() for e in entries]}
+        obj: Object = {"metadata": meta, "spec": spec, "status": status}
+        self.api._store(key, NODE_IMAGES, "MODIFIED", obj)
+        self.keeper.seen(obj)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """As the API server has it."""
+        found = self.api.objects[("nodeimages", "", "node1")]["status"]
+        assert isinstance(found, dict)
+        return found
+
+    def states(self) -> dict[str, str]:
+        """By name of the ContainerImage."""
+        return {told["name"]: told["state"] for told in self.status.get("images", [])}
+
+    async def until(self, **states: str) -> float:
+        """Wait until this is told."""
+        return await until(lambda: self.states() == states)
+
+
+@pytest.fixture(name="rig")
+async def _rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    await rig.stop()
+
+
+async def test_what_is_missing_is_pulled_and_told(rig: Rig) -> None:
+    """Two images of three ContainerImages: two pulls, and few writes."""
+    await rig.want(entry(), entry(name="twin", revision="r2"), entry(DATABASE, "db"))
+    await rig.until(web="Pulling", twin="Pulling", db="Pulling")
+    await rig.until(web="Ready", twin="Ready", db="Ready")
+    assert sorted(rig.runtime.pulls) == [DATABASE, WEB]
+    told = rig.status["images"][0]
+    assert (told["digest"], told["bytes"]) == (rig.node.images[WEB].digest, 7)
+    assert (rig.status["ready"], rig.status["observedGeneration"]) == ("3/3", 1)
+    assert rig.api.written(STATUS) == 2
+    await asyncio.sleep(100)
+    assert rig.api.written(STATUS) == 2
+
+
+async def test_an_empty_list_is_told_too(rig: Rig) -> None:
+    """So the manager knows that this agent knows of images."""
+    await rig.want()
+    await until(lambda: rig.status.get("conditions"))
+    assert rig.status["ready"] == "0/0"
+
+
+async def test_what_was_removed_by_hand_comes_back(rig: Rig) -> None:
+    """A pinned one; another stays away until it is asked for anew."""
+    await rig.want(entry(), entry(DATABASE, "db", pin=False))
+    await rig.until(web="Ready", db="Ready")
+    await rig.runtime.remove_image(WEB)
+    await rig.runtime.remove_image(DATABASE)
+    await rig.until(web="Pulling", db="Removed")
+    await rig.until(web="Ready", db="Removed")
+    await rig.want(entry(), entry(DATABASE, "db", pin=False, revision="r2"))
+    await rig.until(web="Ready", db="Ready")
+
+
+async def test_always_asks_the_registry_once_for_each_revision(rig: Rig) -> None:
+    """Also over a restart of the agent, and not again when somebody else's revision changes."""
+    await MemoryRuntime(rig.node).pull(WEB)
+    await rig.want(entry(pull_policy="Always"))
+    await rig.until(web="Ready")
+    assert rig.runtime.pulls == [WEB]
+    await asyncio.sleep(5)
+    await rig.stop()
+    rig.start()
+    await rig.want(entry(pull_policy="Always"), entry(name="other"))
+    await rig.until(web="Ready", other="Ready")
+    assert rig.runtime.pulls == []
+    await rig.want(entry(pull_policy="Always", revision="r2"), entry(name="other"))
+    await rig.until(web="Pulling", other="Ready")
+    await rig.until(web="Ready", other="Ready")
+    assert rig.runtime.pulls == [WEB]
+
+
+async def test_pins_hold_without_an_api_server(rig: Rig) -> None:
+    """A new agent knows them from the disk, and goes on fetching; one that knows nothing says so."""
+    assert rig.keeper.pinned() is None
+    await rig.want(entry(), entry(DATABASE, "db", pin=False))
+    assert rig.keeper.pinned() == {WEB}
+    await asyncio.sleep(5)
+    await rig.stop()
+    rig.api.down = True
+    rig.start()
+    assert rig.keeper.pinned() == {WEB}
+    await until(lambda: WEB in rig.node.images)
+    rig.api.down = False
+
+
+async def test_an_object_that_vanished_takes_no_pin_away(rig: Rig) -> None:
+    """The manager makes another one; what that says holds."""
+    await rig.want(entry())
+    rig.keeper.seen(None)
+    assert rig.keeper.pinned() == {WEB}
+    await rig.want(entry(DATABASE, "db"), uid="u2")
+    assert rig.keeper.pinned() == {DATABASE}
+    await rig.until(db="Ready")
+
+
+async def test_what_is_no_longer_wanted_stays_on_the_node_and_is_pinned_no_more(rig: Rig) -> None:
+    """Whether it goes is a question of room."""
+    await rig.want(entry())
+    await rig.until(web="Ready")
+    await rig.want()
+    await rig.until()
+    assert rig.keeper.pinned() == frozenset()
+    assert WEB in rig.node.images
+
+
+async def test_a_failure_is_told_with_its_reason_and_tried_again(rig: Rig) -> None:
+    """Since when it fails stays; when it comes after all, that is told."""
+    await rig.want(entry(GONE, "gone"), entry())
+    await rig.until(gone="Failed", web="Ready")
+    told = rig.status["images"][0]
+    assert told["reason"] in {"ErrImagePull", "ImagePullBackOff"}
+    assert "none" in told["message"]
+    assert rig.status["conditions"][0]["reason"] == told["reason"]
+    await asyncio.sleep(200)
+    assert rig.status["images"][0]["since"] == told["since"]
+    rig.node.registry[GONE] = MemoryImage(GONE)
+    await until(lambda: rig.states() == {"gone": "Ready", "web": "Ready"}, 200)
+
+
+async def test_one_pull_is_left_to_instances(rig: Rig) -> None:
+    """Ten images that are to be there early do not keep an instance waiting that needs one now."""
+    for number in range(10):
+        rig.node.registry[f"registry.test/{number}:1"] = MemoryImage(f"registry.test/{number}:1")
+    await rig.want(*(entry(f"registry.test/{n}:1", f"i{n}") for n in range(10)))
+    await until(lambda: len(rig.node.images) == 10, 100)
+    assert rig.runtime.most_at_once == 2
+
+
+async def test_writes_keep_their_distance(rig: Rig) -> None:
+    """Whatever changes meanwhile."""
+    times: list[float] = []
+    loop = asyncio.get_running_loop()
+    rig.api.watchers.append(lambda _resource, _kind, obj: times.append(loop.time()) if obj["status"] else None)
+    for number in range(60):
+        await rig.want(*(entry(name=f"i{n}") for n in range(number)))
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(5)
+    writes = rig.api.written(STATUS)
+    assert 3 < writes <= 11 / WRITE_SECONDS + 1
+    assert rig.status["ready"].endswith("/59")
+
+
+async def test_a_refusal_is_not_the_end(rig: Rig) -> None:
+    """A right may be given later, and an API server come back: both are asked again. What is invalid is not sent again."""
+    rig.api.refusal = ApiForbidden("not today")
+    await rig.want(entry())
+    await asyncio.sleep(20)
+    assert rig.states() == {}
+    rig.api.refusal = None
+    assert await rig.until(web="Ready") < 15
+    rig.api.refusal = ApiInvalid("what is that")
+    await rig.want(entry(), entry(DATABASE, "db"))
+    await asyncio.sleep(20)
+    rig.api.refusal = None
+    await asyncio.sleep(20)
+    assert rig.states() == {"web": "Ready"}
+    await rig.want(entry(DATABASE, "db"))
+    await rig.until(db="Ready")
+    rig.api.down = True
+    await rig.want(entry())
+    await asyncio.sleep(60)
+    rig.api.down = False
+    assert await rig.until(web="Ready") < 15
+
+
+async def test_a_runtime_that_is_away_is_waited_for(rig: Rig) -> None:
+    """Nothing is told of images that nobody can see; when it is back, the view wakes the keeper."""
+    rig.node.stop_answering()
+    await rig.want(entry())
+    await asyncio.sleep(30)
+    assert rig.states() == {}
+    rig.node.answer_again()
+    rig.images.doubt()
+    rig.keeper.wake()
+    await rig.until(web="Ready")
+
+
+def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And then nothing is known, which is not the same as nothing being pinned."""
+    path = tmp_path / "nodeimages.json"
+    path.write_text('{"images": [{"name": 1}]}')
+    wanted = Wanted(path)
+    wanted.load()
+    assert not wanted.known
+    assert str(path) in caplog.text
