@@ -39,7 +39,6 @@ class Reason(StrEnum):
     """The pull failed and is tried again after a pause."""
     ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull"
     """imagePullPolicy is Never and the image is not on the node."""
-
     PULLED = "Pulled"
     """The image is on the node; of a ContainerImage: on every node that is to have it."""
     TOO_MANY_IMAGES = "TooManyImages"
@@ -133,8 +132,6 @@ class Reason(StrEnum):
     """An installed definition and this software are of different releases; the message says which of the two is older."""
 
     # --- events only
-    PULLED = "Pulled"
-    """The image is on the node."""
     FAILED_TO_RETRIEVE_IMAGE_PULL_SECRET = "FailedToRetrieveImagePullSecret"  # noqa: S105 - a reason
     """A Secret of imagePullSecrets is not there, or cannot be used; the pull is tried without it. The message says why."""
     CREATED = "Created"

@@ -21,7 +21,17 @@ from controller.kube.client import Client, Object, Objects
 from controller.kube.connection import Connection
 from controller.kube.errors import ApiConflict, ApiNotFound, ApiUnavailable
 from controller.kube.patch import without_finalizer
-from controller.kube.resources import DAEMONSETS, DEPLOYMENTS, INSTANCES, NODES, PODS, WORKLOADS, Resource
+from controller.kube.resources import (
+    CONTAINER_IMAGES,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    INSTANCES,
+    NODE_IMAGES,
+    NODES,
+    PODS,
+    WORKLOADS,
+    Resource,
+)
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +77,8 @@ class Removal:
         await self._empty()
         await self._end(DAEMONSETS, AGENT)
         await self._end(DEPLOYMENTS, MANAGER)
-        for node in await self._list(NODES):
-            await self._delete(NODES, node["metadata"]["name"])
+        for resource in (CONTAINER_IMAGES, NODES, NODE_IMAGES):
+            await self._delete_all(resource)
         self.say("nothing of Moorage runs on any node any more")
 
     async def keep(self) -> None:

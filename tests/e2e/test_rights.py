@@ -71,7 +71,8 @@ class Request:
 def requests(log: Path) -> list[Request]:
     """What manager and agent asked so far."""
     found = []
-    for line in log.read_text().splitlines():
+    whole, _, _ = log.read_text().rpartition("\n")  # the last line may be half written
+    for line in whole.splitlines():
         event = json.loads(line)
         ref, user = event.get("objectRef"), event["user"]["username"]
         if not ref or user not in ROLES:
@@ -171,6 +172,7 @@ def live(site: Site) -> None:
     workloads_come_and_go(site)
     values_from_elsewhere(site)
     tokens_of_accounts(site)
+    images_that_are_wanted(site)
     writes_that_meet(site)
     a_node_is_lost_and_returns(site)
     a_node_is_given_up(site)
@@ -230,6 +232,16 @@ def tokens_of_accounts(site: Site) -> None:
     site.apply(workload("acting", site.registry, container=mounts, instance={"volumes": [volume]}))
     site.workloads(lambda found: ready(found["acting"]))
     site.plane.kubectl("delete", "cw/acting")
+
+
+def images_that_are_wanted(site: Site) -> None:
+    """A ContainerImage comes and goes."""
+    meta, path = {"name": "early", "namespace": "default"}, f"{GROUP}/namespaces/default/containerimages"
+    spec = {"image": f"{site.registry.host}/web:2"}
+    site.apply({"apiVersion": "moorage.dev/v1alpha1", "kind": "ContainerImage", "metadata": meta, "spec": spec})
+    site.api.until(path, lambda found: ready(found["early"]))
+    site.plane.kubectl("delete", "cimg/early")
+    site.api.until(f"{GROUP}/nodeimages", lambda found: not found[NODE]["spec"]["images"])
 
 
 def writes_that_meet(site: Site) -> None:

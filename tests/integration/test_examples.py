@@ -99,9 +99,10 @@ def test_the_examples_run(site: Site, namespaces: Callable[[Object], None]) -> N
         namespaces(_namespace(_documents(path.read_text())))
     site.plane.kubectl("apply", "--server-side", "-f", "-", stdin=text)
     try:
-        found = site.api.until(
-            f"{GROUP}/containerworkloads", lambda o: len(o) == len(runnable) and all(map(_done, o.values())), 60
-        )
+        workloads = len(runnable) - 1  # one is an image
+        found = site.api.until(f"{GROUP}/containerworkloads", lambda o: len(o) == workloads and all(map(_done, o.values())), 60)
+        images = site.api.until(f"{GROUP}/containerimages", lambda o: len(o) == 1 and all(map(ready, o.values())))
+        assert images["web"]["status"]["ready"] == "1/1"
         assert {name: (o["status"]["ready"], reason(o)) for name, o in found.items()} == {
             "web": ("1/1", "Available"),
             "worker": ("2/2", "Available"),
@@ -114,7 +115,7 @@ def test_the_examples_run(site: Site, namespaces: Callable[[Object], None]) -> N
         (report,) = (site.state / "containers").glob("example-job_*/report/0.log")
         assert report.read_text().endswith("done\n")
     finally:
-        site.plane.kubectl("delete", "cw", "--all", "--all-namespaces", "--wait=false")
+        site.plane.kubectl("delete", "cw,cimg", "--all", "--all-namespaces", "--wait=false")
         site.api.until(f"{GROUP}/containerinstances", lambda o: not o, 60)
 
 

@@ -110,9 +110,9 @@ class ImageKeeper:
         self._waiting.add(entry.image)
         asked = [e for e in self._wanted.entries if e.image == entry.image]
 
-        def done(_: ImageState | None, failed: Pull | None) -> None:
+        def done(image: ImageState | None, _: Pull | None) -> None:
             self._waiting.discard(entry.image)
-            for each in asked if failed is None else ():
+            for each in asked if image is not None else ():
                 self._wanted.has(each)
             self.wake()
 
