@@ -35,8 +35,8 @@ class ImageKeeper:
         """
         self._wanted, self._images, self._writer = wanted, images, writer
         self._most = max(1, parallel_pulls - 1)
-        self._waiting: set[str] = set()
-        """Images whose pull this keeper waits for."""
+        self._waiting: dict[NodeImage, str] = {}
+        """What waits for the end of a pull, and of which image."""
         self._states: Counter[str] = Counter()
         self._woken = asyncio.Event()
         self._woken.set()
@@ -105,18 +105,18 @@ class ImageKeeper:
 
     def _fetch(self, entry: NodeImage, *, under_way: bool) -> None:
         """Pull it, or join who pulls it. One that has to wait for a turn is looked at again when another pull has ended."""
-        if entry.image in self._waiting or (not under_way and len(self._waiting) >= self._most):
+        images = set(self._waiting.values())
+        if entry in self._waiting or not (under_way or entry.image in images or len(images) < self._most):
             return
-        self._waiting.add(entry.image)
-        asked = [e for e in self._wanted.entries if e.image == entry.image]
+        self._waiting[entry] = entry.image
 
         def done(image: ImageState | None, _: Pull | None) -> None:
-            self._waiting.discard(entry.image)
-            for each in asked if image is not None else ():
-                self._wanted.has(each)
+            del self._waiting[entry]
+            if image is not None:
+                self._wanted.has(entry)
             self.wake()
 
-        self._images.pull(entry.image, Waiter(done))
+        self._images.pull(entry.image, Waiter(done, anew=entry.pull_policy == "Always"))
 
     def _tell(self, findings: Sequence[Finding], now: float) -> None:
         self._states = Counter({"wanted": len(findings), "ready": 0, "pulling": 0, "failed": 0, "removed": 0})

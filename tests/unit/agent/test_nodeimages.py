@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.nodeimages import Finding, find, summarize
 from controller.agent.decide.observation import ImageView, Pull
+from controller.agent.images.access import Access
 from controller.agent.images.images import Images
+from controller.agent.images.records import PullRecords
 from controller.agent.nodeimages.keeper import ImageKeeper
 from controller.agent.nodeimages.wanted import Wanted
 from controller.agent.nodeimages.writer import WRITE_SECONDS, NodeImagesWriter
@@ -117,14 +120,14 @@ class SlowRuntime(MemoryRuntime):
         self.pulls: list[str] = []
         self.at_once = self.most_at_once = 0
 
-    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None) -> ImageState:
+    async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None, **more: Any) -> ImageState:
         """Fetch an image, slowly."""
         self.pulls.append(reference)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(10)
-            return await super().pull(reference, progress)
+            return await super().pull(reference, progress, **more)
         finally:
             self.at_once -= 1
 
@@ -142,7 +145,7 @@ class Rig:
         """A new agent."""
         client: Any = self.api
         self.runtime = SlowRuntime(self.node)
-        self.images = Images(self.runtime)
+        self.images = Images(self.runtime, Credentials(), Access(PullRecords(self.folder / "images.json")))
         self.view = NodeView(self.runtime, lambda _: None, self.changed)
         self.wanted, self.writer = Wanted(self.folder / "nodeimages.json"), NodeImagesWriter(client, "node1")
         self.wanted.load()
