@@ -27,6 +27,7 @@ from controller.agent.measured import measured
 from controller.agent.memory import Memory
 from controller.agent.networks import care_for_ever
 from controller.agent.node import NodeJudge, facts
+from controller.agent.nodeimages.keeper import WATCHER as WANTED_IMAGES_WATCHER
 from controller.agent.nodeimages.keeper import ImageKeeper
 from controller.agent.nodeimages.wanted import FILE as WANTED_IMAGES
 from controller.agent.nodeimages.wanted import Wanted
@@ -177,7 +178,11 @@ class Agent:
         self._wanted_images = Wanted(settings.state_dir / WANTED_IMAGES)
         self._images_writer = NodeImagesWriter(self._client, settings.node_name)
         self.keeper = ImageKeeper(
-            self._wanted_images, self._images, self._images_writer, parallel_pulls=settings.parallel_pulls
+            self._wanted_images,
+            self._images,
+            self._sources,
+            self._images_writer,
+            parallel_pulls=settings.parallel_pulls,
         )
         judge = NodeJudge(
             settings.node_name,
@@ -262,7 +267,9 @@ class Agent:
         health.ready["runtime"] = lambda: self.view.error
 
     def wake(self, uid: str) -> None:
-        """Something about this instance's containers changed."""
+        """Something about this instance's containers, or about an object that somebody of this name follows, changed."""
+        if uid == WANTED_IMAGES_WATCHER:
+            self.keeper.wake()
         found = self._supervisors.get(uid)
         if found is not None:
             found[0].wake()

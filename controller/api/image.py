@@ -7,12 +7,16 @@ from pydantic import Field
 from controller.api.base import AGE, STATUS_OF_READY, Column, Model, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import ObjectMeta
+from controller.api.pullsecrets import LocalObjectReference
 from controller.api.workload import Placement
 
 PullPolicy = Literal["IfNotPresent", "Always"]
 
 MOST_FAILURES = 20
 """Failing nodes that a status names."""
+
+MOST_PULL_SECRETS = 8
+"""Secrets that an image may name; each of its nodes reads them."""
 
 MOST_DIGESTS = 10
 """Different digests that a status tells of."""
@@ -27,6 +31,13 @@ class ImageSpec(Model):
         description="Image reference, by tag or digest, normalised as Docker does. Another one takes its place on the nodes.",
     )
     placement: Placement = Field(default_factory=Placement, description="Which nodes get it; all of them when it says nothing.")
+    pull_secrets: tuple[LocalObjectReference, ...] = Field(
+        default=(),
+        max_length=MOST_PULL_SECRETS,
+        description="Secrets of the namespace (kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg) with credentials for "
+        "the image's registry, tried in this order. Every node that is to have the image reads them.",
+        json_schema_extra=list_map("name"),
+    )
     pin: bool = Field(
         default=True,
         description="true: nodes keep it, whatever their disks say, and fetch it again when somebody removed it. "

@@ -4,18 +4,22 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from controller.api.base import AGE, STATUS_OF_READY, Column, Model, list_map
+from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map
 from controller.api.conditions import Condition
-from controller.api.image import PullPolicy
+from controller.api.image import MOST_PULL_SECRETS, PullPolicy
 from controller.api.meta import ObjectMeta
 
 State = Literal["Pulling", "Ready", "Failed", "Removed"]
 
-MOST_IMAGES: Final = 500
-"""ContainerImages that one node takes: with names as long as may be, it and the answer stay below the 1.5 MiB of etcd."""
+MOST_IMAGES: Final = 250
+"""ContainerImages that one node takes."""
+
+MOST_BYTES: Final = 256 * 1024
+"""Size of all that it is asked for. With what it answers, and what the API server notes of who wrote what, the object stays
+below the 1.5 MiB that etcd takes, also where every name is as long as may be."""
 
 MOST_MESSAGE: Final = 512
-"""Characters of a message of a node."""
+"""Bytes of a message of a node."""
 
 
 class NodeImage(Model):
@@ -29,6 +33,12 @@ class NodeImage(Model):
         description="Another one: it is to be fetched, or with pullPolicy Always asked for, once more.",
     )
     pin: bool = Field(default=True, description="Whether it stays, and is fetched again when it is removed.")
+    pull_secrets: tuple[str, ...] = Field(
+        default=(),
+        max_length=MOST_PULL_SECRETS,
+        description="Names of the Secrets of its namespace with credentials for it.",
+        json_schema_extra=LIST_ATOMIC,
+    )
     pull_policy: PullPolicy = Field(default="IfNotPresent", description="Always: the registry is asked once for each revision.")
 
 

@@ -17,6 +17,7 @@ from tools.lab import Containerd, ControlPlane, FaultyRegistry, Registry
 from tools.lab.process import TAG, free_port
 
 TENANTS = ("pulls-a", "pulls-b")
+REFUSED = {"ErrImagePull", "ImagePullBackOff"}
 
 
 @dataclass
@@ -68,6 +69,12 @@ class Place:
                 "spec": spec,
             }
         )
+
+    def wanted(self, namespace: str, image: str, *secrets: str) -> None:
+        """A ContainerImage."""
+        meta = {"name": "early", "namespace": namespace}
+        spec = {"image": image, "pullSecrets": [{"name": secret} for secret in secrets]}
+        self.apply({"apiVersion": "moorage.dev/v1alpha1", "kind": "ContainerImage", "metadata": meta, "spec": spec})
 
     def apply(self, obj: Object) -> None:
         """`kubectl apply`."""
@@ -173,6 +180,27 @@ def test_another_tenant_is_let_in_by_its_own_credentials_alone(place: Place) -> 
     place.found("pulls-b", "later")
     assert place.secrets.served("/v2/busybox/blobs/") == 0, "nothing was fetched anew"
     assert not place.secrets.asked("GET /v2/busybox/manifests/")
+
+
+def test_an_image_that_is_wanted_early_is_its_namespaces_own(place: Place) -> None:
+    """Pulled by the Secrets that it names. Another namespace's own of it fails, and hears nothing of what there is."""
+    image = place.image("web:1")
+    place.secret("pulls-a", "regcred", GOOD)
+    place.wanted("pulls-a", image, "regcred")
+    place.wanted("pulls-b", image)
+    path = f"{GROUP}/namespaces/pulls-{{}}/containerimages"
+    mine = place.site.api.until(path.format("a"), lambda known: ready(known["early"]))["early"]
+    theirs = place.site.api.until(path.format("b"), lambda known: reason(known["early"]) in REFUSED)["early"]
+    assert mine["status"]["digests"][0]["nodes"] == 1
+    assert not theirs["status"].get("digests")
+    assert theirs["status"]["nodes"]["failed"] == 1
+    assert "wants credentials" in theirs["status"]["failures"][0]["message"]
+    place.instance("pulls-a", "early", image, "regcred", policy="Never")
+    place.instance("pulls-b", "early", image, policy="Never")
+    place.found("pulls-a", "early")
+    place.found("pulls-b", "early", "ErrImageNeverPull")
+    for tenant in TENANTS:
+        place.site.plane.kubectl("delete", "cimg", "--all", "-n", tenant)
 
 
 def test_who_was_let_in_is_known_to_the_next_agent(place: Place) -> None:

@@ -27,7 +27,7 @@ class Finding:
     """Whether it cannot be got until somebody changes something."""
 
 
-def find(entry: NodeImage, view: ImageView, now: float, *, had: bool) -> Finding:
+def find(entry: NodeImage, view: ImageView, now: float, *, had: bool, pending: bool = False) -> Finding:
     """Look at one image.
 
     Args:
@@ -35,6 +35,7 @@ def find(entry: NodeImage, view: ImageView, now: float, *, had: bool) -> Finding
         view: what there is on the node, and how far a pull is.
         now: seconds since the epoch.
         had: whether the node has had it in this revision before: with pullPolicy Always, whether the registry was asked.
+        pending: whether its Secrets are just being read, which is waited for.
     """
     present, pull = view.present, view.pull
     if present is not None and (had or entry.pull_policy == "IfNotPresent"):
@@ -42,9 +43,10 @@ def find(entry: NodeImage, view: ImageView, now: float, *, had: bool) -> Finding
         return Finding(told, had=True)
     if had and not entry.pin:
         return Finding(_told(entry, now, "Removed"), had=True)
-    if pull is None or (pull.running and pull.reason == Reason.PULLING):
-        return Finding(_told(entry, now, "Pulling"), fetch=True, had=had)
-    failed = _told(entry, now, "Failed", reason=str(pull.reason), message=pull.message[:MOST_MESSAGE])
+    if pending or pull is None or (pull.running and pull.reason == Reason.PULLING):
+        return Finding(_told(entry, now, "Pulling"), fetch=not pending, had=had)
+    message = pull.message.encode()[:MOST_MESSAGE].decode(errors="ignore")
+    failed = _told(entry, now, "Failed", reason=str(pull.reason), message=message)
     if pull.terminal:
         return Finding(failed, had=had, final=True)
     due = pull.running or now >= pull.retry_at

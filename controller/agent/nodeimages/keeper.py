@@ -5,35 +5,43 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from controller.agent.decide.credentials.claim import Claim, claim, refs
 from controller.agent.decide.nodeimages import Finding, find, summarize
 from controller.agent.decide.observation import Pull
 from controller.agent.images.images import Images
 from controller.agent.images.waiter import Waiter
 from controller.agent.nodeimages.wanted import Wanted
 from controller.agent.nodeimages.writer import NodeImagesWriter
+from controller.agent.sources.port import Sources
 from controller.api.nodeimages import NodeImage
 from controller.runtime.port import ImageState, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
+WATCHER: Final = "wanted images"
+"""In place of an instance's uid: who follows the Secrets."""
+
 
 class ImageKeeper:
     """Keeps the images that ContainerImages want on this node."""
 
-    def __init__(self, wanted: Wanted, images: Images, writer: NodeImagesWriter, *, parallel_pulls: int) -> None:
+    def __init__(
+        self, wanted: Wanted, images: Images, sources: Sources, writer: NodeImagesWriter, *, parallel_pulls: int
+    ) -> None:
         """Prepare it.
 
         Args:
             wanted: what is wanted.
+            sources: the Secrets with credentials; when one changes, the keeper of the name `WATCHER` is to be woken.
             images: the node's images, which instances pull by, too.
             writer: gets the status.
             parallel_pulls: how many pulls the node has at a time; one of them is left to instances, if there are more than one.
         """
-        self._wanted, self._images, self._writer = wanted, images, writer
+        self._wanted, self._images, self._sources, self._writer = wanted, images, sources, writer
         self._most = max(1, parallel_pulls - 1)
         self._waiting: dict[NodeImage, str] = {}
         """What waits for the end of a pull, and of which image."""
@@ -91,19 +99,29 @@ class ImageKeeper:
     async def _look(self) -> float | None:
         """Look at each of them once; when to look again."""
         entries, now = self._wanted.entries, time.time()
-        views = [await self._images.view(entry.image) for entry in entries]
+        claims = self._claims(entries)
+        views = [await self._images.view(entry.image, by) for entry, by in zip(entries, claims, strict=True)]
         if entries is not self._wanted.entries:
             return now  # somebody wants something else meanwhile
-        findings = [find(e, view, now, had=self._wanted.had(e)) for e, view in zip(entries, views, strict=True)]
-        for entry, view, finding in zip(entries, views, findings, strict=True):
+        findings: list[Finding] = []
+        for entry, by, view in zip(entries, claims, views, strict=True):
+            finding = find(entry, view, now, had=self._wanted.had(entry), pending=bool(by.pending))
+            findings.append(finding)
             if finding.had:
                 self._wanted.has(entry)
             if finding.fetch:
-                self._fetch(entry, under_way=view.pull is not None and view.pull.running)
+                self._fetch(entry, by, under_way=view.pull is not None and view.pull.running)
         self._tell(findings, now)
         return min((f.wake_at for f in findings if f.wake_at is not None), default=None)
 
-    def _fetch(self, entry: NodeImage, *, under_way: bool) -> None:
+    def _claims(self, entries: Sequence[NodeImage]) -> list[Claim]:
+        """By what each of them may have its image."""
+        named = {ref for entry in entries for ref in refs(entry.namespace, entry.pull_secrets)}
+        self._sources.follow(WATCHER, frozenset(named))
+        objects = {ref: self._sources.view(ref) for ref in named}
+        return [claim(entry.namespace, entry.pull_secrets, objects) for entry in entries]
+
+    def _fetch(self, entry: NodeImage, by: Claim, *, under_way: bool) -> None:
         """Pull it, or join who pulls it. One that has to wait for a turn is looked at again when another pull has ended."""
         images = set(self._waiting.values())
         if entry in self._waiting or not (under_way or entry.image in images or len(images) < self._most):
@@ -116,7 +134,7 @@ class ImageKeeper:
                 self._wanted.has(entry)
             self.wake()
 
-        self._images.pull(entry.image, Waiter(done, anew=entry.pull_policy == "Always"))
+        self._images.pull(entry.image, Waiter(done, by, anew=entry.pull_policy == "Always"))
 
     def _tell(self, findings: Sequence[Finding], now: float) -> None:
         self._states = Counter({"wanted": len(findings), "ready": 0, "pulling": 0, "failed": 0, "removed": 0})

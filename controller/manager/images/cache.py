@@ -65,7 +65,7 @@ class ImageCache:
             self._versions.drop(before.uid)
         self._last.pop(held.name, None)
         self._index(held.name, before, held)
-        if before is None or before.speaks != held.speaks or (not fits(before.entries) and fits(held.entries)):
+        if before is None or before.speaks != held.speaks or len(held.entries) < len(before.entries):
             return frozenset(self.images) | frozenset(held.entries)  # it may be somebody's turn that it was not before
         return _changed(before, held)
 
@@ -129,7 +129,7 @@ class ImageCache:
         if held is None:
             return Place(node, given=given)
         entry = held.entries.get(image.key)
-        full = entry is None and not fits(held.entries)
+        full = entry is None and not fits(image.entry(), held.entries.values())
         return Place(node, held.speaks, entry, held.reports.get(image.key), given, full)
 
 

@@ -264,9 +264,6 @@ class Rig:
         slots = Slots(4)
         self.events = EventRecorder(client, "node1", slots.quiet)
         self.writer = StatusWriter(client)
-        self.keeper = ImageKeeper(
-            Wanted(self.folder / "nodeimages.json"), self.images, NodeImagesWriter(client, "node1"), parallel_pulls=3
-        )
         self.heartbeat = Heartbeat(client, "node1", _judge)
         facts = NodeFacts(
             "node1",
@@ -282,6 +279,8 @@ class Rig:
         self.files = InstanceFiles(facts)
         self.sources = SimulatedSources(self.wake, self.objects)
         self.tokens = KubeTokens(self.token_server, "node1", self.wake)
+        wanted, to_api = Wanted(self.folder / "nodeimages.json"), NodeImagesWriter(client, "node1")
+        self.keeper = ImageKeeper(wanted, self.images, self.sources, to_api, parallel_pulls=3)
         self.cleanup = Cleanup(
             self.store,
             self.view,

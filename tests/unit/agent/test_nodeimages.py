@@ -13,22 +13,27 @@ from controller.agent.decide.observation import ImageView, Pull
 from controller.agent.images.access import Access
 from controller.agent.images.images import Images
 from controller.agent.images.records import PullRecords
-from controller.agent.nodeimages.keeper import ImageKeeper
+from controller.agent.nodeimages.keeper import WATCHER, ImageKeeper
 from controller.agent.nodeimages.wanted import Wanted
 from controller.agent.nodeimages.writer import WRITE_SECONDS, NodeImagesWriter
+from controller.agent.sources.port import Found, Ref, Unread, View
 from controller.agent.view import NodeView
 from controller.api.nodeimages import MOST_MESSAGE, NodeImage
 from controller.api.reasons import Reason
 from controller.kube.errors import ApiForbidden, ApiInvalid
 from controller.kube.resources import NODE_IMAGES
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
-from controller.runtime.port import ImageState, PullProgress
+from controller.runtime.port import Credential, ImageState, PullProgress
+from tests.private import docker_config
 from tests.unit.agent.api import Api, Object
 from tests.unit.agent.clock import now, until
+from tests.unit.agent.sources import SimulatedSources, secret
 
 WEB = "registry.test/web:1"
 DATABASE = "registry.test/db:1"
 GONE = "registry.test/none:1"
+PRIVATE = "registry.test/private:1"
+TEAM = Credential("team", "hidden")
 STATUS = "nodeimages/status"
 PRESENT = ImageState(WEB, "sha256:abc", 7)
 LATER = 2e9
@@ -42,6 +47,14 @@ def entry(image: str = WEB, name: str = "web", **more: Any) -> NodeImage:
 
 
 ALWAYS = {"pullPolicy": "Always"}
+LOOSE = {"pin": False}
+
+
+def regcred(credential: Credential) -> Found:
+    """A Secret with credentials for the registry."""
+    return Found({".dockerconfigjson": docker_config("registry.test", credential).encode()}, uid="u")
+
+
 LOOSE = {"pin": False}
 
 FINDINGS: dict[str, tuple[dict[str, Any], ImageView, bool, tuple[str, bool]]] = {
@@ -137,7 +150,9 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.api = folder, Api()
-        self.node = MemoryNode([MemoryImage(WEB, size=7), MemoryImage(DATABASE, size=9)], clock=now)
+        known = [MemoryImage(WEB, size=7), MemoryImage(DATABASE, size=9), MemoryImage(PRIVATE, credentials=(TEAM,))]
+        self.node = MemoryNode(known, clock=now)
+        self.objects: dict[Ref, View] = {}
         self.generation = 0
         self.start()
 
@@ -149,7 +164,8 @@ class Rig:
         self.view = NodeView(self.runtime, lambda _: None, self.changed)
         self.wanted, self.writer = Wanted(self.folder / "nodeimages.json"), NodeImagesWriter(client, "node1")
         self.wanted.load()
-        self.keeper = ImageKeeper(self.wanted, self.images, self.writer, parallel_pulls=3)
+        self.sources = SimulatedSources(lambda who: self.keeper.wake() if who == WATCHER else None, self.objects)
+        self.keeper = ImageKeeper(self.wanted, self.images, self.sources, self.writer, parallel_pulls=3)
         works = (self.keeper.run(), self.writer.run(), self.wanted.keep_for_ever(), self.view.run())
         self.tasks = [asyncio.create_task(work) for work in works]
 
@@ -356,6 +372,37 @@ async def test_a_runtime_that_is_away_is_waited_for(rig: Rig) -> None:
     rig.images.doubt()
     rig.keeper.wake()
     await rig.until(web="Ready")
+
+
+async def test_a_private_image_is_pulled_by_the_secrets_of_its_own_namespace(rig: Rig) -> None:
+    """Another namespace hears nothing of it, though it is there; a Secret that comes is taken at once."""
+    rig.objects[secret("regcred")] = regcred(TEAM)
+    mine, wrong = entry(PRIVATE, pull_secrets=("regcred",)), entry(PRIVATE, "wrong", namespace="other", pull_secrets=("late",))
+    stranger = entry(PRIVATE, "stranger", namespace="other")
+    await rig.want(mine, stranger, wrong)
+    await rig.until(web="Ready", stranger="Failed", wrong="Failed")
+    assert rig.sources.followed == {WATCHER: {secret("regcred"), secret("late", "other")}}
+    told = {status["name"]: status for status in rig.status["images"]}
+    assert told["web"]["digest"]
+    assert not told["stranger"]["digest"]
+    assert 'secret "late" not found' in told["wrong"]["message"]
+    rig.sources.change(secret("late", "other"), regcred(TEAM))
+    assert await rig.until(web="Ready", stranger="Failed", wrong="Ready") < 15
+    assert "hidden" not in str(rig.api.objects)
+    await rig.want()
+    await rig.until()
+    assert rig.sources.followed == {}
+
+
+async def test_a_secret_that_is_just_being_read_is_waited_for(rig: Rig) -> None:
+    """No pull without it is tried, which would be refused."""
+    rig.objects[secret("regcred")] = Unread()
+    await rig.want(entry(PRIVATE, pull_secrets=("regcred",)))
+    await rig.until(web="Pulling")
+    assert rig.runtime.pulls == []
+    rig.sources.change(secret("regcred"), regcred(TEAM))
+    await rig.until(web="Ready")
+    assert rig.runtime.pulls == [PRIVATE]
 
 
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

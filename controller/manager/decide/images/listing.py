@@ -1,16 +1,26 @@
 """What one node is asked for: the images whose turn has come there, as they are now. Pure."""
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
-from controller.api.nodeimages import MOST_IMAGES, NodeImage
+from controller.api.nodeimages import MOST_BYTES, MOST_IMAGES, NodeImage
 from controller.manager.decide.images.values import Image
 from controller.manager.decide.placement import selects
 from controller.manager.decide.values import Key, Node
 
+_FRAME_BYTES: Final = 160
+"""Names of fields, quotes and commas of one entry."""
 
-def fits(entries: Sized) -> bool:
-    """Whether a node that is asked for these takes one more."""
-    return len(entries) < MOST_IMAGES
+
+def weight(entry: NodeImage) -> int:
+    """About how many bytes it takes."""
+    texts = (entry.namespace, entry.name, entry.image, *entry.pull_secrets)
+    return _FRAME_BYTES + sum(len(text) + 3 for text in texts)
+
+
+def fits(entry: NodeImage, others: Collection[NodeImage]) -> bool:
+    """Whether a node takes it beside the others."""
+    return len(others) < MOST_IMAGES and sum(map(weight, others)) + weight(entry) <= MOST_BYTES
 
 
 def listing(
@@ -33,11 +43,16 @@ def listing(
         if image is None or image.deleting or selects(node, image.spec.placement) is not None:
             continue
         current = image.revision in {entry.revision, turns.get(key)} and not image.invalid
-        kept[key] = image.entry() if current else entry  # what it has stays until it is its turn for something else
+        fresh = image.entry() if current else entry  # what it has stays until it is its turn for something else
+        kept[key] = fresh if weight(fresh) <= weight(entry) or fits(fresh, _others(before, key)) else entry
     for key, revision in sorted(turns.items()):
         image = find(key)
         if key in kept or image is None or image.deleting or image.invalid or image.revision != revision:
             continue
-        if selects(node, image.spec.placement) is None and fits(kept):
+        if selects(node, image.spec.placement) is None and fits(image.entry(), kept.values()):
             kept[key] = image.entry()
     return tuple(kept[key] for key in sorted(kept))
+
+
+def _others(entries: Mapping[Key, NodeImage], but: Key) -> list[NodeImage]:
+    return [entry for key, entry in entries.items() if key != but]

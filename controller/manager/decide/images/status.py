@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.api.conditions import READY, contract, find, merge, stale_schema
 from controller.api.image import MOST_DIGESTS, MOST_FAILURES, ImageDigest, ImageFailure, ImageNodes, ImageStatus
-from controller.api.nodeimages import MOST_IMAGES
+from controller.api.nodeimages import MOST_BYTES, MOST_IMAGES
 from controller.api.quantity import for_people
 from controller.api.reasons import Reason
 from controller.manager.decide.images.values import Image, Place, Standing
@@ -102,7 +102,7 @@ def _digests(facts: Facts) -> list[ImageDigest]:
 def _failure(place: Place) -> ImageFailure:
     name, report = place.node.name, place.report
     if place.entry is None or report is None:
-        message = f"it is asked for {MOST_IMAGES} images already, which is all that it takes"
+        message = f"it is asked for as many images as it takes ({MOST_IMAGES}, or {MOST_BYTES // 1024} KiB of names)"
         return ImageFailure(node=name, reason=Reason.TOO_MANY_IMAGES, message=message)
     return ImageFailure(node=name, reason=report.reason or Reason.ERR_IMAGE_PULL, message=report.message)
 

@@ -40,6 +40,7 @@ class Image:
             image=self.name,
             revision=self.revision,
             pin=self.spec.pin,
+            pull_secrets=tuple(secret.name for secret in self.spec.pull_secrets),
             pull_policy=self.spec.pull_policy,
         )
 

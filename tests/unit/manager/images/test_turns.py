@@ -1,5 +1,6 @@
 """Which nodes are asked for an image, and when: turns, edits, deletions, nodes that come and go."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from controller.api.nodeimages import MOST_IMAGES
+from controller.api.image import MOST_PULL_SECRETS
+from controller.api.nodeimages import MOST_BYTES, MOST_IMAGES
 from controller.manager.decide.images.turns import limit
 from controller.manager.decide.images.values import Held, Standing
 from controller.manager.decide.values import Key
@@ -189,6 +191,31 @@ def test_a_node_takes_only_so_many() -> None:
     del world.objects[Key("default", "image-000")]
     world.settle()
     assert late in world.held["n00"].entries
+
+
+def test_a_node_takes_only_so_much() -> None:
+    """Long names do not make its object one that etcd refuses."""
+    world = ImageWorld.of(1)
+    world.objects.clear()
+    secrets = [{"name": f"{n}-{'s' * 250}"} for n in range(MOST_PULL_SECRETS)]
+    for number in range(MOST_IMAGES):
+        path = "/".join(["a" * 60] * 3)
+        image = f"host.example/{path}:{'t' * 125}{number:03}"
+        world.apply("n" * 240 + f"-{number:03}", namespace="s" * 63, image=image, pullSecrets=secrets)
+    world.settle()
+    entries = world.held["n00"].entries.values()
+    assert MOST_BYTES * 0.9 < len(json.dumps([e.to_json() for e in entries])) < MOST_BYTES * 1.1
+    assert len(entries) < MOST_IMAGES
+
+
+def test_secrets_that_change_are_told_without_a_turn() -> None:
+    """Whoever fails for want of them tries at once; nobody else has anything to do."""
+    world = ImageWorld.of(3, parallelism=1)
+    world.settle()
+    world.apply(pullSecrets=[{"name": "regcred"}])
+    assert world.decide() == 3
+    assert {held.entries[world.image.key].pull_secrets for held in world.held.values()} == {("regcred",)}
+    assert world.busy() == 0
 
 
 class Turns(RuleBasedStateMachine):

@@ -77,7 +77,7 @@ class ImageWorld:
         if held is None:
             return Place(found)
         entry = held.entries.get(image.key)
-        full = entry is None and not fits(held.entries)
+        full = entry is None and not fits(image.entry(), held.entries.values())
         return Place(found, held.speaks, entry, held.reports.get(image.key), full=full)
 
     def decide(self) -> int:
