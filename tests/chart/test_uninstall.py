@@ -65,13 +65,19 @@ def _running(count: int) -> Callable[[Objects], bool]:
     return lambda found: len(found) == count and all(ready(o) for o in found.values())
 
 
+def _image(registry: Registry) -> Object:
+    """A ContainerImage."""
+    meta, spec = {"name": "web", "namespace": "default"}, {"image": f"{registry.host}/web:1"}
+    return {"apiVersion": "moorage.dev/v1alpha1", "kind": "ContainerImage", "metadata": meta, "spec": spec}
+
+
 def _held(obj: Object) -> bool:
     return FINALIZER in obj["metadata"].get("finalizers", [])
 
 
 def test_stop_leaves_nothing_running(site: Site, hook: Hook) -> None:
     """Workloads and instances are gone when the command ends, the agent has stopped their containers, and both halves end."""
-    site.apply(workload("web", site.registry, replicas=3))
+    site.apply(workload("web", site.registry, replicas=3), _image(site.registry))
     site.instances(_running(3))
     assert len(site.containers()) == 3
     done = hook(STOP)
@@ -79,6 +85,7 @@ def test_stop_leaves_nothing_running(site: Site, hook: Hook) -> None:
     assert site.containers() == {}
     assert site.api.objects(f"{GROUP}/containerinstances") == {}
     assert site.api.objects(f"{GROUP}/containerworkloads") == {}
+    assert site.api.objects(f"{GROUP}/containerimages") == {}
     assert _there(site.plane) == []
     lines = done.stdout.splitlines()
     assert lines[0] == "3 instances and 1 workload left, on chart1 (3)"
@@ -91,7 +98,7 @@ def test_keep_lets_containers_run_and_instances_go(site: Site, hook: Hook) -> No
     An agent that runs outside of the cluster's pods would put its finalizer back, so it must be stopped first, and is told of.
     The next agent puts it back, too, and removes the container whose instance was deleted meanwhile.
     """
-    site.apply(workload("web", site.registry), workload("gone", site.registry))
+    site.apply(workload("web", site.registry), workload("gone", site.registry), _image(site.registry))
     site.instances(_running(2))
     before = site.containers()
     done = hook(KEEP)
@@ -110,6 +117,7 @@ def test_keep_lets_containers_run_and_instances_go(site: Site, hook: Hook) -> No
         "2 instances left in place; the containers run on",
     ]
     site.plane.kubectl("delete", "containerworkload/gone", "--cascade=foreground", "--timeout=30s")
+    site.plane.kubectl("delete", "containerimage/web", "--cascade=foreground", "--timeout=30s")
     (kept,) = site.instances().values()
     assert not _held(kept)
     assert site.containers() == before

@@ -131,7 +131,7 @@ class ImageReconciler:
             self._images.drop_image(image.key, image.uid)
             return
         self._images.put_image(answer)
-        metrics.WRITES.labels("image status").inc()
+        metrics.WRITES.labels("image-status").inc()
         ready = find(new.conditions, READY)
         if ready is not None:
             log.info("image %s/%s: %s %s %s", *image.key, new.ready, ready.reason, ready.message)

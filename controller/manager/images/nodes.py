@@ -58,7 +58,7 @@ class NodeListings:
             made = await self._client.create(NODE_IMAGES, body)
         except ApiAlreadyExists:  # and the event that says so, or that it went, is under way
             return frozenset()
-        metrics.WRITES.labels("node images").inc()
+        metrics.WRITES.labels("node-images").inc()
         return self._images.put_held(made) or frozenset()
 
     async def _patch(self, node: Node, uid: str, wanted: tuple[NodeImage, ...]) -> frozenset[Key]:
@@ -67,7 +67,7 @@ class NodeListings:
         except (ApiNotFound, ApiConflict) as exc:  # that object is gone, and the event that says so is under way
             log.debug("node images %s: %s", node.name, exc)
             return frozenset()
-        metrics.WRITES.labels("node images").inc()
+        metrics.WRITES.labels("node-images").inc()
         return self._images.put_held(answer) or frozenset()
 
 

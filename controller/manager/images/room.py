@@ -77,7 +77,7 @@ class ImageRoom:
         self.queue.add(Key(NODE, name))
 
     async def _reconcile(self, key: Key) -> float | None:
-        kind = "node images" if key.namespace == NODE else "image"
+        kind = "node-images" if key.namespace == NODE else "image"
         metrics.RECONCILES.labels(kind).inc()
         with metrics.FAILURES.labels(kind).count_exceptions(), metrics.SECONDS.time():
             if key.namespace != NODE:
