@@ -1255,7 +1255,6 @@ FINGERPRINTS: Final[dict[str, dict[str, str]]] = {
         "status.images[].message": "67fd44ce",
         "status.images[].name": "a9f2463d",
         "status.images[].namespace": "a9f2463d",
-        "status.images[].percent": "a8adde13",
         "status.images[].reason": "8cd9928b",
         "status.images[].revision": "8cd9928b",
         "status.images[].since": "a5c6026e",

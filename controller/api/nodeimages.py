@@ -64,7 +64,6 @@ class NodeImageStatus(Model):
         description="Pulling: under way, or waiting for the node's own turns. Ready: it is there. Failed: it cannot be got, "
         "and is tried again. Removed: it was there, is not pinned, and was removed."
     )
-    percent: int | None = Field(default=None, description="How much of it was fetched, in steps of 10.")
     digest: str = Field(default="", description="What the reference stands for here.")
     bytes: int = Field(default=0, description="Size of its content as stored.")
     reason: str = Field(default="", description="Why it failed: ErrImagePull, ImagePullBackOff, ...")

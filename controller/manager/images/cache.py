@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from controller.api.nodeimages import NodeImage, NodeImageStatus
+from controller.api.nodeimages import NodeImage
 from controller.manager.cache import Versions
 from controller.manager.decide.images.listing import fits
 from controller.manager.decide.images.values import Held, Image, Place, parse_held, parse_image
@@ -134,15 +134,10 @@ class ImageCache:
 
 
 def _changed(before: Held, after: Held) -> frozenset[Key]:
-    """The images that a node is asked for otherwise, or says something else of; how far a pull is changes nothing."""
+    """The images that a node is asked for otherwise, or says something else of."""
     keys = before.entries.keys() | after.entries.keys() | before.reports.keys() | after.reports.keys()
     return frozenset(
         key
         for key in keys
-        if before.entries.get(key) != after.entries.get(key)
-        or _essence(before.reports.get(key)) != _essence(after.reports.get(key))
+        if before.entries.get(key) != after.entries.get(key) or before.reports.get(key) != after.reports.get(key)
     )
-
-
-def _essence(report: NodeImageStatus | None) -> object:
-    return report and report.model_copy(update={"percent": None})
