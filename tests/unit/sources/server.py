@@ -1,4 +1,4 @@
-"""A socket that answers as an API server does that is asked for single ConfigMaps and Secrets."""
+"""A socket that answers as an API server does that is asked for single objects, of a namespace or of the cluster."""
 
 import asyncio
 import json
@@ -25,6 +25,8 @@ class Server:
     down: bool = False
     """Answers with 503."""
     forbidden: bool = False
+    installed: bool = True
+    """Whether it knows the kinds that it is asked for."""
     expired: bool = False
     """Says of the next watch that its version is too old."""
     requests: list[str] = field(default_factory=list)
@@ -65,9 +67,11 @@ class Server:
             return web.json_response({"message": "etcd is away"}, status=503)
         if self.forbidden:
             return web.json_response({"message": 'User "a" cannot list resource'}, status=403)
+        if not self.installed:
+            return web.Response(text="404 page not found", status=404)
         _, field_name, name = request.query["fieldSelector"].rpartition("metadata.name=")
         assert field_name, "all of a kind are asked for"
-        key = (request.match_info["plural"], request.match_info["namespace"], name)
+        key = (request.match_info["plural"], request.match_info.get("namespace", ""), name)
         if "watch" not in request.query:
             items = [self.objects[key]] if key in self.objects else []
             return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
@@ -99,6 +103,7 @@ async def serving() -> AsyncIterator[Server]:
     server = Server()
     app = web.Application()
     app.router.add_get("/api/v1/namespaces/{namespace}/{plural}", server.answer)
+    app.router.add_get("/apis/{group}/{version}/{plural}", server.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
