@@ -338,6 +338,7 @@ async def test_a_lost_task_is_an_end(real: ContainerdSubject) -> None:
     """`ctr tasks rm -f` of ours: ended, with a code that nobody knows, and not to be started again."""
     state = await real.run()
     async with real.watch() as watch:
+        assert (state,) == await real.runtime.list()  # as everybody does who follows the events
         await lose_task(real, state.id)
         await watch.until(lambda event: event.kind in {EventKind.EXITED, EventKind.CHANGED})
     lost = await real.runtime.inspect(state.id)
