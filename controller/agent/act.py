@@ -48,7 +48,7 @@ from controller.agent.decide.resolve import container_config
 from controller.agent.decide.resources import applied, resources
 from controller.agent.decide.security import localhost_profile
 from controller.agent.decide.sysctls import SysctlForbidden
-from controller.agent.decide.volumes.mounts import mounts
+from controller.agent.decide.volumes.mounts import mounts, shared
 from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.files import InstanceFiles
 from controller.agent.images.images import Images
@@ -228,7 +228,7 @@ class Actor:
             config = container_config(desired.instance, action, image, hands.node, profile, given)
             config_id = config.id
             _, needed = mounts(desired.instance, action.container, own_environment(action.container, given), hands.node)
-            await hands.volumes.prepare(desired.uid, name, needed)
+            await hands.volumes.prepare(desired.uid, name, needed, shared(desired.instance, hands.node))
             hands.logs.prepare(config.log_path)
             hands.files.write(desired.instance, hands.networks.addresses(desired.uid))
             state = await hands.runtime.create(config)

@@ -56,6 +56,14 @@ async def test_process_ids_are_shared_with_the_node_or_with_the_group(subject: S
     assert await subject.runtime.list() == ()
 
 
+async def test_ipc_is_shared_with_the_node_or_by_path(subject: Subject) -> None:
+    """Both at once is refused."""
+    await subject.pull()
+    with pytest.raises(InvalidConfig, match="not both"):
+        await subject.runtime.create(subject.config(*FOREVER, host_ipc=True, ipc_namespace="/proc/1/ns/ipc"))
+    assert await subject.runtime.list() == ()
+
+
 # --- seen from inside -------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.agent.decide.payload import File
-from controller.agent.decide.volumes.mounts import Preparation
+from controller.agent.decide.volumes.mounts import Preparation, Shared
 from controller.agent.decide.volumes.wanted import Files, Folder, ImageVolume, NodePath, VolumeFailure, WantedVolume
 from controller.agent.volumes.place import Place
 from controller.agent.volumes.port import Volumes
@@ -101,6 +101,19 @@ async def test_removing(make: Make) -> None:
     for _ in range(2):
         await volumes.remove(A)
     assert volumes.made(A) == {}
+
+
+async def test_what_containers_share_goes_with_the_instance(make: Make, folder: Path) -> None:
+    """It is no volume, and yet makes the instance one of which there is something."""
+    shared = Shared(f"{folder}/{A}/shared/shm", f"{folder}/{A}/shared/ipc")
+    volumes = make()
+    for _ in range(2):
+        await volumes.prepare(A, "main", [], shared)
+    assert (volumes.made(A), volumes.uids()) == ({}, {A})
+    again = make()
+    assert (again.made(A), await again.found()) == ({}, {A})
+    await again.remove(A)
+    assert again.uids() == make().uids() == frozenset()
 
 
 # --- the kernel's alone

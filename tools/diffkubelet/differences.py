@@ -40,17 +40,16 @@ DIFFERENCES = (
     Named(
         "shm-options",
         ("process * mounts /dev/shm options",),
-        "/dev/shm is mounted with nosuid, nodev and noexec, as Docker and containerd have it by default; below a kubelet it is "
-        "a bind mount of the sandbox's, which loses them.",
+        "/dev/shm is mounted with nosuid, nodev and noexec, as Docker and containerd have it by default; below a kubelet "
+        "containers' mounts of the sandbox's lose them.",
         pod='"relatime,rw"',
         instance='"nodev,noexec,nosuid,relatime,rw"',
     ),
     Named(
-        "own-ipc",
-        ("process * namespaces ipc", "process * namespaces uts"),
-        "Each container has System V IPC, message queues, /dev/shm and a kernel's host name of its own, as with Docker. In a "
-        "pod they are shared. What they are to share goes through a volume (an `emptyDir` in memory) or the network; "
-        "`hostIPC: true` shares the node's.",
+        "own-host-name",
+        ("process * namespaces uts",),
+        "The containers of an instance have the same host name, but each has it for itself: one that changes its own, for "
+        "which it needs CAP_SYS_ADMIN, changes no other's. In a pod it is one.",
         pod='"shared"',
         instance='"its own"',
     ),

@@ -109,7 +109,7 @@ REMARKS: Final[Fields] = {
         "imagePullPolicy": "`Always` asks for each new instance and each changed spec, not for a restart after a crash.",
     },
     "PodSecurityContext": {
-        "sysctls": "One of the network that leaves the spec keeps its value until the instance's network is made anew.",
+        "sysctls": "One that leaves the spec keeps its value until the instance's network, or its IPC, is made anew.",
     },
     "LifecycleHandler": {"httpGet": "An HTTPS request does not fall back to HTTP."},
     "Lifecycle": {"stopSignal": "Needs no `os.name`."},

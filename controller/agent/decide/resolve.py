@@ -17,7 +17,7 @@ from controller.agent.decide.observation import NodeFacts
 from controller.agent.decide.resources import applied, oom_score_adj, resources
 from controller.agent.decide.security import security
 from controller.agent.decide.sysctls import allow
-from controller.agent.decide.volumes.mounts import mounts
+from controller.agent.decide.volumes.mounts import mounts, shared
 from controller.api import labels
 from controller.api.instance import ContainerInstance, ContainerStateTerminated
 from controller.api.spec import TERMINATION_LOG, Container
@@ -59,6 +59,7 @@ def container_config(
     own = own_environment(container, given or Given(instance, node))
     log = log_path(instance, container.name, action.restart_count, node)
     volumes, _ = mounts(instance, container, own, node)
+    common = shared(instance, node)
     return ContainerConfig(
         id=container_id(instance, container.name, action.restart_count),
         image=image.name,
@@ -73,6 +74,7 @@ def container_config(
             volumes,
             (
                 *names.mounts(instance, node, read_only_root=confined.read_only_root),
+                *(common.mounts(volumes) if common is not None else ()),
                 Mount(words_path(log), container.termination_message_path or TERMINATION_LOG),
             ),
         ),
@@ -82,6 +84,7 @@ def container_config(
         host_pid=spec.host_pid,
         shared_pids=spec.share_process_namespace,
         host_ipc=spec.host_ipc,
+        ipc_namespace=common.namespace if common is not None else "",
         network_namespace="" if spec.host_network else f"{node.netns_dir}/{instance.metadata.uid}",
         runtime_handler=action.runtime_handler,
         cgroup_parent=node.cgroup_parent,

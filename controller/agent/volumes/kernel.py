@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MS_RDONLY: Final = 0x1
+MS_NOSUID: Final = 0x2
+MS_NODEV: Final = 0x4
 MS_NOEXEC: Final = 0x8
 MS_REMOUNT: Final = 0x20
 MS_BIND: Final = 0x1000
@@ -29,6 +31,9 @@ BENEATH: Final = 0x08 | 0x02
 
 _MOUNTS: Final = "/proc/thread-self/mountinfo"
 """/proc/self is the first thread's, which may be in another namespace."""
+
+_PLAIN: Final = re.compile(r"[\w.~-]+")
+"""A name that the table has as it is."""
 
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 
@@ -79,10 +84,10 @@ def open_beneath(folder: int, path: str, flags: int) -> int:
             raise _failure(path)
 
 
-def mount_points() -> list[MountPoint]:
-    """The table of mounts, parents before children."""
+def mount_points(word: str = "") -> list[MountPoint]:
+    """The table of mounts, parents before children; of those alone that the word occurs in, as the table has it."""
     with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as lines:  # noqa: PTH123 - as the constant says
-        return [_parsed(line) for line in lines]
+        return [_parsed(line) for line in lines if word in line]
 
 
 def below(folder: str, points: Iterable[MountPoint]) -> list[MountPoint]:
@@ -99,12 +104,15 @@ def unmount_below(folder: str) -> None:
     Raises:
         OSError: when something stays mounted.
     """
-    found = below(folder, mount_points())
+    word = os.path.basename(folder)  # noqa: PTH119 - plain calls throughout
+    if not _PLAIN.fullmatch(word):
+        word = ""
+    found = below(folder, mount_points(word))
     for point in found:
         mount("none", point.path, flags=_MS_PRIVATE)
     for point in reversed(found):
         unmount(point.path)
-    left = below(folder, mount_points())
+    left = below(folder, mount_points(word))
     if left:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), left[0].path)
 

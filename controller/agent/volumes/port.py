@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controller.agent.decide.eviction import Exceeded, SizeLimit
-from controller.agent.decide.volumes.mounts import Preparation
+from controller.agent.decide.volumes.mounts import Preparation, Shared
 from controller.agent.decide.volumes.wanted import WantedVolume
 
 
@@ -58,8 +58,8 @@ class Volumes(Protocol):
         """
         ...
 
-    async def prepare(self, uid: str, container: str, needed: Sequence[Preparation]) -> None:
-        """See to what a container needs to mount its volumes.
+    async def prepare(self, uid: str, container: str, needed: Sequence[Preparation], shared: Shared | None = None) -> None:
+        """See to what a container needs to mount its volumes, and to what all containers of the instance share.
 
         Raises:
             VolumeFailure: when something of it cannot be had.

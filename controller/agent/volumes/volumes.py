@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Final
 
 from controller.agent.decide.eviction import Exceeded, SizeLimit
-from controller.agent.decide.volumes.mounts import PRIVATE, Preparation
+from controller.agent.decide.volumes.mounts import PRIVATE, Preparation, Shared
 from controller.agent.decide.volumes.wanted import Files, Folder, ImageVolume, NodePath, VolumeFailure, WantedVolume
-from controller.agent.volumes import files, hostpaths, images, kernel, ownership, paths
+from controller.agent.volumes import commons, files, hostpaths, images, kernel, ownership, paths
 from controller.agent.volumes.limits import SizeLimits
 from controller.agent.volumes.place import Place
 from controller.runtime.port import ImageFiles, NotFound, Runtime, RuntimeFailure, Unavailable
@@ -39,6 +39,8 @@ class NodeVolumes:
         self._folder, self._place, self._runtime = folder, place, runtime
         self._made: dict[str, dict[str, str]] = {}
         self._limits = SizeLimits(folder, place)
+        self._sharing: set[str] = set()
+        """Uids of those whose containers share what they are to share."""
 
     def load(self) -> None:
         """List the folder. What is no folder in it was made by somebody else, and is left alone."""
@@ -112,6 +114,7 @@ class NodeVolumes:
         await self._release(uid, ids)
         if ids is None:
             self._made.pop(uid, None)
+            self._sharing.discard(uid)
         else:
             for id_ in ids:
                 self._made.get(uid, {}).pop(id_, None)
@@ -126,17 +129,25 @@ class NodeVolumes:
         for holder in holders:
             await self._runtime.release_image(holder)
 
-    async def prepare(self, uid: str, container: str, needed: Sequence[Preparation]) -> None:
-        """One after another; the first that cannot be had ends it."""
-        if not needed:
+    async def prepare(self, uid: str, container: str, needed: Sequence[Preparation], shared: Shared | None = None) -> None:
+        """One after another; the first that cannot be had ends it. What is shared is looked for once by each agent."""
+        if shared is not None and uid in self._sharing:
+            shared = None
+        if not needed and shared is None:
             return
+        if shared is not None:
+            self._made.setdefault(uid, {})
 
         def work() -> None:
             os.umask(0)
+            if shared is not None:
+                _share(shared)
             for preparation in needed:
                 _prepare(preparation, container)
 
         await self._do(uid, work)
+        if shared is not None:
+            self._sharing.add(uid)
 
     async def _hold(self, uid: str, volumes: Sequence[WantedVolume], failed: dict[str, str]) -> dict[str, ImageFiles]:
         """Images' files, by the volume's id. The volume's folder is there before: by that, an agent knows what may be held."""
@@ -242,6 +253,13 @@ def _delete(folder: str) -> None:
             raise raised[1]
 
     shutil.rmtree(folder, onerror=failed)
+
+
+def _share(shared: Shared) -> None:
+    try:
+        commons.make(shared)
+    except OSError as exc:
+        raise VolumeFailure(f"what its containers share cannot be made: {_told(exc)}") from exc
 
 
 def _prepare(needed: Preparation, container: str) -> None:

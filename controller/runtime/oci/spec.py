@@ -198,8 +198,11 @@ def _namespaces(config: ContainerConfig, host: Host) -> list[dict[str, str]]:
     """
     if config.host_pid and config.shared_pids:
         raise InvalidConfig("process ids are shared with the node, or with the other containers, not both")
+    if config.host_ipc and config.ipc_namespace:
+        raise InvalidConfig("IPC is shared with the node, or with the other containers, not both")
     shared = {"pid": config.host_pid, "ipc": config.host_ipc, "mount": False}
-    namespaces = [{"type": kind} for kind, with_node in shared.items() if not with_node]
+    joined = {"ipc": {"path": config.ipc_namespace}} if config.ipc_namespace else {}
+    namespaces = [{"type": kind, **joined.get(kind, {})} for kind, with_node in shared.items() if not with_node]
     if config.network_namespace:
         namespaces.append({"type": "network", "path": config.network_namespace})
     if config.network_namespace or config.hostname:

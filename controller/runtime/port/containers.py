@@ -140,6 +140,8 @@ class ContainerConfig:
     shared_pids: bool = False
     """Have the same process ids as the containers of its group that say so, too. They outlive each of these containers, and the
     first process is none of theirs. Raises `InvalidConfig` where the runtime cannot."""
+    ipc_namespace: str = ""
+    """Path of the IPC namespace to join; empty: one of its own, unless it shares the node's."""
     host_ipc: bool = False
     """Share the node's System V IPC, message queues and /dev/shm."""
     runtime_handler: str = ""

@@ -12,7 +12,7 @@ from controller.agent.cleanup import Cleanup
 from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.eviction import Exceeded, SizeLimit
 from controller.agent.decide.observation import NodeFacts
-from controller.agent.decide.volumes.mounts import Preparation
+from controller.agent.decide.volumes.mounts import Preparation, Shared
 from controller.agent.decide.volumes.wanted import VolumeFailure, WantedVolume
 from controller.agent.files import InstanceFiles
 from controller.agent.images.access import Access
@@ -215,8 +215,17 @@ class SimulatedVolumes:
         self.there[uid] -= ids
         self.states[uid] = {id_: state for id_, state in self.states[uid].items() if id_ not in ids}
 
-    async def prepare(self, uid: str, container: str, needed: Sequence[Preparation]) -> None:  # noqa: ARG002 - the port's
+    async def prepare(
+        self,
+        uid: str,
+        container: str,  # noqa: ARG002 - the port's
+        needed: Sequence[Preparation],
+        shared: Shared | None = None,
+    ) -> None:
         """Note it."""
+        if shared is not None:
+            self.there.setdefault(uid, set())
+            self.states.setdefault(uid, {})
         self.prepared += needed
 
 

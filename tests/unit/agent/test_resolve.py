@@ -103,12 +103,48 @@ def test_every_container_has_the_instances_files() -> None:
     """On whatever network: hosts, hostname and resolv.conf, which all containers of the instance share."""
     for spec in ({}, OWN, {"hostNetwork": False}):
         made = resolved(spec=spec)
-        assert [(m.source, m.destination) for m in made.mounts[:-1]] == [
+        files = [m for m in made.mounts if m.destination.startswith("/etc/")]
+        assert [(m.source, m.destination) for m in files] == [
             (f"/files/{desired().uid}/{name}", f"/etc/{name}") for name in ("hosts", "hostname", "resolv.conf")
         ]
-        assert all("rw" in m.options for m in made.mounts[:-1])
+        assert all("rw" in m.options for m in files)
     readonly = resolved(securityContext={"readOnlyRootFilesystem": True})
-    assert [m.options[-1] for m in readonly.mounts[:-1]] == ["rw", "ro", "ro"]
+    assert [m.options[-1] for m in readonly.mounts if m.destination.startswith("/etc/")] == ["rw", "ro", "ro"]
+
+
+def test_every_container_shares_ipc_and_memory() -> None:
+    """On whatever network, and whatever its place in the row; a file of each, that is the instance's alone."""
+    folder = f"/var/lib/moorage/volumes/{desired().uid}/shared"
+    for spec in ({}, {"hostNetwork": True}, {"hostPID": True}):
+        made = resolved(spec=spec)
+        assert made.ipc_namespace == f"{folder}/ipc"
+        assert [m.source for m in made.mounts if m.destination == "/dev/shm"] == [f"{folder}/shm"]
+
+
+def test_the_nodes_ipc_is_not_shared_with_the_instance() -> None:
+    """Then nothing is made for it: the runtime gives the node's."""
+    made = resolved(spec={"hostIPC": True})
+    assert (made.host_ipc, made.ipc_namespace) == (True, "")
+    assert not [m for m in made.mounts if m.destination == "/dev/shm"]
+
+
+@pytest.mark.parametrize("place", ["/dev/shm", "/dev/shm/", "/dev", "/"])
+def test_a_volume_wins_over_shared_memory(place: str) -> None:
+    """At that place, or above it; the namespace is shared all the same."""
+    volumes = {"volumes": [{"name": "own", "emptyDir": {}}]}
+    made = resolved(spec=volumes, volumeMounts=[{"name": "own", "mountPath": place}])
+    assert [m.destination for m in made.mounts if f"{m.destination.rstrip('/')}/".startswith("/dev/shm/")] == (
+        [place] if "shm" in place else []
+    )
+    assert made.ipc_namespace
+
+
+@pytest.mark.parametrize("place", ["/dev/shm2", "/dev/shm/below", "/data"])
+def test_a_volume_elsewhere_leaves_it(place: str) -> None:
+    """Names that only look alike, and places below."""
+    volumes = {"volumes": [{"name": "own", "emptyDir": {}}]}
+    made = resolved(spec=volumes, volumeMounts=[{"name": "own", "mountPath": place}])
+    assert [m.destination for m in made.mounts if m.destination in {"/dev/shm", place}] == ["/dev/shm", place]
 
 
 def test_the_file_for_last_words_is_beside_the_log() -> None:

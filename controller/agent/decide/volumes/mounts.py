@@ -5,7 +5,7 @@ link in its place. So what it leads to is opened without leaving the volume, and
 alone; the runtime is told that place.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,11 @@ from controller.api.spec import Container, InstanceSpec
 from controller.api.volumes.mount import VolumeMount
 from controller.api.volumes.volume import Volume
 from controller.runtime.port import Mount
+
+SHARED: Final = "shared"
+"""Folder, beside those of an instance's volumes, of what its containers share in any case."""
+
+SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - in a container
 
 SUBPATHS: Final = "subpaths"
 """Folder, beside those of an instance's volumes, of what subPaths lead to."""
@@ -102,6 +107,31 @@ def mounts(
         options = ("rbind", propagation, _access(mount, volume, node), *_KEPT.get(volume.kind, ()))
         made.append(Mount(preparation.target or preparation.root, mount.mount_path, "bind", options))
     return tuple(made), tuple(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the containers of an instance share in any case, unless it is the node's; it has to be there before any is made."""
+
+    memory: str
+    """Path of a file system in memory, for /dev/shm."""
+    namespace: str
+    """Path of the IPC namespace."""
+
+    def mounts(self, own: Iterable[Mount]) -> tuple[Mount, ...]:
+        """How a container mounts it, unless there is a mount of its own at that place or above."""
+        taken = tuple(f"{mount.destination.rstrip('/')}/" for mount in own)
+        if f"{SHARED_MEMORY}/".startswith(taken):
+            return ()
+        return (Mount(self.memory, SHARED_MEMORY, "bind", ("rbind", "rprivate", "nosuid", "noexec", "nodev")),)
+
+
+def shared(instance: ContainerInstance, node: NodeFacts) -> Shared | None:
+    """Where that is; None for an instance that has the node's."""
+    if instance.spec.host_ipc:
+        return None
+    folder = f"{instance_folder(instance.metadata.uid, node)}/{SHARED}"
+    return Shared(f"{folder}/shm", f"{folder}/ipc")
 
 
 def instance_folder(uid: str, node: NodeFacts) -> str:

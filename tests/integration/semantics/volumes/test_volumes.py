@@ -149,7 +149,7 @@ def test_nothing_is_left_when_an_agent_is_killed_while_it_makes_and_removes(worl
     world.site.agent.kill()
     world.site.agent.start()
     world.until("many", is_running)
-    assert len(mounted(folder)) == 16
+    assert len(mounted(folder)) == 18  # with IPC and /dev/shm
     world.site.plane.kubectl("delete", "ci/many", "--wait=false")
     world.site.agent.kill()
     world.site.agent.start()
