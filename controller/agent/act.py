@@ -307,7 +307,7 @@ class Actor:
         if claim.problems:
             told = f"Unable to use all imagePullSecrets, so pulling {action.image} may not succeed: {'; '.join(claim.problems)}"
             hands.events.record(instance, Reason.FAILED_TO_RETRIEVE_IMAGE_PULL_SECRET, told, warning=True)
-        if hands.images.pull(action.image, Waiter(done, claim, action.anew)):
+        if hands.images.pull(action.image, Waiter(done, claim, action.anew, moved=self._wake)):
             hands.events.record(instance, Reason.PULLING, f"Pulling image {action.image}")
 
     async def _signal(self, desired: Desired, action: StopContainer | KillContainer) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.agent.decide.eviction import Exceeded
+from controller.agent.decide.pulling import PullView
 from controller.agent.decide.volumes.wanted import Files
 from controller.api import labels
 from controller.api.amounts import NOTHING, Amounts
@@ -79,6 +80,8 @@ class Pull:
     message: str = ""
     retry_at: float = 0.0
     terminal: bool = False
+    progress: PullView | None = None
+    """While it is under way and its size is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
 from controller.agent.decide.plan import Plan, Verdict
+from controller.agent.decide.pulling import PullView
 from controller.agent.decide.resources import qos_class, read_applied
 from controller.agent.decide.terminated import EXIT_NOT_STARTED, before, terminated
 from controller.api import labels
@@ -19,6 +20,7 @@ from controller.api.instance import (
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
+    InstancePull,
     InstanceStatus,
     Phase,
 )
@@ -41,6 +43,7 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
     sidecars = {c.name for c in spec.init_containers if c.is_sidecar}
     lasting = containers + tuple(c for c in inits if c.name in sidecars)
     ready, stalled, reason, message = _judged(desired, plan, containers, inits)
+    pull = next((v.pull for c in spec.all_containers if (v := plan.verdicts.get(c.name)) and v.pull is not None), None)
     begun = "" if spec.suspend or plan.ending else initializing(spec, inits, plan.verdicts)
     addresses = tuple(filter(None, (node.address,))) if spec.host_network else plan.addresses
     return InstanceStatus(
@@ -49,13 +52,34 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
         conditions=contract(ready=ready, stalled=stalled, reason=reason, message=message, generation=meta.generation, now=now),
         containers=containers,
         init_containers=inits,
-        summary=reason if plan.blocked or not begun else begun,
+        summary=_summary(reason, pull) if plan.blocked or not begun else begun,
         ready=f"{sum(c.ready for c in lasting)}/{len(lasting)}",
         restarts=sum(c.restart_count for c in (inits if begun else lasting)),
         ip=next(iter(addresses), ""),
         ips=addresses,
         started_at=timestamp(now),
         qos_class=qos_class(spec),
+        pull=_pull(pull),
+    )
+
+
+def _summary(reason: Reason, pull: PullView | None) -> str:
+    """The reason, and of a pull how far it is: `Pulling 42% 3.1MB/s`."""
+    if reason is not Reason.PULLING or pull is None:
+        return reason
+    return f"{reason} {pull.summary}" if pull.bytes_done < pull.bytes_total else "Unpacking"
+
+
+def _pull(pull: PullView | None) -> InstancePull | None:
+    if pull is None:
+        return None
+    return InstancePull(
+        image=pull.image,
+        bytes_done=pull.bytes_done,
+        bytes_total=pull.bytes_total,
+        percent=pull.percent,
+        bytes_per_second=pull.bytes_per_second,
+        eta_seconds=pull.eta_seconds,
     )
 
 

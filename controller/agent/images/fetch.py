@@ -6,16 +6,17 @@ the right to it is asked of the registry, by its digest; it is fetched when the 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controller.agent import metrics
 from controller.agent.credentials.credentials import Credentials, Found
 from controller.agent.decide.credentials.keyring import Candidate
 from controller.agent.images.access import Access, repository
+from controller.agent.images.meter import Meter
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
-from controller.runtime.port import Credential, ImageFailure, ImageForbidden, ImageNotFound, ImageState, Runtime
+from controller.runtime.port import Credential, ImageFailure, ImageForbidden, ImageNotFound, ImageState, PullProgress, Runtime
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,14 @@ class Fetcher:
         """Take what is needed; `slots` are as many as there may be pulls at the same time."""
         self._runtime, self._credentials, self._access, self._slots = runtime, credentials, access, slots
 
-    async def fetch(self, name: str, present: ImageState | None, waiter: Waiter) -> Fetched:
+    async def fetch(self, name: str, present: ImageState | None, waiter: Waiter, meter: Meter) -> Fetched:
         """Get an image.
 
         Args:
             name: normalised.
             present: what of that name is on the node.
             waiter: for whom.
+            meter: told how far it is.
 
         Raises:
             ImageFailure: of the registry; when it refuses, with what was tried.
@@ -56,7 +58,7 @@ class Fetcher:
             image = await self._let_in(name, present.digest, found)
             if image is not None:
                 return Fetched(image, anew=False)
-        return Fetched(await self._pulled(name, found), anew=True)
+        return Fetched(await self._pulled(name, found, meter), anew=True)
 
     async def _let_in(self, name: str, digest: str, found: Found) -> ImageState | None:
         """The image that is there, if its registry lets these credentials in; None when it does not have it any more."""
@@ -76,13 +78,15 @@ class Fetcher:
         finally:
             metrics.IMAGE_ACCESS.labels(answer).inc()
 
-    async def _pulled(self, name: str, found: Found) -> ImageState:
+    async def _pulled(self, name: str, found: Found, meter: Meter) -> ImageState:
         loop = asyncio.get_running_loop()
+        meter.queued = self._slots.locked()
         async with self._slots:
             began = loop.time()
+            meter.begin(began)
             await self._access.begun(name)
             try:
-                image, used = await self._tried(name, "", found)
+                image, used = await self._tried(name, "", found, lambda progress: meter.add(progress, loop.time()))
             except ImageFailure:
                 await self._access.failed(name)
                 raise
@@ -91,18 +95,20 @@ class Fetcher:
         metrics.PULLS.labels(Reason.PULLED).inc()
         return image
 
-    async def _tried(self, name: str, digest: str, found: Found) -> tuple[ImageState, Candidate | None]:
+    async def _tried(
+        self, name: str, digest: str, found: Found, progress: Callable[[PullProgress], None] | None = None
+    ) -> tuple[ImageState, Candidate | None]:
         """The image, and by which credentials it was to be had; without any when none were taken."""
         refusals: list[ImageFailure] = []
         for candidate in _each_once(found.candidates):
             try:
-                return await self._runtime.pull(name, credential=candidate.credential, digest=digest), candidate
+                return await self._runtime.pull(name, progress, credential=candidate.credential, digest=digest), candidate
             except REFUSALS as exc:
                 log.info("%s with %s: %s", name, candidate.said, exc)
                 refusals.append(exc)
         if not any(isinstance(exc, ImageNotFound) for exc in refusals):
             try:
-                return await self._runtime.pull(name, digest=digest), None
+                return await self._runtime.pull(name, progress, digest=digest), None
             except REFUSALS as exc:
                 refusals.append(exc)
         self._credentials.refused(repository(name))

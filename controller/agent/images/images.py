@@ -67,6 +67,7 @@ class Images:
     def doubt(self) -> None:
         """The runtime was away, and nobody told what changed meanwhile: look again at every image."""
         self._presence.doubt()
+        self._pulls.runtime_back()
 
     async def tidy(self) -> None:
         """Now and then: forget who was let in to images that are gone.

@@ -1,7 +1,8 @@
 """Pulls: one at a time of each image, for all who wait for it, and after a failure a pause that grows.
 
 Those who wait may have different credentials. A pull is by those of whoever began it: its success brings the image to all, of
-whom each is let in for itself; that a registry refused it holds for those alone who have the same.
+whom each is let in for itself; that a registry refused it holds for those alone who have the same, and how far the pull is, is
+told to them alone, too: it would tell others that the image exists.
 """
 
 import asyncio
@@ -16,11 +17,15 @@ from controller.agent.decide.observation import Pull
 from controller.agent.images import backoff
 from controller.agent.images.access import Access
 from controller.agent.images.fetch import REFUSALS, Fetched, Fetcher
+from controller.agent.images.meter import Meter
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
-from controller.runtime.port import ImageState, RuntimeFailure
+from controller.runtime.port import ImageState, RegistryUnreachable, RuntimeFailure, Unavailable
 
 log = logging.getLogger(__name__)
+
+TELL_SECONDS: Final = 2.0
+"""Pause between two times that waiters are told of a pull's progress; one that is quicker costs no write more."""
 
 _ANYBODY: Final = None
 """In place of a key: whoever tries, it fails."""
@@ -33,6 +38,8 @@ class _Failure:
     pull: Pull
     count: int
     """Failures in a row."""
+    away: bool = False
+    """The runtime did not answer."""
 
 
 @dataclass(slots=True)
@@ -41,6 +48,10 @@ class _Puller:
 
     running: Pull | None = None
     """The one that is under way."""
+    key: str = ""
+    """Of whom it is (`Access.key`)."""
+    meter: Meter | None = None
+    """Of that one."""
     failures: dict[str | None, _Failure] = field(default_factory=dict)
     """By the key of who tried (`Access.key`)."""
     waiters: list[Waiter] = field(default_factory=list)
@@ -83,9 +94,11 @@ class Pulls:
         failure = puller.failure(key)
         if puller.running is None:
             return failure.pull if failure is not None else None
+        mine = replace(puller.running, progress=puller.running.progress if key == puller.key else None)
         if failure is None:
-            return puller.running
-        return replace(puller.running, reason=failure.pull.reason, message=failure.pull.message)
+            queued = puller.meter is not None and puller.meter.queued
+            return replace(mine, message=f"{name} waits for its turn: other images are being pulled") if queued else mine
+        return replace(mine, reason=failure.pull.reason, message=failure.pull.message)
 
     def pull(self, name: str, waiter: Waiter) -> bool:
         """Begin a pull, or join the one that is under way; returns whether this call began it."""
@@ -94,10 +107,18 @@ class Pulls:
         if puller.running is not None:
             return False
         puller.running = Pull(running=True, reason=Reason.PULLING, message=f"pulling {name}")
-        task = asyncio.create_task(self._run(name, puller, waiter), name=f"pull {name}")
+        puller.key, puller.meter = self._access.key(name, waiter.claim), Meter(name)
+        task = asyncio.create_task(self._run(name, puller, waiter, puller.meter), name=f"pull {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
+
+    def runtime_back(self) -> None:
+        """What failed for want of the runtime need not wait any longer."""
+        for puller in self._pullers.values():
+            for key, failure in puller.failures.items():
+                if failure.away:
+                    puller.failures[key] = _Failure(replace(failure.pull, retry_at=0.0), 0)
 
     async def close(self) -> None:
         """Give up the pulls that are under way; what is complete of them stays in the runtime."""
@@ -105,12 +126,13 @@ class Pulls:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, name: str, puller: _Puller, first: Waiter) -> None:
-        key = self._access.key(name, first.claim)
+    async def _run(self, name: str, puller: _Puller, first: Waiter, meter: Meter) -> None:
+        key = puller.key
         fetched: Fetched | None = None
         refused = False
+        telling = asyncio.create_task(self._tell_progress(name, puller, meter))
         try:
-            fetched = await self._fetcher.fetch(name, await self._present(name), first)
+            fetched = await self._fetcher.fetch(name, await self._present(name), first, meter)
             self._arrived(name, fetched.image)
             puller.failures.pop(key, None)
             puller.failures.pop(_ANYBODY, None)
@@ -120,17 +142,35 @@ class Pulls:
             else:
                 log.exception("pulling %s", name)  # a defect; but nobody may wait for ever
             refused = isinstance(exc, REFUSALS)
-            self._note(puller, key, exc, refused=refused)
-        puller.running = None
+            self._note(puller, key, exc, refused=refused, further=meter.fetched > 0)
+        finally:
+            telling.cancel()
+        puller.running = puller.meter = None
         waiters, puller.waiters = puller.waiters, []
         for waiter in waiters:
             self._tell(name, puller, waiter, fetched, others=refused and self._access.key(name, waiter.claim) != key)
 
-    def _note(self, puller: _Puller, key: str, exc: Exception, *, refused: bool) -> None:
-        """A refusal is of who was refused; anything else would have happened to anybody."""
+    async def _tell_progress(self, name: str, puller: _Puller, meter: Meter) -> None:
+        """Tell how far it is, for as long as it is under way, and only when that is something else than before."""
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            now = meter.read(asyncio.get_running_loop().time())
+            if puller.running is None or now == puller.running.progress:
+                continue
+            puller.running = replace(puller.running, progress=now)
+            for waiter in puller.waiters:
+                if self._access.key(name, waiter.claim) == puller.key:
+                    waiter.moved()
+
+    def _note(self, puller: _Puller, key: str, exc: Exception, *, refused: bool, further: bool) -> None:
+        """A refusal is of who was refused; anything else would have happened to anybody.
+
+        One that came further begins anew: what broke may be whole again.
+        """
         before = puller.failures.pop(key, None) or puller.failures.pop(_ANYBODY, None)
-        count = before.count if before is not None else 0
-        failure = _Failure(backoff.failed(exc, count, time.time()), count + 1)
+        anew = further and isinstance(exc, RegistryUnreachable | Unavailable)
+        count = 0 if before is None or anew else before.count
+        failure = _Failure(backoff.failed(exc, count, time.time()), count + 1, isinstance(exc, Unavailable))
         puller.failures[key if refused else _ANYBODY] = failure
         metrics.PULLS.labels(failure.pull.reason).inc()
 

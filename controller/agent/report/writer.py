@@ -33,6 +33,11 @@ PULLING_HOLD_SECONDS: Final = 1.0
 PASSING_HOLD_SECONDS: Final = 0.5
 """How long a passing state of a known instance is held back."""
 
+PROGRESS_SECONDS: Final = 2.0
+"""Between two writes that tell nothing new but how far a pull is."""
+
+_OF_PROGRESS: Final = frozenset({"pull", "summary"})
+
 _PASSING: Final = {Reason.PENDING, Reason.CONTAINER_CREATING, Reason.PULLING, Reason.UPDATING, Reason.TERMINATING}
 
 
@@ -52,6 +57,8 @@ class _Entry:
     timer: asyncio.TimerHandle | None = None
     due: float = 0.0
     queued: bool = False
+    wrote: float = float("-inf")
+    """By the loop's clock: when it was last written."""
     since: float = 0.0
     """By the loop's clock: since when there has been something to write; what it is now may be newer."""
 
@@ -115,11 +122,14 @@ class StatusWriter:
             return
         want = merged(entry.sent, entry.want)
         refused = entry.refused is not None and merged(entry.refused, entry.want) == entry.refused
-        if refused or not delta(entry.sent_json, want.to_json()):
+        change = delta(entry.sent_json, want.to_json())
+        if refused or not change:
             self._unschedule(entry)
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + hold_seconds(entry.sent, want)
+        if change.keys() <= _OF_PROGRESS:
+            due = max(due, entry.wrote + PROGRESS_SECONDS)
         if entry.timer is not None and entry.due <= due:
             return
         self._unschedule(entry)
@@ -169,6 +179,7 @@ class StatusWriter:
             body = {"metadata": {"uid": uid}, "status": change}  # never a namesake's
             await self.client.patch(INSTANCES, entry.name, body, entry.namespace, "status")
             metrics.STATUS_WRITES.inc()
+            entry.wrote = self._clock()
         entry.since = self._clock()
         entry.sent, entry.sent_json, entry.refused = want, want.to_json(), None
 

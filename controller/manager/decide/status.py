@@ -21,6 +21,9 @@ from controller.manager.decide.values import Fleet, Instance, Workload, seconds
 NODES_SHOWN: Final = 3
 """Nodes that are listed by name for people."""
 
+PULLED_STEP: Final = 10
+"""Per cent in which the progress of pulls is told."""
+
 QUIET: Final = frozenset(
     {
         Reason.PENDING,
@@ -279,10 +282,22 @@ def _under_way(facts: Facts) -> tuple[str, str]:
         parts.append(f"{old} not updated yet")
     if decision.blocked:
         parts.append(f"{decision.blocked[0]} waits until its predecessor is gone")
+    if pulling := _pulling(live):
+        parts.append(pulling)
     waiting = [i for i in live if not i.is_ready and i.ready is not None and i.settled and not _outgoing(facts, i)]
     if waiting:
         parts.append(_named(waiting, _said(waiting[0])))
     return Reason.PROGRESSING, "; ".join(parts)
+
+
+def _pulling(live: Sequence[Instance]) -> str:
+    """How far the images are that instances wait for, all together, in steps: each is a write, however many they are."""
+    pulls = [i.pulled for i in live if i.pulled is not None]
+    total = sum(total for _, total in pulls)
+    if not total:
+        return ""
+    percent = 100 * sum(done for done, _ in pulls) // total // PULLED_STEP * PULLED_STEP
+    return f"{len(pulls)} pull{'s' if len(pulls) == 1 else ''} an image ({percent}% is there)"
 
 
 _TELLERS: Final[tuple[Callable[[Facts], tuple[str, str] | None], ...]] = (

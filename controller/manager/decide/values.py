@@ -81,6 +81,8 @@ class Instance:
     """What its containers ask the node for."""
     runtime_class: str | None = None
     """Its RuntimeClass, whose overhead comes to that."""
+    pulled: tuple[int, int] | None = None
+    """Bytes that are there, and all bytes, of the image that it waits for; None when it waits for none."""
 
     @property
     def has_place(self) -> bool:
@@ -259,6 +261,7 @@ def parse_instance(obj: Mapping[str, Any], before: Instance | None = None) -> In
         host_ports=before.host_ports if before is not None and unchanged else host_ports_of(spec),
         asked=read[1],
         runtime_class=spec.get("runtimeClassName"),
+        pulled=(status.pull.bytes_done, status.pull.bytes_total) if status.pull is not None else None,
     )
 
 

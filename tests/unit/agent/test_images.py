@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from controller.agent.credentials.credentials import Credentials
+from controller.agent.decide.credentials.claim import NOTHING, Claim
 from controller.agent.decide.observation import Pull
+from controller.agent.decide.pulling import PullView
 from controller.agent.images.access import Access
 from controller.agent.images.backoff import MAX_SECONDS
 from controller.agent.images.images import Images
@@ -15,7 +17,7 @@ from controller.agent.images.records import PullRecords
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
-from controller.runtime.port import Credential, ImageState, PullProgress, Unavailable
+from controller.runtime.port import Credential, ImageState, PullProgress, RegistryUnreachable, Unavailable
 from tests.unit.agent.clock import now, until
 
 IMAGE = "registry.test/app:1"
@@ -36,6 +38,9 @@ class SlowRuntime(MemoryRuntime):
         self.held = asyncio.Event()
         self.held.set()
         self.broken: Exception | None = None
+        self.seconds = 10.0
+        self.steps: list[tuple[float, int]] = []
+        """When how many bytes of 20 MB are there."""
 
     async def image(self, reference: str) -> ImageState:
         """One image, as it was when asked."""
@@ -58,7 +63,13 @@ class SlowRuntime(MemoryRuntime):
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            await asyncio.sleep(10)
+            passed = 0.0
+            for at, done in self.steps:
+                await asyncio.sleep(at - passed)
+                passed = at
+                assert progress is not None
+                progress(PullProgress(done, 20_000_000))
+            await asyncio.sleep(self.seconds - passed)
             if self.broken is not None:
                 raise self.broken
             return await super().pull(reference, progress, credential=credential, digest=digest)
@@ -238,6 +249,96 @@ async def test_one_reference_does_not_hold_up_another(images: Images) -> None:
     failed = (await images.view(GONE)).pull
     assert failed is not None
     assert not failed.running
+
+
+async def test_what_is_pulled_tells_how_far_it_is(images: Images, runtime: SlowRuntime) -> None:
+    """Every two seconds, while it is something else than before; a stall is told once, with a rate of nothing."""
+    runtime.seconds, runtime.steps = 9.0, [(1, 2_000_000), (3, 6_000_000), (5, 10_000_000)]
+    seen: list[PullView | None] = []
+    ends = Ends()
+
+    def moved() -> None:
+        found = images._pulls.of(IMAGE, images._access.key(IMAGE, NOTHING))
+        seen.append(found.progress if found else None)
+
+    images.pull(IMAGE, Waiter(ends, moved=moved))
+    await until(lambda: ends)
+    assert [v and (v.percent, v.bytes_per_second) for v in seen] == [
+        (10, pytest.approx(1_000_000, rel=0.01)),
+        (30, pytest.approx(1_500_000, rel=0.01)),
+        (50, pytest.approx(1_666_667, rel=0.01)),
+        (50, pytest.approx(1_250_000, rel=0.01)),
+    ]
+    assert (await images.view(IMAGE)).pull is None
+
+
+async def test_how_far_it_is_is_told_to_those_alone_who_have_the_same_credentials(images: Images, runtime: SlowRuntime) -> None:
+    """Whoever joins with others sees that somebody asks for it, which says nothing of whether the image exists."""
+    runtime.steps = [(1, 2_000_000)]
+    others = Claim(problems=('secret "mine" not found',))
+    ends, moves = Ends(), []
+    images.pull(IMAGE, Waiter(ends, moved=lambda: moves.append("same")))
+    images.pull(IMAGE, Waiter(ends, others, moved=lambda: moves.append("others")))
+    await asyncio.sleep(5)
+    mine, theirs = (await images.view(IMAGE)).pull, (await images.view(IMAGE, others)).pull
+    assert mine is not None
+    assert theirs is not None
+    assert mine.progress is not None
+    assert (theirs.running, theirs.progress) == (True, None)
+    assert set(moves) == {"same"}
+
+
+async def test_a_quick_pull_tells_nothing(images: Images, runtime: SlowRuntime) -> None:
+    """It costs no write more."""
+    runtime.seconds, runtime.steps = 1.9, [(1, 2_000_000)]
+    ends = Ends()
+    images.pull(IMAGE, Waiter(ends, moved=lambda: pytest.fail("nobody would see it")))
+    await until(lambda: ends)
+
+
+async def test_what_comes_further_each_time_is_tried_again_soon(images: Images, runtime: SlowRuntime) -> None:
+    """A registry whose connections break is not one that does not answer."""
+    runtime.steps, runtime.broken = [(1, 1_000_000)], RegistryUnreachable("the connection broke")
+    for _ in range(3):
+        ends = Ends()
+        images.pull(IMAGE, Waiter(ends))
+        await until(lambda ends=ends: ends)
+        failed = ends[0][1]
+        assert failed is not None
+        assert failed.retry_at - now() < 1.3
+
+
+async def test_a_runtime_that_is_back_is_asked_at_once(images: Images, runtime: SlowRuntime) -> None:
+    """The pause was for its absence; other failures keep theirs."""
+    runtime.broken = Unavailable("containerd is not available")
+    ends = Ends()
+    for _ in range(4):
+        ends.clear()
+        images.pull(IMAGE, Waiter(ends))
+        await until(lambda: ends)
+    runtime.broken = None
+    images.pull(GONE, Waiter(ends))
+    await until(lambda: len(ends) == 2)
+    images.doubt()
+    away, gone = (await images.view(IMAGE)).pull, (await images.view(GONE)).pull
+    assert away is not None
+    assert gone is not None
+    assert away.retry_at == 0
+    assert gone.retry_at > now()
+
+
+async def test_whoever_waits_for_a_turn_says_so(images: Images) -> None:
+    """And no more, once it is its turn."""
+    for image in (IMAGE, "registry.test/b:1", SECRET):
+        images.pull(image, Waiter(Ends()))
+    await asyncio.sleep(5)
+    waits = (await images.view(SECRET)).pull
+    assert waits is not None
+    assert waits.message == f"{SECRET} waits for its turn: other images are being pulled"
+    await asyncio.sleep(10)
+    pulls = (await images.view(SECRET)).pull
+    assert pulls is not None
+    assert pulls.message == f"pulling {SECRET}"
 
 
 async def test_only_so_many_are_pulled_at_once(images: Images, runtime: SlowRuntime) -> None:

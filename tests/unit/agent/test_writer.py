@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from controller.agent.decide.observation import Observation
 from controller.agent.decide.plan import plan
+from controller.agent.decide.pulling import PullView
 from controller.agent.decide.status import instance_status
 from controller.agent.report.writer import FRESH_HOLD_SECONDS, PASSING_HOLD_SECONDS, StatusWriter
 from controller.api.instance import InstanceStatus
@@ -72,6 +73,30 @@ async def _rig() -> AsyncIterator[Rig]:
     assert not rig.task.done()
     rig.task.cancel()
     await asyncio.gather(rig.task, return_exceptions=True)
+
+
+def at(done: int) -> Observation:
+    """A pull that is so far."""
+    return seen(images=pulling(progress=PullView("x", done, 100, 10, 100 - done)))
+
+
+async def test_the_progress_of_a_pull_is_written_every_two_seconds_at_most(rig: Rig) -> None:
+    """Whatever is told in between; the newest is written, what is not new is not, and it is gone at the end."""
+    for done in range(1, 41):
+        rig.submit(at(done))
+        await asyncio.sleep(0.25)
+    assert 4 <= rig.writes <= 6
+    await asyncio.sleep(10)
+    writes = rig.writes
+    assert (rig.shown["status"]["pull"]["percent"], rig.shown["status"]["summary"]) == (40, "Pulling 40% 10B/s")
+    rig.submit(at(40))
+    await asyncio.sleep(10)
+    assert rig.writes == writes
+    rig.submit(at(41))
+    rig.submit(RUNS)
+    await until(lambda: rig.shown["status"]["summary"] == "Running")
+    assert rig.writes == writes + 1
+    assert "pull" not in rig.shown["status"]
 
 
 async def test_a_quick_start_is_one_write(rig: Rig) -> None:

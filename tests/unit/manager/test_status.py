@@ -70,6 +70,12 @@ def _pulling(world: World) -> None:
     world.tell("web-n1", "Unknown", "ImagePullBackOff", NOT_FOUND)
 
 
+def _fetching(world: World) -> None:
+    for name, done in (("web-n1", 500), ("web-n2", 190)):
+        pull = {"image": "x", "bytesDone": done, "bytesTotal": 1000, "percent": done // 10, "bytesPerSecond": 1}
+        world.tell(name, "Unknown", "Pulling", 'container "web": pulling x', pull=pull)
+
+
 def _invalid(world: World) -> None:
     world.tell("web-n1", "False", "InvalidImageName", 'container "web": cannot be parsed: x:y:z', stalled=True)
 
@@ -117,6 +123,14 @@ VERDICTS: dict[str, tuple[Callable[[World], None], str, str]] = {
         _pulling,
         "Ready=Unknown ImagePullBackOff Reconciling",
         'web-n1: container "web": ImagePullBackOff: 127.0.0.1:5000/nope:1 not found',
+    ),
+    "pulls are told together, in steps of ten per cent": (
+        _fetching,
+        "Ready=Unknown Progressing Reconciling",
+        (
+            "0 of 2 instances are available; 2 pull an image (30% is there); "
+            'web-n1: container "web": Pulling: pulling x (and 1 more)'
+        ),
     ),
     "a terminal failure stalls the workload": (
         _invalid,

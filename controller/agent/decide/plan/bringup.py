@@ -117,9 +117,10 @@ def fetched(asked: ImageAsked, current: ContainerState | None, seen: Observation
     joined = seen.pulling.get(asked.asker) == asked.wanted
     if view.pull is not None and (joined if view.pull.running else now < view.pull.retry_at):
         retry_at = None if view.pull.running else view.pull.retry_at
-        return Step(Verdict(view.pull.reason, view.pull.message, current), (), retry_at)
+        return Step(Verdict(view.pull.reason, view.pull.message, current, pull=view.pull.progress), (), retry_at)
     fetch = PullImage(asked.asker, asked.image, asked.wanted, ask)
-    return Step(Verdict(Reason.PULLING, f"pulling {asked.image}", current), (fetch,))
+    progress = view.pull.progress if view.pull is not None else None  # of one that somebody else has begun
+    return Step(Verdict(Reason.PULLING, f"pulling {asked.image}", current, pull=progress), (fetch,))
 
 
 def _missing(name: str, current: ContainerState | None, case: Case) -> Step | None:

@@ -9,6 +9,7 @@ from controller.agent.decide.actions import Action
 from controller.agent.decide.health import WELL, State
 from controller.agent.decide.observation import Observation, active_since
 from controller.agent.decide.order import Place, places
+from controller.agent.decide.pulling import PullView
 from controller.api import labels
 from controller.api.instance import ContainerInstanceSpec, ContainerStateTerminated
 from controller.api.podsecurity.check import refusal
@@ -49,6 +50,8 @@ class Verdict:
     """Something that it names is not to be had, and it waits for that."""
     completed: bool = False
     """An init container that has done its part."""
+    pull: PullView | None = None
+    """How far the pull is that it waits for, when that is known."""
 
     @property
     def idle(self) -> bool:

@@ -55,6 +55,7 @@ def _images(instance: ContainerInstance, seen: Observation, now: float) -> Volum
         message=f"volume {name!r}: {told.message}",
         reason=told.reason,
         terminal=told.terminal,
+        pull=told.pull,
     )
 
 
@@ -68,5 +69,7 @@ def without(step: Step, own: VolumesPlan) -> Step:
     actions = tuple(a for a in step.actions if not isinstance(a, held))
     if actions == step.actions or not own.message:
         return replace(step, actions=actions)
-    verdict = replace(step.verdict, reason=own.reason, message=own.message, terminal=own.terminal, missing=own.missing)
+    verdict = replace(
+        step.verdict, reason=own.reason, message=own.message, terminal=own.terminal, missing=own.missing, pull=own.pull
+    )
     return replace(step, verdict=verdict, actions=actions)

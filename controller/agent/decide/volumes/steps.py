@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from controller.agent.decide import backoff
 from controller.agent.decide.actions import Action, MakeVolumes, RemoveVolumes
 from controller.agent.decide.observation import Missing, Observation
+from controller.agent.decide.pulling import PullView
 from controller.agent.decide.volumes.wanted import Files, VolumeFailure, WantedVolume, wanted
 from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
@@ -28,6 +29,8 @@ class VolumesPlan:
     """Something that a volume is made from is not to be had; whoever serves it wakes the supervisor."""
     terminal: bool = False
     """It will not be before somebody changes something."""
+    pull: PullView | None = None
+    """How far the pull is that it waits for, when that is known."""
 
 
 def made(instance: ContainerInstance, seen: Observation, now: float) -> VolumesPlan:
