@@ -64,26 +64,33 @@ def beginning(own_network: bool) -> World:  # noqa: FBT001 - drawn
 
 
 def network_well(world: World) -> bool:
-    """Whether there is a network exactly when the spec asks for one."""
-    wanted = world.spec.get("network") == "None" and not world.spec.get("suspend")
+    """Whether there is a network exactly when the spec asks for one, and for as long as not all has ended."""
+    over = all(over_for_good(world, c["name"]) for c in world.spec["containers"])
+    wanted = world.spec.get("network") == "None" and not world.spec.get("suspend") and not over
     return world.network is (NetworkState.READY if wanted else NetworkState.ABSENT)
+
+
+def over_for_good(world: World, name: str) -> bool:
+    """Whether a container has ended and is not to be started again."""
+    policy, found = world.spec.get("restartPolicy", "Always"), world.named(name)
+    if not found:  # a start that failed under Never is the end, and leaves nothing
+        return policy == "Never" and name in world.notes.troubles and world.notes.troubles[name].started
+    failed = found[0].exit_code != 0 or labels.UNHEALTHY in found[0].labels
+    return found[0].phase is Phase.EXITED and (policy == "Never" or (policy == "OnFailure" and not failed))
 
 
 def well(world: World, name: str) -> bool:
     """Whether a container of the spec is as it should be: exactly one, alive and up to date, or ended for good."""
     found = world.named(name)
-    if not found:  # a start that failed under Never is the end, and leaves nothing
-        return world.spec.get("restartPolicy") == "Never" and world.notes.troubles[name].started
+    if not found:
+        return over_for_good(world, name)
     (only,) = found
     if only.labels[labels.SPEC_HASH] != current_hash(world.desired, name):
         return False
     spec = next(c for c in world.desired.instance.spec.containers if c.name == name)
     if only.phase in ALIVE and only.labels.get(labels.RESOURCES, "") != applied(spec):
         return False
-    policy = world.spec.get("restartPolicy", "Always")
-    failed = only.exit_code != 0 or labels.UNHEALTHY in only.labels
-    ended = only.phase is Phase.EXITED and (policy == "Never" or (policy == "OnFailure" and not failed))
-    return only.phase in ALIVE or ended
+    return only.phase in ALIVE or over_for_good(world, name)
 
 
 @given(st.booleans(), st.lists(EVENTS, max_size=14))
@@ -91,6 +98,7 @@ def well(world: World, name: str) -> bool:
 @example(False, [("", World.round), ("", World.round), ("", World.outage), ("", lambda w: w.crash(1)), ("", World.round)])
 @example(True, [("", World.round), ("", lambda w: w.give_network(False)), ("", World.round)])
 @example(True, [failing("network", 2), ("", World.round), ("", World.round)])
+@example(True, [failing("start", 1), ("", World.round), ("", lambda w: w.edit(restartPolicy="Never"))])
 @example(
     False,
     [
