@@ -37,8 +37,8 @@ _CODES: Final[dict[grpc.StatusCode, type[RuntimeFailure]]] = {
     grpc.StatusCode.UNIMPLEMENTED: Unsupported,
 }
 
-_QUERY: Final = re.compile(r"(https?://[^\s\"?]+)\?[^\s\"]*")
-"""The query of a URL: a registry that redirects puts signatures there, which are secrets."""
+_QUERY: Final = re.compile(r"(https?://[^\s\"?]+)\?[^\s\"]*?(?=:?(?:[\s\"]|$))")
+"""The query of a URL: a registry that redirects puts signatures there, which are secrets. The colon of the sentence stays."""
 
 _STATE: Final = re.compile(r"cannot (?P<verb>\w+) (?:a |in a |task in )?(?P<state>created|running|paused|stopped)\b")
 """How a shim says that a task is not in the state that a call needs; the code is lost on the way from it."""

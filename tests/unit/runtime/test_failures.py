@@ -225,3 +225,14 @@ def test_no_signature_of_a_redirected_url_is_told() -> None:
     text = 'failed to copy: failed open: failed to do request: Get "https://s3.test/blob?X-Amz-Signature=secret": EOF'
     assert "secret" not in str(translate(error(CODES.UNKNOWN, text)))
     assert "secret" not in str(image_failure(translate(error(CODES.UNKNOWN, text)), REF))
+
+
+def test_what_a_mirror_answers_is_understood() -> None:
+    """It is asked with the registry's name in the query, after which the sentence goes on."""
+    asked = "https://mirror.test/v2/app/manifests/1?ns=registry.test"
+    for answer, kind in (("503 Service Unavailable", port.RegistryUnreachable), ("401 Unauthorized", port.CredentialsMissing)):
+        text = f"failed to resolve image: unexpected status from HEAD request to {asked}: {answer}"
+        told = image_failure(translate(error(CODES.UNKNOWN, text)), parse("registry.test/app:1"))
+        assert isinstance(told, kind)
+        assert "registry.test (by way of mirror.test)" in str(told)
+        assert "?ns=" not in str(told)
