@@ -26,6 +26,7 @@ from controller.runtime.containerd.errors import translate
 from controller.runtime.containerd.image.auth import answering, headers, pack
 from controller.runtime.containerd.image.content import ContentReader, node_platform
 from controller.runtime.containerd.image.failures import INGEST, image_failure, not_found
+from controller.runtime.containerd.image.hosts import fault
 from controller.runtime.containerd.image.kept import KeptParts, LeaseEnded
 from controller.runtime.containerd.image.progress import Tally
 from controller.runtime.containerd.image.repository import has_repository
@@ -171,9 +172,15 @@ class Puller:
             call.cancel()
 
     async def _explained(self, failure: RuntimeFailure, order: Order, tally: Tally) -> RuntimeFailure:
-        """What a failure means, with what only further questions tell."""
+        """What a failure means, with what is wrong with the registry's configuration, which may be its cause."""
         if LeaseEnded.is_meant(failure):
             return LeaseEnded(str(failure))
+        meant = await self._meant(failure, order, tally)
+        wrong = await asyncio.to_thread(fault, self._hosts_dir, order.reference.domain)
+        return type(meant)(f"{meant}; {wrong}") if wrong and isinstance(meant, ImageFailure) else meant
+
+    async def _meant(self, failure: RuntimeFailure, order: Order, tally: Tally) -> RuntimeFailure:
+        """What a failure means, with what only further questions tell."""
         asked = order.reference  # without the digest of an image that may be on the node: it is nobody's who was not let in
         meant = image_failure(failure, asked, shown=order.credential is not None)
         if isinstance(meant, PlatformMissing):

@@ -9,9 +9,9 @@ import asyncio
 import http.client
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Final
 
+from controller.runtime.containerd.image.hosts import folder
 from controller.runtime.reference import Reference
 
 SECONDS: Final = 3.0
@@ -26,8 +26,7 @@ async def has_repository(reference: Reference, scheme: str, hosts_dir: str) -> b
         scheme: `http` or `https`.
         hosts_dir: where registries are configured.
     """
-    configured = any((Path(hosts_dir) / name).exists() for name in (reference.domain, "_default"))
-    if configured or reference.domain == "docker.io":
+    if folder(hosts_dir, reference.domain) is not None or reference.domain == "docker.io":
         return None
     url = f"{scheme}://{reference.domain}/v2/{reference.path}/tags/list?n=1"
     try:
