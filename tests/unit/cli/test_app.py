@@ -105,6 +105,33 @@ def test_what_a_node_cannot_give_or_allow_is_refused(option: str, value: str, to
     assert told in " ".join(result.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--image-credential-provider-config", "/none.yaml"), "one needs the other"),
+        (("--image-credential-provider-bin-dir", "/bin"), "one needs the other"),
+        (
+            ("--image-credential-provider-config", "/none.yaml", "--image-credential-provider-bin-dir", "/bin"),
+            "/none.yaml cannot be read: No such file",
+        ),
+        (("--preloaded-images-verification-allowlist", "quay.io/a"), "with NeverVerifyAllowlistedImages alone"),
+        (
+            (
+                *("--image-pull-credentials-verification-policy", "NeverVerifyAllowlistedImages"),
+                *("--preloaded-images-verification-allowlist", "quay.io/a:1"),
+            ),
+            "'quay.io/a:1' is neither a repository without tag",
+        ),
+        (("--image-pull-credentials-verification-policy", "Sometimes"), "'Sometimes' is not one of"),
+    ],
+)
+def test_settings_of_credentials_that_cannot_be_meant_are_refused(arguments: tuple[str, ...], told: str) -> None:
+    """An agent never starts with fewer credentials, or a weaker rule, than was meant."""
+    result = run("agent", *arguments)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_a_taken_metrics_port_is_told() -> None:
     """A port that somebody else has ends the start with one line and 1."""
     with socket.socket() as taken:
