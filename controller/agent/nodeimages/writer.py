@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from typing import Any, Final
 
 from controller.agent import metrics
@@ -12,12 +11,15 @@ from controller.api.nodeimages import NodeImagesStatus, NodeImageStatus
 from controller.kube.client import Client
 from controller.kube.errors import ApiConflict, ApiFailure, ApiInvalid, ApiNotFound, ApiUnavailable
 from controller.kube.patch import delta
+from controller.kube.pauses import growing
 from controller.kube.resources import NODE_IMAGES
 
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS: Final = 2.0
 """Least pause between two writes."""
+
+_FIRST_SECONDS: Final = 0.2
 
 LONGEST_SECONDS: Final = 10.0
 """Longest pause after a write that failed; what was refused is tried again, too, when there is something newer to tell."""
@@ -48,7 +50,7 @@ class NodeImagesWriter:
 
     async def run(self) -> None:
         """Write for ever."""
-        pause = 0.2
+        pauses = growing(_FIRST_SECONDS, LONGEST_SECONDS)
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -62,12 +64,11 @@ class NodeImagesWriter:
                 if not passing:
                     metrics.STATUS_REFUSALS.inc()
                 log.log(logging.DEBUG if passing else logging.WARNING, "status of the node's images: %s", exc)
-                await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
-                pause = min(pause * 2, LONGEST_SECONDS)
+                await asyncio.sleep(next(pauses))
                 if not isinstance(exc, ApiInvalid):
                     self._woken.set()
             else:
-                pause = 0.2
+                pauses = growing(_FIRST_SECONDS, LONGEST_SECONDS)
                 await asyncio.sleep(WRITE_SECONDS if wrote else 0)
 
     async def _write(self) -> bool:

@@ -6,7 +6,6 @@ A status is written as a delta (merge patch on the status subresource) and only 
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from controller.api.reasons import Reason
 from controller.kube.client import Client
 from controller.kube.errors import ApiFailure, ApiNotFound, ApiUnavailable
 from controller.kube.patch import delta
+from controller.kube.pauses import growing
 from controller.kube.resources import INSTANCES
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,10 @@ PASSING_HOLD_SECONDS: Final = 0.5
 
 PROGRESS_SECONDS: Final = 2.0
 """Between two writes that tell nothing new but how far a pull is."""
+
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 10.0
+"""Pauses of a writer while the API server does not answer."""
 
 _OF_PROGRESS: Final = frozenset({"pull", "summary"})
 
@@ -148,7 +152,7 @@ class StatusWriter:
             self._queue.put_nowait(uid)
 
     async def _write_for_ever(self) -> None:
-        pause = 0.2
+        pauses = growing(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while True:
             uid = await self._queue.get()
             entry = self._entries.get(uid)
@@ -156,11 +160,10 @@ class StatusWriter:
                 continue
             try:
                 await self._write(uid, entry, entry.sent, entry.want)
-                pause = 0.2
+                pauses = growing(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
             except ApiUnavailable as exc:
                 log.debug("status of %s/%s is written later: %s", entry.namespace, entry.name, exc)
-                await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
-                pause = min(pause * 2, 10.0)
+                await asyncio.sleep(next(pauses))
                 self._queue.put_nowait(uid)
                 continue
             except ApiNotFound:
