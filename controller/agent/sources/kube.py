@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from controller.agent.named import Named
 from controller.agent.sources.kept import Kept
 from controller.agent.sources.port import Absent, Found, Kind, Ref, Unread, View
 from controller.kube.connection import Connection
@@ -57,7 +58,7 @@ class KubeSources:
         self._connection, self._kept, self._changed = connection, kept, changed
         self._session: aiohttp.ClientSession | None = None
         self._entries: dict[Ref, _Entry] = {}
-        self._named: dict[str, frozenset[Ref]] = {}
+        self._named: Named[Ref] = Named()
         self._before: dict[Ref, Found] = {}
         """Kept by an earlier agent, and asked for by nobody yet."""
         self._doubted: set[Ref] = set()
@@ -75,17 +76,11 @@ class KubeSources:
 
     def follow(self, uid: str, refs: frozenset[Ref]) -> None:
         """Watch what the instance names now, and end the watches of what nobody names any more."""
-        before = self._named.get(uid, frozenset())
-        if refs == before:
-            return
-        if refs:
-            self._named[uid] = refs
-        else:
-            del self._named[uid]
-        for ref in refs - before:
+        came, went = self._named.change(uid, refs)
+        for ref in came:
             self._entries.setdefault(ref, _Entry()).users.add(uid)
             self._open(ref)
-        for ref in before - refs:
+        for ref in went:
             entry = self._entries[ref]
             entry.users.discard(uid)
             if not entry.users:

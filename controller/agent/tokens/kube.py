@@ -9,14 +9,15 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from controller.agent.named import Named
 from controller.agent.tokens import rotation
 from controller.agent.tokens.port import NoToken, Token, TokenRef, TokenView
 from controller.kube.errors import ApiDenied, ApiFailure, ApiForbidden, ApiNotFound, ApiUnavailable
-from controller.kube.pauses import Forever
+from controller.kube.pauses import Forever, growing
 from controller.kube.resources import SERVICE_ACCOUNTS, Resource
 
 log = logging.getLogger(__name__)
@@ -86,23 +87,17 @@ class KubeTokens:
         """
         self._client, self._node, self._changed = client, node, changed
         self._entries: dict[TokenRef, _Entry] = {}
-        self._named: dict[str, frozenset[TokenRef]] = {}
+        self._named: Named[TokenRef] = Named()
         self._ended: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_A_TIME)
 
     def follow(self, uid: str, refs: frozenset[TokenRef]) -> None:
         """Ask for what the instance mounts now, and forget what it does not mount any more."""
-        before = self._named.get(uid, frozenset())
-        if refs == before:
-            return
-        if refs:
-            self._named[uid] = refs
-        else:
-            del self._named[uid]
-        for ref in refs - before:
+        came, went = self._named.change(uid, refs)
+        for ref in came:
             entry = self._entries[ref] = _Entry()
             entry.task = asyncio.create_task(self._keep(ref, entry), name=f"token {ref.namespace}/{ref.account} of {uid}")
-        for ref in before - refs:
+        for ref in went:
             self._end(self._entries.pop(ref))
 
     def view(self, ref: TokenRef) -> TokenView:
@@ -133,7 +128,7 @@ class KubeTokens:
 
     async def _keep(self, ref: TokenRef, entry: _Entry) -> None:
         """For ever: have a token, and a new one in time."""
-        away, refused = iter(Forever()), _pauses()
+        away, refused = iter(Forever()), growing(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             try:
                 async with self._turns:
@@ -147,7 +142,7 @@ class KubeTokens:
                 entry.failing = True
                 await asyncio.sleep(next(refused))
                 continue
-            away, refused = iter(Forever()), _pauses()
+            away, refused = iter(Forever()), growing(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             entry.ends_at, entry.failing = given.at + given.life, False
             self._tell(ref, entry, given.token)
             await _until(rotation.due(given.at, given.life, random.random()))  # noqa: S311 - jitter
@@ -194,13 +189,6 @@ async def _until(at: float) -> None:
     ends = now() + at - time.time()
     while (left := min(at - time.time(), ends - now())) > 0:  # noqa: ASYNC110 - nobody tells that a clock was set
         await asyncio.sleep(min(left, LOOK_SECONDS))
-
-
-def _pauses() -> Iterator[float]:
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        yield pause * random.uniform(0.7, 1.3)  # noqa: S311 - jitter
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
 def _why(ref: TokenRef, exc: ApiFailure) -> str:
