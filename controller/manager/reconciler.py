@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.api.conditions import READY, RECONCILING, find, is_true
+from controller.api.conditions import READY, find
 from controller.api.workload import WorkloadStatus
 from controller.kube.client import Client
 from controller.kube.errors import ApiNotFound
@@ -18,6 +18,7 @@ from controller.manager.cache import Cache
 from controller.manager.decide import rollout, status
 from controller.manager.decide.decision import Decision
 from controller.manager.decide.values import Key, Workload
+from controller.manager.remembered import Memory, first_seen
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +36,12 @@ class NotTaken(Exception):  # noqa: N818 - said to people as it is
 
 
 @dataclass(slots=True)
-class _Memory:
-    """What is remembered of a workload between two reconciles. Losing it costs a little time, never correctness."""
+class _Memory(Memory):
+    """With what came of the last writes."""
 
-    uid: str
-    generation: int
-    first_seen: float
     refusal: status.Refusal | None = None
     refusals: int = 0
     retry_at: float = 0.0
-    held_since: float | None = None
 
 
 class Reconciler:
@@ -80,7 +77,7 @@ class Reconciler:
         memory = self._remember(workload)
         done = await self._act(workload, memory)
         workload = self._cache.workloads.get(key)
-        if workload is None or workload.uid != memory.uid or workload.generation != memory.generation:
+        if workload is None or not memory.is_of(workload.uid, workload.generation):
             return 0.0
         decision = self._decide(workload)
         if _same(done, decision):
@@ -109,11 +106,9 @@ class Reconciler:
 
     def _remember(self, workload: Workload) -> _Memory:
         memory = self._memories.get(workload.key)
-        if memory is None or (memory.uid, memory.generation) != (workload.uid, workload.generation):
-            told = find(workload.status.conditions, READY)
-            known = memory is None and told is not None and told.observed_generation == workload.generation
-            memory = _Memory(workload.uid, workload.generation, first_seen=0.0 if known else time.time())
-            self._memories[workload.key] = memory
+        if memory is None or not memory.is_of(workload.uid, workload.generation):
+            since = first_seen(memory, workload.status.conditions, workload.generation)
+            memory = self._memories[workload.key] = _Memory(workload.uid, workload.generation, since)
         return memory
 
     def _decide(self, workload: Workload) -> Decision:
@@ -146,13 +141,8 @@ class Reconciler:
         if not change:
             memory.held_since = None
             return None
-        if is_true(new.conditions, RECONCILING):
-            mono = time.monotonic()
-            memory.held_since = mono if memory.held_since is None else memory.held_since
-            due = memory.held_since + self._hold_seconds()
-            if mono < due:
-                return due - mono
-        memory.held_since = None
+        if held := memory.held(new.conditions, self._hold_seconds):
+            return held
         await self._write(facts.workload, change, new)
         return None
 

@@ -3,10 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from controller.api.conditions import READY, RECONCILING, find, is_true
+from controller.api.conditions import READY, find
 from controller.api.image import ImageStatus
 from controller.kube.client import Client
 from controller.kube.errors import ApiConflict, ApiNotFound
@@ -19,20 +18,11 @@ from controller.manager.decide.images.status import Facts, deadline, summarize
 from controller.manager.decide.images.values import Image
 from controller.manager.decide.values import Key
 from controller.manager.images.cache import ImageCache
+from controller.manager.remembered import Memory, first_seen
 
 log = logging.getLogger(__name__)
 
 Wake = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What is remembered of an image between two reconciles. Losing it costs a little time, never correctness."""
-
-    uid: str
-    generation: int
-    first_seen: float
-    held_since: float | None = None
 
 
 class ImageReconciler:
@@ -59,7 +49,7 @@ class ImageReconciler:
         """
         self._client, self._cache, self._images = client, cache, images
         self._wake_node, self._hold, self._stale = wake_node, hold_seconds, stale
-        self._memories: dict[Key, _Memory] = {}
+        self._memories: dict[Key, Memory] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one image forward; the seconds until time alone changes something, or None.
@@ -99,27 +89,22 @@ class ImageReconciler:
             if due or name not in named or image.key in self._images.turns(name):
                 self._wake_node(name)
 
-    def _remember(self, image: Image) -> _Memory:
+    def _remember(self, image: Image) -> Memory:
         memory = self._memories.get(image.key)
-        if memory is None or (memory.uid, memory.generation) != (image.uid, image.generation):
-            told = find(image.status.conditions, READY)
-            known = memory is None and told is not None and told.observed_generation == image.generation
-            memory = self._memories[image.key] = _Memory(image.uid, image.generation, 0.0 if known else time.time())
+        if memory is None or not memory.is_of(image.uid, image.generation):
+            since = first_seen(memory, image.status.conditions, image.generation)
+            memory = self._memories[image.key] = Memory(image.uid, image.generation, since)
         return memory
 
-    async def _report(self, facts: Facts, memory: _Memory) -> float | None:
+    async def _report(self, facts: Facts, memory: Memory) -> float | None:
         """Write the status when it changed; seconds until a held one is due."""
         new = summarize(facts)
         change = delta(facts.image.told, new.to_json())
         if not change:
             memory.held_since = None
             return None
-        if is_true(new.conditions, RECONCILING):
-            mono = time.monotonic()
-            memory.held_since = mono if memory.held_since is None else memory.held_since
-            if mono < memory.held_since + self._hold:
-                return memory.held_since + self._hold - mono
-        memory.held_since = None
+        if held := memory.held(new.conditions, lambda: self._hold):
+            return held
         await self._write(facts.image, change, new)
         return None
 
