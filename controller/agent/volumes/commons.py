@@ -4,7 +4,6 @@ The namespace is mounted on a file and the memory is a tmpfs, so that no process
 first container, stay over restarts of containers, agent and runtime, and go with all else of the instance's volumes.
 """
 
-import ctypes
 import os
 from contextlib import suppress
 from typing import Final
@@ -12,7 +11,6 @@ from typing import Final
 from controller.agent.decide.volumes.mounts import Shared
 from controller.agent.volumes import kernel, paths
 
-_CLONE_NEWIPC: Final = 0x08000000
 _OWN: Final = "/proc/thread-self/ns/ipc"
 
 _SIZE: Final = "mode=1777,size=65536k"
@@ -34,10 +32,7 @@ def make(shared: Shared) -> None:
         kernel.mount("shm", shared.memory, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, _SIZE)
     os.close(os.open(shared.namespace, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400))
     if _device(shared.namespace) != _device(_OWN):
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_CLONE_NEWIPC) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), "a new IPC namespace")
+        kernel.unshare(kernel.CLONE_NEWIPC, "a new IPC namespace")
         kernel.mount(_OWN, shared.namespace, flags=kernel.MS_BIND)
 
 

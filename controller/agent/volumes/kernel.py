@@ -1,6 +1,6 @@
-"""The calls to the kernel that volumes need and Python does not have: mount(2), umount(2), openat2(2), and the table of mounts.
+"""The calls to the kernel that volumes need and Python does not have, and the table of mounts.
 
-All of them act in the mount namespace of the thread that calls.
+mount(2), umount(2), unshare(2) and openat2(2). All of them act in the mount namespace of the thread that calls.
 """
 
 import ctypes
@@ -21,6 +21,8 @@ _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
 
 _MNT_DETACH: Final = 2
+
+CLONE_NEWIPC: Final = 0x08000000
 _UMOUNT_NOFOLLOW: Final = 8
 
 _OPENAT2: Final = 437
@@ -66,6 +68,17 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     arguments = (os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
     if libc.mount(*arguments) != 0:
         raise _failure(target)
+
+
+def unshare(namespaces: int, what: str) -> None:
+    """Move the calling thread into new namespaces; `what` names them in the failure.
+
+    Raises:
+        OSError: when it fails.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(namespaces) != 0:
+        raise _failure(what)
 
 
 def open_beneath(folder: int, path: str, flags: int) -> int:
