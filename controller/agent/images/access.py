@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 
 from controller.agent.decide.credentials import access
 from controller.agent.decide.credentials.access import Rule
@@ -68,6 +69,7 @@ class Access:
         return access.fingerprint(credential, self._records.salt)
 
 
+@lru_cache(maxsize=4096)
 def repository(name: str) -> str:
     """Registry and path of a normalised name."""
     return parse(name).name
