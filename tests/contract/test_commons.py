@@ -14,7 +14,7 @@ from controller.agent.volumes.place import Place
 from controller.agent.volumes.volumes import NodeVolumes
 from controller.runtime.memory import MemoryNode, MemoryRuntime
 from tests.contract.containerd_subject import ContainerdSubject
-from tests.contract.test_volumes import mounts
+from tests.contract.folders import mounts, volumes_folder
 
 A = "6f1c1f0e-0000-4000-8000-00000000000a"
 
@@ -33,13 +33,9 @@ def _shared(folder: Path) -> Shared:
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder for volumes; whatever a test left in it is unmounted."""
-    folder = tmp_path / "volumes"
-    yield folder
-    left = mounts(folder)
-    for line in reversed(left):
-        kernel.unmount(line.split()[4])
-    assert not left
+    """A folder for volumes."""
+    with volumes_folder(tmp_path) as folder:
+        yield folder
 
 
 async def test_made_once(folder: Path, shared: Shared) -> None:

@@ -20,6 +20,7 @@ from controller.agent.volumes.place import Place
 from controller.agent.volumes.port import Volumes
 from controller.agent.volumes.volumes import NodeVolumes
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
+from tests.contract.folders import mounts, volumes_folder
 from tests.unit.agent.rig import SimulatedVolumes
 
 A, B = "6f1c1f0e-0000-4000-8000-00000000000a", "6f1c1f0e-0000-4000-8000-00000000000b"
@@ -31,11 +32,6 @@ Make = Callable[[], Volumes]
 """Gives the volumes of one node to an agent that has just started."""
 
 
-def mounts(folder: Path) -> list[str]:
-    """What is mounted below a folder."""
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {folder}/" in line]
-
-
 def run(*command: str | Path) -> None:
     """Run a command."""
     subprocess.run(command, check=True)
@@ -43,13 +39,9 @@ def run(*command: str | Path) -> None:
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder for volumes; whatever a test left in it is unmounted."""
-    folder = tmp_path / "volumes"
-    yield folder
-    left = mounts(folder)
-    for line in reversed(left):
-        run("umount", "-l", line.split()[4])
-    assert not left
+    """A folder for volumes."""
+    with volumes_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(name="make", params=["simulated", "kernel"])

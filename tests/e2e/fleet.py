@@ -4,10 +4,9 @@ All agents and the manager have short heartbeats, so that a test of a lost node 
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -152,45 +151,6 @@ def counted(instances: list[Object]) -> int:
 
 
 # --- what happened meanwhile
-
-
-@dataclass
-class Trace:
-    """Every state of a collection that the API server tells, in its order."""
-
-    moments: list[dict[str, Object]] = field(default_factory=list)
-
-
-@contextmanager
-def traced(api: Watcher, path: str) -> Iterator[Trace]:
-    """Follow a collection for as long as the block runs. Nothing is missed: each watch goes on where the one before ended."""
-    listed = api.get(path)
-    now = {item["metadata"]["name"]: item for item in listed["items"]}
-    trace, done = Trace([dict(now)]), threading.Event()
-
-    def follow() -> None:
-        version = listed["metadata"]["resourceVersion"]
-        while True:
-            last = done.is_set()
-            for event in api.changes(path, version, 1):
-                meta = event["object"]["metadata"]
-                version = meta["resourceVersion"]
-                if event["type"] == "DELETED":
-                    now.pop(meta["name"], None)
-                else:
-                    now[meta["name"]] = event["object"]
-                trace.moments.append(dict(now))
-            if last:
-                return
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield trace
-    finally:
-        done.set()
-        thread.join(timeout=15)
-        assert not thread.is_alive()
 
 
 @dataclass(frozen=True)

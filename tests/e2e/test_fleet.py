@@ -18,10 +18,10 @@ from tests.e2e.fleet import (
     of,
     overlaps,
     runs,
-    traced,
     workload,
 )
 from tests.harness import Objects, ready, reason
+from tests.traces import traced
 
 NAMES = ("fleet1", "fleet2", "fleet3")
 AFTER_SECONDS = 6

@@ -1,16 +1,16 @@
 """ContainerImages on real components: three nodes with a containerd each, a registry, an API server, and the manager."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.harness import GROUP, NAMESPACE, Object, Objects, Site, condition, message, ready, reason
+from tests.traces import traced
 from tests.verdicts import AGREES, Argo, kstatus
 from tests.waiting import eventually
 from tools.images import File, all_images, make_layer, push
@@ -111,50 +111,6 @@ def clean(nodes: Nodes) -> Iterator[None]:
     nodes.api.until(LISTS, lambda found: not any(o["spec"].get("images") for o in found.values()))
 
 
-@dataclass
-class Trace:
-    """Every version of the objects of a collection, in the API server's order."""
-
-    moments: list[dict[str, Object]] = field(default_factory=list)
-
-    def versions(self) -> list[Object]:
-        """Each object of each moment once."""
-        by_version = {o["metadata"]["resourceVersion"]: o for moment in self.moments for o in moment.values()}
-        return list(by_version.values())
-
-
-@contextmanager
-def traced(nodes: Nodes, path: str) -> Iterator[Trace]:
-    """Follow a collection for as long as the block runs."""
-    listed = nodes.api.get(path)
-    now = {item["metadata"]["name"]: item for item in listed["items"]}
-    trace, done = Trace([dict(now)]), threading.Event()
-
-    def follow() -> None:
-        version = listed["metadata"]["resourceVersion"]
-        while True:
-            last = done.is_set()
-            for event in nodes.api.changes(path, version, 1):
-                meta = event["object"]["metadata"]
-                version = meta["resourceVersion"]
-                if event["type"] == "DELETED":
-                    now.pop(meta["name"], None)
-                else:
-                    now[meta["name"]] = event["object"]
-                trace.moments.append(dict(now))
-            if last:
-                return
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield trace
-    finally:
-        done.set()
-        thread.join(timeout=15)
-        assert not thread.is_alive()
-
-
 def test_each_node_has_a_list_of_its_own(nodes: Nodes) -> None:
     """It belongs to the RuntimeNode, and its agent says at once that it knows of images."""
     found = nodes.api.until(LISTS, lambda found: set(NAMES[:2]) <= set(found) and all(map(ready, found.values())))
@@ -171,7 +127,7 @@ def test_an_image_comes_is_replaced_and_let_go_of(nodes: Nodes) -> None:
     Every version of its status is read alike by kstatus and Argo CD.
     """
     one, two = nodes.push("one"), nodes.push("two")
-    with traced(nodes, IMAGES) as trace, traced(nodes, LISTS) as lists:
+    with traced(nodes.api, IMAGES) as trace, traced(nodes.api, LISTS) as lists:
         nodes.apply("app", one)
         found = nodes.until("app", lambda o: ready(o) and nodes.nodes(o) == {"wanted": 2, "ready": 2})
         assert nodes.have(one) == list(NAMES[:2])
@@ -219,7 +175,7 @@ def test_only_so_many_nodes_pull_at_once(nodes: Nodes, third: Callable[[], None]
     third()
     nodes.api.until(LISTS, lambda found: set(found) == set(NAMES) and all(condition(o, "Ready") for o in found.values()))
     image = nodes.push("turns")
-    with traced(nodes, LISTS) as trace:
+    with traced(nodes.api, LISTS) as trace:
         nodes.apply("turns", image, parallelism=1)
         found = nodes.until("turns", lambda o: ready(o) and o["status"]["ready"] == "3/3")
     assert nodes.nodes(found) == {"wanted": 3, "ready": 3}
@@ -305,7 +261,7 @@ def test_a_list_that_was_deleted_is_made_anew(nodes: Nodes) -> None:
     nodes.apply("again", image)
     nodes.until("again", ready)
     before = nodes.api.objects(LISTS)["images1"]
-    with traced(nodes, LISTS) as trace:
+    with traced(nodes.api, LISTS) as trace:
         nodes.plane.kubectl("delete", "nodeimages", "images1")
         found = nodes.api.until(LISTS, lambda found: "images1" in found and ready(found["images1"]))["images1"]
         assert found["metadata"]["uid"] != before["metadata"]["uid"]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.progress import ToolError
-
-SECONDS = 30.0
+from tools.lab.openssl import NEW_KEY, openssl
 
 
 class Authority:
@@ -19,7 +16,7 @@ class Authority:
         """Make its key and its certificate."""
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _openssl("req", "-x509", "-nodes", "-days", "30", *_KEY, "-subj", "/CN=private authority", *_to(self._key, self.ca))
+        openssl("req", "-x509", "-nodes", "-days", "30", *NEW_KEY, "-subj", "/CN=private authority", *_to(self._key, self.ca))
 
     @property
     def ca(self) -> Path:
@@ -49,22 +46,13 @@ class Authority:
 
     def _signed(self, name: str, extension: str, days: str = "30") -> tuple[Path, Path]:
         key, request, made = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
-        _openssl("req", "-new", "-nodes", *_KEY, "-subj", f"/CN={name}", *_to(key, request))
+        openssl("req", "-new", "-nodes", *NEW_KEY, "-subj", f"/CN={name}", *_to(key, request))
         extensions = self.folder / f"{name}.cnf"
         extensions.write_text(f"{extension}\n")
         signed: list[str | Path] = ["-in", request, "-CA", self.ca, "-CAkey", self._key, "-CAcreateserial"]
-        _openssl("x509", "-req", *signed, "-days", days, "-extfile", extensions, "-out", made)
+        openssl("x509", "-req", *signed, "-days", days, "-extfile", extensions, "-out", made)
         return made, key
-
-
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 
 
 def _to(key: Path, out: Path) -> list[str | Path]:
     return ["-keyout", key, "-out", out]
-
-
-def _openssl(*arguments: str | Path) -> None:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
-    if done.returncode != 0:
-        raise ToolError(f"openssl {arguments[0]} failed:\n{done.stderr.strip()}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.progress import ToolError
+from tools.lab.openssl import NEW_KEY, openssl
 
-SECONDS = 30.0
 DAYS = "3650"
 
 # RFC 5280 extensions; Python 3.13 and newer refuse chains without key identifiers.
@@ -79,7 +77,7 @@ class Pki:
         self._config.write_text(EXTENSIONS.format(address=self.address))
         self._certify("authority", "/CN=moorage-lab", self.ca, self.ca_key)
         self._certify("server", "/CN=kube-apiserver", self.server, self.server_key, *self._authority)
-        _openssl("ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", self.service_accounts)
+        openssl("ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", self.service_accounts)
 
     def client(self, user: str, groups: Sequence[str] = ()) -> tuple[Path, Path]:
         """The certificate and the key of a client who is known to the API server by them; made when they are not there."""
@@ -100,12 +98,6 @@ class Pki:
         return ["-CA", self.ca, "-CAkey", self.ca_key]
 
     def _certify(self, extensions: str, subject: str, certificate: Path, key: Path, *authority: str | Path) -> None:
-        make: list[str | Path] = ["req", "-x509", "-config", self._config, "-days", DAYS, "-nodes", "-newkey", "ec"]
-        make += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-extensions", extensions, "-subj", subject]
-        _openssl(*make, *authority, "-keyout", key, "-out", certificate)
-
-
-def _openssl(*arguments: str | Path) -> None:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
-    if done.returncode != 0:
-        raise ToolError(f"openssl {arguments[0]} failed:\n{done.stderr.strip()}")
+        make: list[str | Path] = ["req", "-x509", "-config", self._config, "-days", DAYS, "-nodes", *NEW_KEY]
+        make += ["-extensions", extensions, "-subj", subject]
+        openssl(*make, *authority, "-keyout", key, "-out", certificate)
