@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,17 @@ import pytest
 from tests.contract.containerd_subject import ContainerdSubject
 from tests.contract.subject import MemorySubject, Subject
 from tools.lab import Containerd, Registry
+
+
+@pytest.fixture(scope="session")
+def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    """One for these tests alone, each of which leaves nothing behind.
+
+    All namespaces of a containerd share what was fetched, so where other tests have a containerd's images, nothing of them is
+    fetched here.
+    """
+    with Containerd(tmp_path_factory.mktemp("contract") / "s") as found:
+        yield found
 
 
 @pytest.fixture(params=["memory", "containerd"])
