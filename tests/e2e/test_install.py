@@ -21,6 +21,7 @@ FIRST_SECONDS = 60.0
 
 INSTANCES = f"{GROUP}/containerinstances"
 WORKLOADS = f"{GROUP}/containerworkloads"
+VOLUMES = "/var/lib/moorage/volumes"
 
 
 @dataclass(frozen=True)
@@ -160,16 +161,22 @@ def assert_mounts(site: Cluster) -> None:
         "[ -e /art/busybox ]; exec sleep 1000000"
     )
     container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", script], "volumeMounts": mounts}
+    kept = site.node.path(VOLUMES)
+    before = set(kept.iterdir()), mounted_below(site, VOLUMES)
     site.apply(workload("stores", network="None", volumes=volumes, containers=[container]))
     site.api.until(WORKLOADS, lambda found: ready(found["stores"]))
     written = site.node.path("/var/lib/moorage-e2e") / "name"
     assert written.read_text().startswith("stores-")
-    kept = site.node.path("/var/lib/moorage/volumes")
     assert len(list(kept.glob("*/*~*.made"))) == 1
     site.kubectl("delete", "containerworkload/stores", "--namespace", "apps", "--timeout=20s")
     site.api.until(INSTANCES, lambda found: not any(name.startswith("stores-") for name in found), 20)
-    assert list(kept.iterdir()) == []
-    assert "/var/lib/moorage/volumes" not in site.node.run("cat", "/proc/self/mountinfo").stdout
+    assert (set(kept.iterdir()), mounted_below(site, VOLUMES)) == before
+
+
+def mounted_below(site: Cluster, folder: str) -> list[str]:
+    """Where something is mounted on the node below a folder."""
+    places = (line.split()[4] for line in site.node.run("cat", "/proc/self/mountinfo").stdout.splitlines())
+    return sorted(place for place in places if place.startswith(f"{folder}/"))
 
 
 def assert_outside_of_pods(site: Cluster, pid: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import service_accounts
+from tests.files import files
 from tests.harness import Object, Objects, Site, message, ready, reason, workload
 from tests.waiting import eventually
 
@@ -157,5 +158,5 @@ def kept_in_memory(site: Site) -> None:
     mount = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {site.memory} " in line)
     assert " - tmpfs " in mount
     folders = (site.state / "agent", site.state / "logs", site.state / "containers")
-    found = [p for folder in folders for p in folder.rglob("*") if p.is_file() and HIDDEN.encode() in p.read_bytes()]
+    found = [p for folder in folders for p in files(folder) if HIDDEN.encode() in p.read_bytes()]
     assert not found

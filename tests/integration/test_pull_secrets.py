@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from controller.runtime.port import Credential
+from tests.files import files
 from tests.harness import GROUP, Object, Site, message, ready, reason, started
 from tests.private import GOOD, OTHER, USERS, WRONG, docker_config
 from tools.lab import Containerd, ControlPlane, FaultyRegistry, Registry
@@ -263,8 +264,8 @@ def _everything(place: Place) -> Iterator[tuple[str, bytes]]:
     own = (site.state / "agent" / "config.json", site.memory, site.netns)
     blobs = Path(site.containerd.state) / "root" / "io.containerd.content.v1.content"
     for root in (site.state, Path(site.containerd.state)):
-        for path in root.rglob("*"):
-            if path.is_file() and not any(path.is_relative_to(other) for other in (*own, blobs)):
+        for path in files(root):
+            if not any(path.is_relative_to(other) for other in (*own, blobs)):
                 yield str(path), path.read_bytes()
     seen = 0
     for entry in Path("/proc").iterdir():
