@@ -186,6 +186,8 @@ def test_one_container_is_stopped_and_started_alone(settled: World) -> None:
     settled.apply({"one": pair(settled, suspend=True)})
     settled.until("one", lambda o: ready(o) and side(o)["state"].get("waiting", {}).get("reason") == "Suspended")
     assert pids(settled, "one") == {"main": before["main"]}
+    for name, case in CASES.items():  # an Event that has not been written yet goes with the agent
+        settled.told(name, case.events)
     settled.site.agent.stop()
     settled.site.agent.start()
     settled.apply({"one": pair(settled, suspend=False)})
