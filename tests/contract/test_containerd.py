@@ -12,7 +12,7 @@ import pytest
 
 from controller.network.namespaces import Namespaces
 from controller.runtime.containerd import methods
-from controller.runtime.containerd.api import containers_pb2
+from controller.runtime.containerd.api import containers_pb2, content_pb2
 from controller.runtime.containerd.container import evidence
 from controller.runtime.containerd.host import detect_host
 from controller.runtime.containerd.runtime import ContainerdRuntime
@@ -491,6 +491,20 @@ async def test_a_removed_image_is_not_needed_any_more(real: ContainerdSubject) -
     assert (await real.runtime.start(container_id)).phase is Phase.RUNNING
     with pytest.raises(NotFound):
         await real.runtime.create(real.config())
+
+
+async def test_the_room_is_free_when_a_removal_has_waited(real: ContainerdSubject) -> None:
+    """Neither content nor layers are left then, but for what a container, or another name, still needs."""
+    await real.create()
+    kept = set(await real.snapshots())
+    await real.pull("user:1")
+    digest = (await real.runtime.image(real.ref("user:1"))).digest
+    assert set(await real.snapshots()) > kept
+    await real.runtime.remove_image(real.ref("user:1"), wait=True)
+    assert set(await real.snapshots()) == kept
+    with pytest.raises(NotFound):
+        async for _ in real.channel.stream(methods.READ_CONTENT, content_pb2.ReadContentRequest(digest=digest)):
+            pass
 
 
 async def test_a_silent_registry_is_given_up(real: ContainerdSubject) -> None:

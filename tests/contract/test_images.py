@@ -69,6 +69,18 @@ async def test_a_removed_image_is_gone_and_removing_it_again_succeeds(subject: S
     assert await subject.runtime.images() == ()
 
 
+async def test_a_removal_that_waits_is_a_removal(subject: Subject) -> None:
+    """Also of what is not there; other images stay, and it can be pulled again."""
+    await subject.pull("busybox:1")
+    other = await subject.runtime.pull(subject.ref("user:1"))
+    for _ in range(2):
+        await subject.runtime.remove_image(subject.ref("busybox:1"), wait=True)
+    assert [image.name for image in await subject.runtime.images()] == [other.name]
+    assert await subject.runtime.image(other.name) == other
+    await subject.pull("busybox:1")
+    assert len(await subject.runtime.images()) == 2
+
+
 async def test_a_new_image_is_told(subject: Subject) -> None:
     """Whoever watches sees that images changed."""
     async with subject.watch() as watch:

@@ -32,6 +32,8 @@ WRITE: Final = 30.0
 """Seconds for calls that change containerd's database or signal a process."""
 PROCESS: Final = 60.0
 """Seconds for calls that run the OCI runtime: a node that starts 100 containers at once is slow in each of them."""
+COLLECT: Final = 300.0
+"""Seconds for calls that wait until containerd has collected its garbage: it deletes the files of layers, one by one."""
 ENDLESS: Final = 24 * 3600.0
 """Seconds for calls that last as long as what they wait for; their callers watch over them by other means."""
 

@@ -141,9 +141,9 @@ class ContainerdRuntime:
         await self._puller.pull(Order(parsed, credential, digest), progress)
         return (await self._images.get(str(parsed))).state()
 
-    async def remove_image(self, reference: str) -> None:
+    async def remove_image(self, reference: str, *, wait: bool = False) -> None:
         """Remove a name; containerd collects the content when no other name and no container needs it."""
-        await self._images.remove(str(parse(reference)))
+        await self._images.remove(str(parse(reference)), wait=wait)
 
     async def hold_image(self, holder: str, reference: str) -> ImageFiles:
         """Hold a view of an image's layers."""

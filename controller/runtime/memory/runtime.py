@@ -130,7 +130,7 @@ class MemoryRuntime:
         node.tell(EventKind.IMAGE_CHANGED, image=name)
         return node.images[name]
 
-    async def remove_image(self, reference: str) -> None:
+    async def remove_image(self, reference: str, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to wait for
         """Remove a name."""
         name, node = str(parse(reference)), self._ask()
         if node.images.pop(name, None) is not None:

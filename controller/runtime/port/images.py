@@ -94,8 +94,13 @@ class Images(Protocol):
         """
         ...
 
-    async def remove_image(self, reference: str) -> None:
-        """Remove the name; its content goes when nothing else needs it. Absent is success."""
+    async def remove_image(self, reference: str, *, wait: bool = False) -> None:
+        """Remove the name; its content goes when nothing else needs it. Absent is success.
+
+        Args:
+            reference: which one.
+            wait: return when the room is free that only this image took. That may take as long as its files are many.
+        """
         ...
 
     async def hold_image(self, holder: str, reference: str) -> ImageFiles:

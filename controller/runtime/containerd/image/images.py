@@ -1,5 +1,6 @@
 """Images that are on the node."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.runtime.containerd import methods
@@ -53,12 +54,11 @@ class Images:
             found.append(ImageState(local.name, local.digest, local.contents.size))
         return tuple(found)
 
-    async def remove(self, name: str) -> None:
-        """Remove a name; absent is success."""
-        try:
-            await self._channel.call(methods.DELETE_IMAGE, images_pb2.DeleteImageRequest(name=name))
-        except NotFound:
-            return
+    async def remove(self, name: str, *, wait: bool = False) -> None:
+        """Remove a name; absent is success. `wait`: until containerd has collected what nothing needs any more."""
+        request = images_pb2.DeleteImageRequest(name=name, sync=wait)
+        with suppress(NotFound):
+            await self._channel.call(methods.DELETE_IMAGE, request, seconds=methods.COLLECT if wait else methods.WRITE)
 
     def forget_unpacked(self, chain_id: str) -> None:
         """Look again, next time, whether an image is unpacked: its snapshot was found missing."""
