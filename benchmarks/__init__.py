@@ -7,7 +7,7 @@ started by bare calls of containerd's API. Figures of two machines, or of two ho
 |---|---|
 | `metrics` | every figure's name, unit, meaning and target |
 | `bed` | the components, the manager and the agent that are measured |
-| `apply`, `kill`, `idle` | the measurements |
+| `apply`, `kill`, `idle`, `pull` | the measurements |
 | `floor` | the same by bare calls |
 | `watch`, `audit`, `usage` | how is seen what happens: a watch, the API server's audit log, /proc |
 | `sampler` | a profile of the manager or the agent |

@@ -15,9 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import apply, idle, kill, report
+from benchmarks import apply, idle, kill, pull, report
 from benchmarks.bed import HALVES, Bed
-from benchmarks.metrics import CNI_SIZE, DELETE_SIZE, QUICK_SIZES, SIZES, Figures, selected
+from benchmarks.metrics import (
+    CNI_SIZE,
+    DELETE_SIZE,
+    LARGE_MEBIBYTES,
+    QUICK_LARGE_MEBIBYTES,
+    QUICK_SIZES,
+    SIZES,
+    Figures,
+    selected,
+)
 from benchmarks.progress import note
 from tools.lab.process import ROOT
 from tools.progress import ToolError
@@ -65,6 +74,10 @@ def sections(options: argparse.Namespace) -> list[Section]:
     seconds = QUICK_IDLE_SECONDS if options.quick else IDLE_SECONDS
     rss = [f"rss_{half}_megabytes" for half in HALVES]
     found.append(Section(["idle_cpu_percent_of_core", *rss], partial(idle.measure, count=largest, seconds=seconds)))
+    names = ["pull_large_seconds", "floor_pull_large_seconds", "pull_large_ratio_to_floor", "rss_agent_pull_growth_megabytes"]
+    size = QUICK_LARGE_MEBIBYTES if options.quick else LARGE_MEBIBYTES
+    found.append(Section(names, partial(pull.measure, mebibytes=size, rounds=_rounds(options, single=False))))
+    found.append(Section(["api_writes_slow_pull", "slow_pull_seconds"], pull.measure_writes))
     return [section for section in found if selected(options.only, section.names)]
 
 

@@ -20,7 +20,7 @@ from benchmarks.network import Network
 from benchmarks.progress import note
 from benchmarks.usage import Usage
 from benchmarks.watch import Watch
-from controller.kube.resources import INSTANCES, WORKLOADS, Resource
+from controller.kube.resources import CONTAINER_IMAGES, INSTANCES, WORKLOADS, Resource
 from tools.images import all_images, push
 from tools.lab import Containerd, ControlPlane, Process, Registry, ToolError, claim, down, guardian
 from tools.lab.process import ROOT, make_state, reap
@@ -113,6 +113,10 @@ class Bed:
     def instances(self) -> Watch:
         """A watch of the instances."""
         return self._watch(INSTANCES)
+
+    def images(self) -> Watch:
+        """A watch of the ContainerImages."""
+        return self._watch(CONTAINER_IMAGES)
 
     def containers(self) -> list[str]:
         """Ids of all containers and tasks in Moorage's namespace of containerd."""

@@ -14,6 +14,10 @@ DELETE_SIZE = 50
 CNI_SIZE = 50
 """The size that is measured on networks by CNI, too; in a quick run the largest one."""
 
+LARGE_MEBIBYTES = 1024
+QUICK_LARGE_MEBIBYTES = 128
+"""Size of the large image that is pulled."""
+
 TARGETS = {
     "apply_ready_1_seconds": 0.28,
     "apply_ready_100_ratio_to_floor": 2.0,
@@ -22,6 +26,9 @@ TARGETS = {
     "rss_agent_megabytes": 100.0,
     "rss_manager_megabytes": 100.0,
     "api_writes_per_instance": 5.0,
+    "pull_large_ratio_to_floor": 1.05,
+    "rss_agent_pull_growth_megabytes": 10.0,
+    "api_writes_slow_pull": 40.0,
 }
 """Upper bounds of a full run; a figure without one is there for comparison."""
 
@@ -48,6 +55,12 @@ EXPLANATIONS = {
     "Leases and the RuntimeNode are not counted, nor are kubectl's own creations",
     "api_writes_{verb}_{resource}_per_instance": "the same of one verb and resource",
     "api_reads_per_instance": "gets and lists of manager and agent meanwhile, by N",
+    "pull_large_seconds": "`kubectl apply` of a ContainerImage of 1 GiB in 20 layers (quick: 128 MiB) until it is Ready",
+    "floor_pull_large_seconds": "`ctr image pull` of the same, in turns with that",
+    "pull_large_ratio_to_floor": "the one by the other, as the median of the rounds' ratios",
+    "rss_agent_pull_growth_megabytes": "how much the agent's resident memory grows at most during that pull, in 10^6 bytes",
+    "api_writes_slow_pull": "writes of manager and agent from the apply of a workload to its Ready, with a pull of a minute",
+    "slow_pull_seconds": "how long that took",
     "cpu_{n}_{process}_seconds": "CPU of a process during the apply of N until all is quiet; shims with runc and its init",
     "cpu_floor_{n}_{process}_seconds": "the same during the floor, where the benchmark itself makes the calls",
     "cpu_{n}_ratio_to_floor": "CPU of all processes together by that of the floor; noise from other programs disturbs it least",

@@ -59,14 +59,14 @@ class Layer:
     diff_id: str
 
 
-def make_layer(tree: Tree) -> Layer:
-    """Pack a tree. Times are 0 and the order is that of the paths, so the digest depends on the content alone."""
+def make_layer(tree: Tree, *, level: int = 6) -> Layer:
+    """Pack a tree, with gzip's level. Times are 0 and the order is that of the paths, so the digest depends on these alone."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path, entry in sorted(_with_parents(tree).items()):
             _add(archive, path, entry)
     raw = buffer.getvalue()
-    return Layer(Blob(gzip.compress(raw, compresslevel=6, mtime=0)), Blob(raw).digest)
+    return Layer(Blob(gzip.compress(raw, compresslevel=level, mtime=0)), Blob(raw).digest)
 
 
 def _with_parents(tree: Tree) -> dict[str, Entry]:
