@@ -16,7 +16,7 @@ from controller.agent.sources.kept import Kept
 from controller.agent.sources.port import Absent, Found, Kind, Ref, Unread, View
 from controller.kube.connection import Connection
 from controller.kube.errors import ApiFailure, ApiForbidden
-from controller.kube.pauses import Forever
+from controller.kube.pauses import Forever, growing
 from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from controller.kube.single import Single, changes
 
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS: Final = 2.0
 """How long the API server is waited for before what an earlier agent has kept is taken for what there is."""
 
-FORBIDDEN_SECONDS: Final = 30.0
-"""Pause after a refusal: nobody tells when a right is given."""
+_REFUSED_SECONDS: Final = (1.0, 30.0)
+"""First and longest pause after refusals: nobody tells when a right is given, and an API server that has just been started
+refuses for a moment what it has not read the rights of yet."""
 
 _RESOURCES: Final[Mapping[Kind, Resource]] = {Kind.CONFIG_MAP: CONFIG_MAPS, Kind.SECRET: SECRETS}
 
@@ -134,16 +135,16 @@ class KubeSources:
 
     async def _follow(self, ref: Ref, entry: _Entry) -> None:
         """For ever: list, watch, and begin anew when that ends."""
-        pauses = iter(Forever())
+        pauses, refused = iter(Forever()), growing(*_REFUSED_SECONDS)
         while True:
             try:
                 async for obj in self._read(ref):
-                    pauses = iter(Forever())
+                    pauses, refused = iter(Forever()), growing(*_REFUSED_SECONDS)
                     self._seen(ref, entry, obj)
             except ApiFailure as exc:
                 log.debug("%s %s/%s: %s", ref.kind, ref.namespace, ref.name, exc)
                 self._failed(ref, entry, exc)
-                await asyncio.sleep(FORBIDDEN_SECONDS if isinstance(exc, ApiForbidden) else next(pauses))
+                await asyncio.sleep(next(refused if isinstance(exc, ApiForbidden) else pauses))
             except Exception:
                 log.exception("%s %s/%s: watching anew", ref.kind, ref.namespace, ref.name)
                 await asyncio.sleep(next(pauses))

@@ -169,7 +169,7 @@ async def test_an_api_server_that_is_away_is_told_of_what_was_never_read(node: N
 
 async def test_a_missing_right_is_told_as_such(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """In words that say what to change; and looked for again, since nobody tells when it is given."""
-    monkeypatch.setattr(module, "FORBIDDEN_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_REFUSED_SECONDS", (0.05, 0.05))
     node.server.forbidden = True
     node.sources.follow("one", frozenset({SECRET}))
     await node.until(lambda: node.sources.view(SECRET) != Unread())
