@@ -114,6 +114,11 @@ class ImageStatus(Model):
     )
     size: str = Field(default="", description="Size of the most frequent one, for people: 41.9MB.")
     nodes: ImageNodes = Field(default_factory=ImageNodes, description="How many nodes are how far.")
+    summary: str = Field(
+        default="",
+        description="What is done, or why it is not, for people: Pulling 40%, which is how much of it is on the nodes, each "
+        "counting alike, in tens.",
+    )
     ready: str = Field(default="", description="Nodes that have it, of those that are to: 3/5.")
     failures: tuple[ImageFailure, ...] = Field(
         default=(),
@@ -136,7 +141,7 @@ class ContainerImage(Model):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("IMAGE", ".spec.image", description="The image."),
         Column("READY", ".status.ready", description="Nodes that have it, of those that are to."),
-        Column("STATUS", f"{STATUS_OF_READY}.reason", description="What is done, or why it is not."),
+        Column("STATUS", ".status.summary", description="What is done, or why it is not."),
         Column("SIZE", ".status.size", description="Its size as stored on a node."),
         AGE,
         Column("PIN", ".spec.pin", "boolean", wide=True, description="Whether nodes keep it whatever their disks say."),

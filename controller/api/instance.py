@@ -7,6 +7,7 @@ from pydantic import Field
 from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import ObjectMeta
+from controller.api.pull import PullStatus
 from controller.api.resources import AppliedResources, QOSClass
 from controller.api.spec import INSTANCE_SPEC_RULES, InstanceSpec
 
@@ -72,24 +73,6 @@ class ContainerStatus(Model):
     )
 
 
-class InstancePull(Model):
-    """An image that is being pulled, in bytes as its registry sends them."""
-
-    image: str = Field(description="Its name, normalised.")
-    bytes_done: int = Field(
-        description="Bytes that are on the node, those of an earlier try included. When all are, it is being unpacked.",
-        json_schema_extra={"format": "int64"},
-    )
-    bytes_total: int = Field(description="Bytes of all its parts.", json_schema_extra={"format": "int64"})
-    percent: int = Field(description="Of the bytes, rounded down.")
-    bytes_per_second: int = Field(
-        description="Mean of the last ten seconds; 0 when nothing comes.", json_schema_extra={"format": "int64"}
-    )
-    eta_seconds: int | None = Field(
-        default=None, description="Seconds until all bytes are there, at this pace; absent when nothing comes."
-    )
-
-
 class InstanceStatus(Model):
     """Observed state of an instance. Output only."""
 
@@ -109,7 +92,7 @@ class InstanceStatus(Model):
     restarts: int = Field(default=0, description="Restarts over all containers.")
     ip: str = Field(default="", description="Address of the instance: the node's, on the host network; none without a network.")
     ips: tuple[str, ...] = Field(default=(), description="All its addresses, that one first.", json_schema_extra=LIST_ATOMIC)
-    pull: InstancePull | None = Field(
+    pull: PullStatus | None = Field(
         default=None,
         description="The pull that it waits for, renewed every two seconds at most; absent when there is none.",
     )

@@ -8,6 +8,7 @@ from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model
 from controller.api.conditions import Condition
 from controller.api.image import MOST_PULL_SECRETS, PullPolicy
 from controller.api.meta import ObjectMeta
+from controller.api.pull import PullStatus
 
 State = Literal["Pulling", "Ready", "Failed", "Removed"]
 
@@ -66,6 +67,11 @@ class NodeImageStatus(Model):
     )
     digest: str = Field(default="", description="What the reference stands for here.")
     bytes: int = Field(default=0, description="Size of its content as stored.")
+    pull: PullStatus | None = Field(
+        default=None,
+        description="How far its pull is, renewed every two seconds at most; absent when there is none, or nothing is known of "
+        "it yet.",
+    )
     reason: str = Field(default="", description="Why it failed: ErrImagePull, ImagePullBackOff, ...")
     message: str = Field(default="", max_length=MOST_MESSAGE, description="What a person should know of that.")
     since: str = Field(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.agent.decide.observation import ImageView
+from controller.agent.decide.pulling import PullView, pull_status
 from controller.api.conditions import contract, timestamp
 from controller.api.nodeimages import MOST_MESSAGE, NodeImage, NodeImagesStatus, NodeImageStatus
 from controller.api.reasons import Reason
@@ -23,6 +24,8 @@ class Finding:
     """Whether the node has had it, in this revision."""
     wake_at: float | None = None
     """When to look again, if nothing happens before; seconds since the epoch."""
+    progress: PullView | None = None
+    """How far its pull is, when that is known."""
     final: bool = False
     """Whether it cannot be got until somebody changes something."""
 
@@ -44,7 +47,9 @@ def find(entry: NodeImage, view: ImageView, now: float, *, had: bool, pending: b
     if had and not entry.pin:
         return Finding(_told(entry, now, "Removed"), had=True)
     if pending or pull is None or (pull.running and pull.reason == Reason.PULLING):
-        return Finding(_told(entry, now, "Pulling"), fetch=not pending, had=had)
+        progress = pull.progress if pull is not None else None
+        told = _told(entry, now, "Pulling", pull=pull_status(progress))
+        return Finding(told, fetch=not pending, had=had, progress=progress)
     message = pull.message.encode()[:MOST_MESSAGE].decode(errors="ignore")
     failed = _told(entry, now, "Failed", reason=str(pull.reason), message=message)
     if pull.terminal:
@@ -66,15 +71,24 @@ def summarize(findings: Sequence[Finding], generation: int, now: float) -> NodeI
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         reason, message = first.reason, f"{first.namespace}/{first.name}: {first.message}{more}"
     elif not settled:
-        pulling = [status for status in told if status.state == "Pulling"]
+        pulling = [finding for finding in findings if finding.status.state == "Pulling"]
+        first_of_all = next((finding for finding in pulling if finding.progress is not None), pulling[0])
         more = f" (and {len(pulling) - 1} more)" if len(pulling) > 1 else ""
-        reason, message = Reason.PULLING.value, f"pulling {pulling[0].image}{more}"
+        reason, message = Reason.PULLING.value, f"pulling {_progress(first_of_all)}{more}"
     return NodeImagesStatus(
         observed_generation=generation if settled or final else UNSETTLED,
         ready=f"{ready}/{len(told)}",
         images=tuple(told),
         conditions=contract(ready=settled, stalled=final, reason=reason, message=message, generation=generation, now=now),
     )
+
+
+def _progress(finding: Finding) -> str:
+    """The image, and how far it is: `registry.example.com/web:1, 42% 3.1MB/s`."""
+    image, progress = finding.status.image, finding.progress
+    if progress is None:
+        return image
+    return f"{image}, {progress.summary}" if progress.unfinished else f"{image}, unpacking"
 
 
 def _told(entry: NodeImage, now: float, state: str, **more: object) -> NodeImageStatus:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from controller.api.pull import PullStatus
 from controller.runtime.port import PullProgress
 
 WINDOW_SECONDS: Final = 10.0
@@ -40,6 +41,11 @@ class PullView:
     def percent(self) -> int:
         """Of the bytes that are there, rounded down: 100 is all of them."""
         return 100 * self.bytes_done // self.bytes_total
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether bytes are missing; when none are, it is being unpacked."""
+        return self.bytes_done < self.bytes_total
 
     @property
     def summary(self) -> str:
@@ -78,6 +84,20 @@ def view(image: str, progress: PullProgress, samples: Sequence[Sample], now: flo
     left = progress.bytes_total - progress.bytes_done
     eta = math.ceil(left / speed) if speed else None if left else 0
     return PullView(image, progress.bytes_done, progress.bytes_total, speed, eta)
+
+
+def pull_status(pull: PullView | None) -> PullStatus | None:
+    """What a status tells of it."""
+    if pull is None:
+        return None
+    return PullStatus(
+        image=pull.image,
+        bytes_done=pull.bytes_done,
+        bytes_total=pull.bytes_total,
+        percent=pull.percent,
+        bytes_per_second=pull.bytes_per_second,
+        eta_seconds=pull.eta_seconds,
+    )
 
 
 def rate_text(bytes_per_second: float) -> str:

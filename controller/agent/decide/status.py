@@ -8,7 +8,7 @@ from typing import Final
 
 from controller.agent.decide.observation import Desired, NodeFacts, restart_count
 from controller.agent.decide.plan import Plan, Verdict
-from controller.agent.decide.pulling import PullView
+from controller.agent.decide.pulling import PullView, pull_status
 from controller.agent.decide.resources import qos_class, read_applied
 from controller.agent.decide.terminated import EXIT_NOT_STARTED, before, terminated
 from controller.api import labels
@@ -20,7 +20,6 @@ from controller.api.instance import (
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
-    InstancePull,
     InstanceStatus,
     Phase,
 )
@@ -59,7 +58,7 @@ def instance_status(desired: Desired, plan: Plan, node: NodeFacts, now: float) -
         ips=addresses,
         started_at=timestamp(now),
         qos_class=qos_class(spec),
-        pull=_pull(pull),
+        pull=pull_status(pull),
     )
 
 
@@ -67,20 +66,7 @@ def _summary(reason: Reason, pull: PullView | None) -> str:
     """The reason, and of a pull how far it is: `Pulling 42% 3.1MB/s`."""
     if reason is not Reason.PULLING or pull is None:
         return reason
-    return f"{reason} {pull.summary}" if pull.bytes_done < pull.bytes_total else "Unpacking"
-
-
-def _pull(pull: PullView | None) -> InstancePull | None:
-    if pull is None:
-        return None
-    return InstancePull(
-        image=pull.image,
-        bytes_done=pull.bytes_done,
-        bytes_total=pull.bytes_total,
-        percent=pull.percent,
-        bytes_per_second=pull.bytes_per_second,
-        eta_seconds=pull.eta_seconds,
-    )
+    return f"{reason} {pull.summary}" if pull.unfinished else "Unpacking"
 
 
 def container_status(container: Container, verdict: Verdict | None, node: NodeFacts) -> ContainerStatus:

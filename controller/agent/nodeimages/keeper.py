@@ -134,7 +134,7 @@ class ImageKeeper:
                 self._wanted.has(entry)
             self.wake()
 
-        self._images.pull(entry.image, Waiter(done, by, anew=entry.pull_policy == "Always"))
+        self._images.pull(entry.image, Waiter(done, by, anew=entry.pull_policy == "Always", moved=self.wake))
 
     def _tell(self, findings: Sequence[Finding], now: float) -> None:
         self._states = Counter({"wanted": len(findings), "ready": 0, "pulling": 0, "failed": 0, "removed": 0})

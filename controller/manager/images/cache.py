@@ -130,7 +130,9 @@ class ImageCache:
             return Place(node, given=given)
         entry = held.entries.get(image.key)
         full = entry is None and not fits(image.entry(), held.entries.values())
-        return Place(node, held.speaks, entry, held.reports.get(image.key), given, full)
+        return Place(
+            node, held.speaks, entry, held.reports.get(image.key), held.pulled.get(image.key, 0), given=given, full=full
+        )
 
 
 def _changed(before: Held, after: Held) -> frozenset[Key]:
@@ -139,5 +141,7 @@ def _changed(before: Held, after: Held) -> frozenset[Key]:
     return frozenset(
         key
         for key in keys
-        if before.entries.get(key) != after.entries.get(key) or before.reports.get(key) != after.reports.get(key)
+        if before.entries.get(key) != after.entries.get(key)
+        or before.reports.get(key) != after.reports.get(key)
+        or before.pulled.get(key) != after.pulled.get(key)
     )

@@ -126,11 +126,12 @@ def test_the_whole_is_told_by_the_status_contract() -> None:
 
 
 class SlowRuntime(MemoryRuntime):
-    """Pulls take ten seconds."""
+    """Pulls take ten seconds, or as many as they have parts, of which each is told."""
 
     def __init__(self, node: MemoryNode) -> None:
         super().__init__(node)
         self.pulls: list[str] = []
+        self.parts = 0
         self.at_once = self.most_at_once = 0
 
     async def pull(self, reference: str, progress: Callable[[PullProgress], None] | None = None, **more: Any) -> ImageState:
@@ -139,7 +140,11 @@ class SlowRuntime(MemoryRuntime):
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            await asyncio.sleep(10)
+            await asyncio.sleep(0 if self.parts else 10)
+            for part in range(self.parts):
+                await asyncio.sleep(1)
+                assert progress is not None
+                progress(PullProgress(1000 * (part + 1), 1000 * self.parts))
             return await super().pull(reference, progress, **more)
         finally:
             self.at_once -= 1
@@ -229,6 +234,29 @@ async def test_what_is_missing_is_pulled_and_told(rig: Rig) -> None:
     assert rig.api.written(STATUS) == 2
     await asyncio.sleep(100)
     assert rig.api.written(STATUS) == 2
+
+
+async def test_how_far_a_pull_is_is_told_every_two_seconds(rig: Rig) -> None:
+    """And not more often, however often the runtime tells it; at the end nothing of it is left."""
+    rig.runtime.parts = 100
+    await rig.want(entry())
+    await until(lambda: rig.status.get("images", [{}])[0].get("pull", {}).get("percent", 0) >= 50)
+    pull = rig.status["images"][0]["pull"]
+    assert (pull["image"], pull["bytesTotal"], pull["bytesPerSecond"]) == (WEB, 100_000, 1000)
+    assert pull["bytesDone"] == 1000 * pull["percent"]
+    assert rig.status["conditions"][0]["message"] == f"pulling {WEB}, {pull['percent']}% 1.0kB/s"
+    await rig.until(web="Ready")
+    assert "pull" not in rig.status["images"][0]
+    assert 40 < rig.api.written(STATUS) <= 100 / WRITE_SECONDS + 2
+
+
+async def test_how_far_it_is_is_nobody_elses_affair(rig: Rig) -> None:
+    """That a private image is being pulled is told to those alone who have the credentials."""
+    rig.runtime.parts = 20
+    rig.objects[secret("regcred")] = regcred(TEAM)
+    await rig.want(entry(PRIVATE, pull_secrets=("regcred",)), entry(PRIVATE, "stranger", namespace="other"))
+    await until(lambda: any("pull" in told for told in rig.status.get("images", [])))
+    assert [told["name"] for told in rig.status["images"] if "pull" in told] == ["web"]
 
 
 async def test_an_empty_list_is_told_too(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from controller.api.image import MOST_DIGESTS, MOST_FAILURES, ImageDigest, Image
 from controller.api.nodeimages import MOST_BYTES, MOST_IMAGES
 from controller.api.quantity import for_people
 from controller.api.reasons import Reason
-from controller.manager.decide.images.values import Image, Place, Standing
+from controller.manager.decide.images.values import STEP, Image, Place, Standing
 from controller.manager.decide.status import Verdict
 from controller.manager.decide.values import seconds
 
@@ -56,7 +56,9 @@ def summarize(facts: Facts) -> ImageStatus:
         now=facts.now,
         old=old.conditions,
     )
+    there = progress(facts) if verdict.reason == Reason.PULLING else None
     return ImageStatus(
+        summary=f"{verdict.reason} {there}%" if there else verdict.reason,
         observed_generation=image.generation if settled else old.observed_generation,
         image=image.name,
         digests=tuple(digests[:MOST_DIGESTS]),
@@ -89,6 +91,14 @@ def deadline(facts: Facts) -> float | None:
         begun = seconds(told.last_transition_time)
     moved = [seconds(place.report.since) for place in facts.places if place.report is not None and place.report.since]
     return max([begun, *moved]) + facts.image.spec.progress_deadline_seconds
+
+
+def progress(facts: Facts) -> int:
+    """How many percent of it are on the nodes that are to have it, in steps: each node counts alike."""
+    whole = len(facts.by[Standing.READY]) + len(facts.by[Standing.REMOVED])
+    under_way = [p for p in facts.by[Standing.PULLING] if p.report is not None and p.report.revision == facts.image.revision]
+    there = 100 * whole + sum(place.pulled for place in under_way)
+    return there // len(facts.places) // STEP * STEP if facts.places else 0
 
 
 def _digests(facts: Facts) -> list[ImageDigest]:

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from controller.api.conditions import READY, Condition, find
 from controller.api.image import ContainerImage, ImageSpec, ImageStatus
@@ -11,6 +11,10 @@ from controller.api.nodeimages import NodeImage, NodeImages, NodeImageStatus
 from controller.manager.decide.values import Key, Node, digest
 from controller.runtime import reference
 from controller.runtime.port import InvalidReference
+
+STEP: Final = 10
+"""Percent between two things that are told of a pull: what is in between is left to the NodeImages, so that how far they are
+costs an image at most so many writes as there are steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Held:
     """What the node is asked for."""
     reports: Mapping[Key, NodeImageStatus] = field(default_factory=dict)
     """What its agent says of it."""
+    pulled: Mapping[Key, int] = field(default_factory=dict)
+    """Of images that are being pulled, how many percent are there, in steps; how far they are is not in the reports."""
     speaks: bool = False
     """Whether an agent has ever said anything: one of an older release never does."""
 
@@ -89,7 +95,9 @@ class Place:
     entry: NodeImage | None = None
     """What the node is asked for."""
     report: NodeImageStatus | None = None
-    """What its agent says."""
+    """What its agent says, but for how far a pull is."""
+    pulled: int = 0
+    """How many percent are there of what it pulls, in steps."""
     given: str = ""
     """The revision that it was given a turn for, which is not written yet."""
     full: bool = False
@@ -145,11 +153,13 @@ def parse_image(obj: Mapping[str, Any]) -> Image:
 def parse_held(obj: Mapping[str, Any]) -> Held:
     """What a node is asked for and says, from its API object. Raises `pydantic.ValidationError`."""
     model = NodeImages.model_validate(obj)
+    reports = {Key(r.namespace, r.name): r for r in model.status.images}
     told: Condition | None = find(model.status.conditions, READY)
     return Held(
         name=model.metadata.name,
         uid=model.metadata.uid,
         entries={Key(e.namespace, e.name): e for e in model.spec.images},
-        reports={Key(r.namespace, r.name): r for r in model.status.images},
+        reports={key: r.model_copy(update={"pull": None}) for key, r in reports.items()},
+        pulled={key: r.pull.percent // STEP * STEP for key, r in reports.items() if r.pull is not None},
         speaks=told is not None,
     )

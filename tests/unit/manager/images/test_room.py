@@ -73,6 +73,19 @@ class Rig:
             key = (NODE_IMAGES.plural, "", obj["metadata"]["name"])
             self.api._store(key, NODE_IMAGES, "MODIFIED", {**self.api.objects[key], "status": status})
 
+    def speak(self, name: str, percent: int | None = None) -> None:
+        """An agent tells that it knows of images, and how far it is with those that it is asked for."""
+        key = (NODE_IMAGES.plural, "", name)
+        told = {"type": "Ready", "status": "Unknown", "reason": "Pulling", "lastTransitionTime": "2027-01-15T08:00:00Z"}
+        pull = {"image": "web:1", "bytesDone": percent, "bytesTotal": 100, "percent": percent, "bytesPerSecond": 1}
+        images = [
+            {k: e[k] for k in ("namespace", "name", "image", "revision")} | {"state": "Pulling", "pull": pull}
+            for e in self.api.objects[key]["spec"].get("images", [])
+            if percent is not None
+        ]
+        status = {"observedGeneration": -1, "images": images, "conditions": [told]}
+        self.api._store(key, NODE_IMAGES, "MODIFIED", {**self.api.objects[key], "status": status})
+
     def node(self, name: str, uid: str = "u") -> None:
         """A RuntimeNode registers."""
         meta = {"name": name, "uid": f"{uid}-{name}", "labels": {}, "resourceVersion": "1"}
@@ -153,6 +166,29 @@ async def test_what_many_images_ask_of_a_node_is_few_writes(rig: Rig) -> None:
         rig.node(f"n{number}")
     await rig.rest()
     assert rig.api.writes[before:] == []
+
+
+async def test_how_far_pulls_are_costs_few_writes(rig: Rig) -> None:
+    """Of ten nodes that tell every percent, the image has one write for each ten of the whole."""
+    rig.answering = False
+    names = [f"n{number}" for number in range(10)]
+    for name in names:
+        rig.node(name)
+    rig.apply("web")
+    await rig.until(lambda: len(rig.lists()) == 10)
+    for name in names:
+        rig.speak(name)
+    await rig.until(lambda: all(rig.lists().values()))
+    await rig.rest()
+    before = len(rig.api.writes)
+    seen = []
+    for percent in range(101):
+        for name in names:
+            rig.speak(name, percent)
+        await rig.rest()
+        seen.append(rig.told("web")["summary"])
+    assert list(dict.fromkeys(seen)) == ["Pulling", *(f"Pulling {tens}%" for tens in range(10, 101, 10))]
+    assert len(rig.api.writes) - before == 10
 
 
 async def test_turns_hold_while_writes_are_slow(rig: Rig) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from controller.api.image import MOST_FAILURES
 from controller.api.reasons import Reason
 from tests.unit.manager.images.world import DIGEST, ImageWorld
@@ -30,6 +32,40 @@ def test_an_image_on_its_way() -> None:
     assert told["nodes"] == {"wanted": 5, "ready": 0, "pulling": 2, "failed": 0, "removed": 0}
     assert (told["ready"], told["observedGeneration"]) == ("0/5", -1)
     assert [c["type"] for c in told["conditions"]] == ["Ready", "Reconciling"]
+
+
+HOW_FAR: dict[str, tuple[dict[str, int], str]] = {
+    "nothing is known": ({}, "Pulling"),
+    "less than a step": ({"n00": 39}, "Pulling"),
+    "each node counts alike": ({"n00": 50, "n01": 50}, "Pulling 20%"),
+    "a node that has it counts as a whole": ({"n00": 100, "n01": 40}, "Pulling 20%"),
+    "all of it on all of them, and not unpacked yet": ({f"n0{n}": 100 for n in range(5)}, "Pulling 100%"),
+}
+
+
+@pytest.mark.parametrize("case", HOW_FAR)
+def test_how_far_an_image_is(case: str) -> None:
+    """Over all the nodes that are to have it, in tens."""
+    percents, expected = HOW_FAR[case]
+    world = ImageWorld.of(5, parallelism="100%")
+    world.decide()
+    for name, percent in percents.items():
+        world.pulls(name, percent)
+    assert world.status()["summary"] == expected
+
+
+def test_how_far_a_pull_of_yesterday_is_does_not_count() -> None:
+    """After an edit, until the agent speaks of the new revision; and when it is over, nothing is left of it."""
+    world = ImageWorld.of(1)
+    world.decide()
+    world.pulls("n00", 90)
+    world.apply(image="web:2")
+    world.decide()
+    assert world.status()["summary"] == "Pulling"
+    world.pulls("n00", 30)
+    assert world.status()["summary"] == "Pulling 30%"
+    world.settle()
+    assert world.status()["summary"] == "Pulled"
 
 
 def test_an_image_that_is_there() -> None:

@@ -9,7 +9,7 @@ from controller.api.nodeimages import NodeImage, NodeImageStatus
 from controller.manager.decide.images.listing import fits, listing
 from controller.manager.decide.images.status import Facts, deadline, summarize
 from controller.manager.decide.images.turns import give, named
-from controller.manager.decide.images.values import Held, Image, Place, parse_image
+from controller.manager.decide.images.values import STEP, Held, Image, Place, parse_image
 from controller.manager.decide.values import Key, Node
 from tests.unit.manager.world import START, merged, node
 
@@ -78,7 +78,7 @@ class ImageWorld:
             return Place(found)
         entry = held.entries.get(image.key)
         full = entry is None and not fits(image.entry(), held.entries.values())
-        return Place(found, held.speaks, entry, held.reports.get(image.key), full=full)
+        return Place(found, held.speaks, entry, held.reports.get(image.key), held.pulled.get(image.key, 0), full=full)
 
     def decide(self) -> int:
         """Give turns and write NodeImages; how many were written."""
@@ -129,6 +129,12 @@ class ImageWorld:
         if state == "Ready":
             told |= {"digest": DIGEST, "bytes": 41_900_000}
         self.held[name] = replace(held, reports={**held.reports, key: NodeImageStatus.model_validate(told | more)})
+
+    def pulls(self, name: str, percent: int) -> None:
+        """An agent says how far a pull of the first image is, and the manager hears of it."""
+        self.report(name, "Pulling")
+        held = self.held[name]
+        self.held[name] = replace(held, pulled={**held.pulled, self.image.key: percent // STEP * STEP})
 
     def asked(self, key: Key | None = None) -> list[str]:
         """The nodes that are asked for the image as it is now."""
