@@ -99,4 +99,17 @@ DIFFERENCES = (
         pod="*size=*",
         specs=("secret", "downward", "projected", "service-account-token*"),
     ),
+    Named(
+        "ended-address",
+        ("ip",),
+        "An instance that has ended has given its address back, and its status has none: the next one may have it by now. "
+        "The status of such a pod goes on to show the address that it had.",
+        specs=(
+            *("completed", "failed", "one-of-two-failed", "killed", "exit-as-by-signal", "not-found", "not-executable"),
+            *("last-words*", "no-last-words-of-the-log", "many-last-words", "out-of-memory", "tried-again", "deadline"),
+            *("first-fails", "sidecar-ends-last"),
+        ),
+        pod='"its own"',
+        instance='"none"',
+    ),
 )
