@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ async def test_the_right_to_an_image_that_is_on_the_node_costs_one_question(
     reference = f"{private.host}/busybox:1"
     image = await real.runtime.pull(reference, credential=GOOD)
     private.forget()
-    assert await real.runtime.pull(reference, credential=GOOD, digest=image.digest) == image
+    again = await real.runtime.pull(reference, credential=GOOD, digest=image.digest)
+    assert again == replace(image, since=again.since)
     assert {request.method for request in private.asked()} == {"HEAD"}
     assert len(private.asked()) == 2  # without, as it begins, and with
     assert all(request.path.endswith(image.digest) for request in private.asked())
@@ -66,7 +68,7 @@ async def test_the_right_to_an_image_that_is_on_the_node_costs_one_question(
         with pytest.raises(ImageForbidden) as told:
             await real.runtime.pull(reference, credential=credential, digest=image.digest)
         assert image.digest not in str(told.value), "it is nobody's who was not let in"
-    assert await real.runtime.image(reference) == image
+    assert await real.runtime.image(reference) == again
     assert private.served("/blobs/") == 0
 
 

@@ -1,10 +1,15 @@
-"""Images: pulling, reading, removing, and what can go wrong with them."""
+"""Images: pulling, reading, naming, removing, and what can go wrong with them."""
+
+import time
+from dataclasses import replace
 
 import pytest
 
 from controller.runtime.port import (
     EventKind,
+    ImageConfig,
     ImageForbidden,
+    ImageName,
     ImageNotFound,
     InvalidReference,
     NotFound,
@@ -22,14 +27,69 @@ async def test_a_pulled_image_is_on_the_node(subject: Subject) -> None:
     assert pulled.name == subject.ref("busybox:1")
     assert pulled.digest.startswith("sha256:")
     assert pulled.size > 0
-    (listed,) = await subject.runtime.images()
-    assert (listed.name, listed.digest, listed.size) == (pulled.name, pulled.digest, pulled.size)
+    assert await subject.runtime.images() == (replace(pulled, config=ImageConfig()),)
+    assert await subject.runtime.image_names() == (ImageName(pulled.name, pulled.digest, pulled.since),)
+
+
+async def test_what_an_image_says_of_itself(subject: Subject) -> None:
+    """What it is for, when it was built, its layers; and since when its name means it."""
+    before = time.time()
+    image = await subject.runtime.pull(subject.ref("busybox:1"))
+    assert image.platform.startswith("linux/")
+    assert image.created_at == 0.0
+    assert len(image.layers) == len(set(image.layers)) > 0
+    assert all(layer.startswith("sha256:") for layer in image.layers)
+    assert before - 1 <= image.since <= time.time() + 1
 
 
 async def test_a_pull_may_be_repeated(subject: Subject) -> None:
-    """Pulling an image that is there changes nothing."""
+    """Pulling an image that is there changes nothing but since when its name is known to mean it."""
     first = await subject.runtime.pull(subject.ref("busybox:1"))
-    assert await subject.runtime.pull(subject.ref("busybox:1")) == first
+    second = await subject.runtime.pull(subject.ref("busybox:1"))
+    assert second == replace(first, since=second.since)
+    assert second.since >= first.since
+
+
+async def test_another_name_means_the_same_image(subject: Subject) -> None:
+    """It comes without a pull, stays when the first one goes, and giving it again changes nothing."""
+    image = await subject.runtime.pull(subject.ref("busybox:1"))
+    async with subject.watch() as watch:
+        tagged = await subject.runtime.tag(subject.ref("busybox:1"), "example.com/shop/web")
+        await watch.until(lambda event: event.kind is EventKind.IMAGE_CHANGED and event.image == "example.com/shop/web:latest")
+    assert tagged == replace(image, name="example.com/shop/web:latest", since=tagged.since)
+    assert tagged.since >= image.since
+    assert await subject.runtime.tag(subject.ref("busybox:1"), "example.com/shop/web:latest") == tagged
+    await subject.runtime.remove_image(subject.ref("busybox:1"))
+    assert await subject.runtime.image("example.com/shop/web") == tagged
+    assert [name.name for name in await subject.runtime.image_names()] == ["example.com/shop/web:latest"]
+
+
+async def test_a_name_that_meant_another_image_means_the_new_one(subject: Subject) -> None:
+    """As with `docker tag`."""
+    first = await subject.runtime.pull(subject.ref("busybox:1"))
+    other = await subject.runtime.pull(subject.ref("user:1"))
+    await subject.runtime.tag(first.name, "example.com/web:1")
+    assert (await subject.runtime.tag(other.name, "example.com/web:1")).digest == other.digest
+    assert (await subject.runtime.image("example.com/web:1")).config == other.config
+
+
+async def test_a_name_with_a_digest_is_for_that_digest_alone(subject: Subject) -> None:
+    """Else it would lie."""
+    image = await subject.runtime.pull(subject.ref("busybox:1"))
+    named = await subject.runtime.tag(image.name, f"example.com/web@{image.digest}")
+    assert named.name == f"example.com/web@{image.digest}"
+    with pytest.raises(InvalidReference, match="digest"):
+        await subject.runtime.tag(image.name, f"example.com/web@sha256:{'0' * 64}")
+
+
+async def test_only_what_is_on_the_node_gets_a_name(subject: Subject) -> None:
+    """And only by a name that is one."""
+    with pytest.raises(NotFound):
+        await subject.runtime.tag(subject.ref("busybox:1"), "example.com/web:1")
+    await subject.pull()
+    with pytest.raises(InvalidReference):
+        await subject.runtime.tag(subject.ref("busybox:1"), "Not A Reference")
+    assert len(await subject.runtime.image_names()) == 1
 
 
 async def test_a_docker_image_is_an_image(subject: Subject) -> None:

@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from controller.runtime.containerd.image.content import node_platform
 from controller.runtime.oci.capabilities import decode_capabilities
 from controller.runtime.oci.host import Device, Host
+from controller.runtime.platforms import node_platform
 
 _UNIFIED: Final = Path("/sys/fs/cgroup/cgroup.controllers")
 """There exactly when the node has cgroup v2 alone (cgroups(7))."""

@@ -135,6 +135,8 @@ STAT_SNAPSHOT: Final = Unary(f"{_SNAPSHOTS}Stat", snapshots_pb2.StatSnapshotRequ
 _IMAGES: Final = f"{_SERVICES}images.v1.Images/"
 GET_IMAGE: Final = Unary(f"{_IMAGES}Get", images_pb2.GetImageRequest, images_pb2.GetImageResponse, READ)
 LIST_IMAGES: Final = Unary(f"{_IMAGES}List", images_pb2.ListImagesRequest, images_pb2.ListImagesResponse, READ)
+CREATE_IMAGE: Final = Unary(f"{_IMAGES}Create", images_pb2.CreateImageRequest, images_pb2.CreateImageResponse, WRITE)
+UPDATE_IMAGE: Final = Unary(f"{_IMAGES}Update", images_pb2.UpdateImageRequest, images_pb2.UpdateImageResponse, WRITE)
 DELETE_IMAGE: Final = Unary(f"{_IMAGES}Delete", images_pb2.DeleteImageRequest, Empty, WRITE)
 
 _CONTENT: Final = f"{_SERVICES}content.v1.Content/"

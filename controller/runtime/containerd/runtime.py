@@ -31,6 +31,7 @@ from controller.runtime.port import (
     Credential,
     ExecConfig,
     ImageFiles,
+    ImageName,
     ImageState,
     PullProgress,
     Resources,
@@ -127,6 +128,14 @@ class ContainerdRuntime:
     async def image(self, reference: str) -> ImageState:
         """One image with its config."""
         return (await self._images.get(str(parse(reference)))).state()
+
+    async def image_names(self) -> tuple[ImageName, ...]:
+        """Every name."""
+        return await self._images.names()
+
+    async def tag(self, reference: str, target: str) -> ImageState:
+        """Another name for an image: nothing is written when it has that already."""
+        return (await self._images.tag(str(parse(reference)), parse(target))).state()
 
     async def pull(
         self,

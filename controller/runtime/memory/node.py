@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.runtime.memory.script import FOREVER, Script
+from controller.runtime.platforms import node_platform
 from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
@@ -30,6 +31,7 @@ class MemoryImage:
     reference: str
     config: ImageConfig = field(default_factory=ImageConfig)
     size: int = 1000
+    created_at: float | None = 0.0
     users: Mapping[str, str] = field(default_factory=dict)
     """Numbers of the users and groups in it by name, beside `root`; a container with another name cannot be made."""
     forbidden: bool = False
@@ -43,8 +45,19 @@ class MemoryImage:
     def state(self) -> ImageState:
         """As it is on the node after a pull."""
         name = str(parse(self.reference))
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        return ImageState(name, f"sha256:{digest}", self.size, self.config)
+        return ImageState(
+            name,
+            _digest(name),
+            self.size,
+            self.config,
+            platform=str(node_platform()),
+            created_at=self.created_at,
+            layers=(_digest(f"layer of {name}"),),
+        )
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 @dataclass(slots=True)
@@ -140,6 +153,12 @@ class MemoryNode:
         event = RuntimeEvent(kind, container_id, image, pid, exit_code, self.clock())
         for reader in self._readers:
             reader.put_nowait(event)
+
+    def name(self, name: str, image: ImageState) -> ImageState:
+        """Give an image a name."""
+        self.images[name] = replace(image, name=name, since=self.clock())
+        self.tell(EventKind.IMAGE_CHANGED, image=name)
+        return self.images[name]
 
     def run(self, container: MemoryContainer, script: Script) -> None:
         """Start a container's process."""

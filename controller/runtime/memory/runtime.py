@@ -18,11 +18,14 @@ from controller.runtime.port import (
     EventKind,
     ExecConfig,
     Feature,
+    ImageConfig,
     ImageFiles,
     ImageForbidden,
+    ImageName,
     ImageNotFound,
     ImageState,
     InvalidConfig,
+    InvalidReference,
     NotFound,
     Phase,
     PlatformMissing,
@@ -91,7 +94,7 @@ class MemoryRuntime:
 
     async def images(self) -> tuple[ImageState, ...]:
         """Every image."""
-        return tuple(ImageState(image.name, image.digest, image.size) for image in self._ask().images.values())
+        return tuple(replace(image, config=ImageConfig()) for image in self._ask().images.values())
 
     async def image(self, reference: str) -> ImageState:
         """One image."""
@@ -100,6 +103,18 @@ class MemoryRuntime:
         if found is None:
             raise NotFound(f"image {name} is not on this node")
         return found
+
+    async def image_names(self) -> tuple[ImageName, ...]:
+        """Every name."""
+        return tuple(ImageName(image.name, image.digest, image.since) for image in self._ask().images.values())
+
+    async def tag(self, reference: str, target: str) -> ImageState:
+        """Another name for an image."""
+        found, other = await self.image(reference), parse(target)
+        if other.digest and other.digest != found.digest:
+            raise InvalidReference(f"{other} cannot be a name of {found.name}, whose digest is {found.digest}")
+        known = self.node.images.get(str(other))
+        return known if known and known.digest == found.digest else self.node.name(str(other), found)
 
     async def pull(
         self,
@@ -126,9 +141,8 @@ class MemoryRuntime:
         for done in (image.size // 2, image.size):
             if progress:
                 progress(PullProgress(done, image.size))
-        node.images[name] = replace(image.state(), digest=digest) if digest else image.state()
-        node.tell(EventKind.IMAGE_CHANGED, image=name)
-        return node.images[name]
+        state = image.state()
+        return node.name(name, replace(state, digest=digest or state.digest))
 
     async def remove_image(self, reference: str, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to wait for
         """Remove a name."""

@@ -29,6 +29,26 @@ class ImageState:
     size: int = 0
     """Bytes of content, as stored."""
     config: ImageConfig = field(default_factory=ImageConfig)
+    since: float = 0.0
+    """When a pull, an import or a tag last gave its name to this digest."""
+    platform: str = ""
+    """What it is for, as Docker writes it: `linux/amd64`, `linux/arm64/v8`; empty when it does not say."""
+    created_at: float | None = None
+    """When it was built, as it says itself; None when it does not say."""
+    layers: tuple[str, ...] = ()
+    """Digests of its layers as they are stored, the lowest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """A name of an image that may not be complete, or not for this node."""
+
+    name: str
+    """Normalised reference."""
+    digest: str
+    """Digest of what it points at: an index or a manifest."""
+    since: float = 0.0
+    """As `ImageState.since`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,21 @@ class Images(Protocol):
 
     async def image(self, reference: str) -> ImageState:
         """One image with its config. Raises `NotFound` when it is not on the node, `InvalidReference`."""
+        ...
+
+    async def image_names(self) -> tuple[ImageName, ...]:
+        """Every name on the node, also of what is not complete."""
+        ...
+
+    async def tag(self, reference: str, target: str) -> ImageState:
+        """Give an image that is on the node another name, which means this image from then on; returns it by that name.
+
+        Nothing changes when the name means it already.
+
+        Raises:
+            NotFound: when it is not on the node.
+            InvalidReference: when either is none, or `target` names another digest.
+        """
         ...
 
     async def pull(

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from controller.runtime.containerd.api.types_pb2 import Platform
-from controller.runtime.containerd.image.content import chain_id, choose, image_config
+from controller.runtime.containerd.image.content import chain_id, created_at, image_config
 from controller.runtime.containerd.image.pull import default_scheme
+from controller.runtime.platforms import Platform, choose, offered, runs
 from controller.runtime.port import ImageConfig
 
 
@@ -19,7 +19,7 @@ def entry(architecture: str, variant: str = "", os: str = "linux") -> dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("node", "offered", "chosen"),
+    ("node", "entries", "chosen"),
     [
         (("amd64", ""), [entry("arm64", "v8"), entry("amd64")], "linux/amd64/"),
         (("amd64", ""), [entry("amd64", "v3"), entry("amd64", "v1")], "linux/amd64/v1"),
@@ -31,10 +31,12 @@ def entry(architecture: str, variant: str = "", os: str = "linux") -> dict[str, 
         (("arm", "v7"), [entry("arm")], "linux/arm/"),
     ],
 )
-def test_the_entry_for_this_node_is_chosen(node: tuple[str, str], offered: list[dict[str, Any]], chosen: str | None) -> None:
+def test_the_entry_for_this_node_is_chosen(node: tuple[str, str], entries: list[dict[str, Any]], chosen: str | None) -> None:
     """The best one that it can run, as containerd chooses what it unpacks."""
-    found = choose(offered, Platform(os="linux", architecture=node[0], variant=node[1]))
+    own = Platform("linux", *node)
+    found = choose(entries, own)
     assert (found["digest"] if found else None) == chosen
+    assert any(runs(offered(one), own) for one in entries) == (chosen is not None)
 
 
 def test_a_chain_of_layers_has_a_name() -> None:
@@ -50,6 +52,25 @@ def test_a_config_without_anything() -> None:
     assert image_config({}) == ImageConfig()
     assert image_config({"config": None}) == ImageConfig()
     assert image_config({"config": {"Cmd": None, "Env": None, "User": None}}) == ImageConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0.0),
+        ("2024-03-01T12:00:00.123456789Z", 1709294400.123456),
+        ("2024-03-01T13:00:00+01:00", 1709294400.0),
+        ("2024-03-01T12:00:00", 1709294400.0),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        ("long ago", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_when_an_image_was_built(text: object, expected: float | None) -> None:
+    """As its config has it; Go's zero time, and what is no time, say nothing."""
+    assert created_at(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from controller.runtime.containerd.api import types_pb2 as controller_dot_runtime_dot_containerd_dot_api_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.controller/runtime/containerd/api/images.proto\x12\x1d\x63ontainerd.services.images.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-controller/runtime/containerd/api/types.proto\"\x94\x02\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12@\n\x06labels\x18\x02 \x03(\x0b\x32\x30.containerd.services.images.v1.Image.LabelsEntry\x12,\n\x06target\x18\x03 \x01(\x0b\x32\x1c.containerd.types.Descriptor\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x10GetImageResponse\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32$.containerd.services.images.v1.Image\"$\n\x11ListImagesRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"J\n\x12ListImagesResponse\x12\x34\n\x06images\x18\x01 \x03(\x0b\x32$.containerd.services.images.v1.Image\"0\n\x12\x44\x65leteImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04sync\x18\x02 \x01(\x08\"\x1b\n\x0bImageCreate\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1b\n\x0bImageUpdate\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1b\n\x0bImageDelete\x12\x0c\n\x04name\x18\x01 \x01(\t2\xb2\x02\n\x06Images\x12\x66\n\x03Get\x12..containerd.services.images.v1.GetImageRequest\x1a/.containerd.services.images.v1.GetImageResponse\x12k\n\x04List\x12\x30.containerd.services.images.v1.ListImagesRequest\x1a\x31.containerd.services.images.v1.ListImagesResponse\x12S\n\x06\x44\x65lete\x12\x31.containerd.services.images.v1.DeleteImageRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.controller/runtime/containerd/api/images.proto\x12\x1d\x63ontainerd.services.images.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-controller/runtime/containerd/api/types.proto\"\x94\x02\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12@\n\x06labels\x18\x02 \x03(\x0b\x32\x30.containerd.services.images.v1.Image.LabelsEntry\x12,\n\x06target\x18\x03 \x01(\x0b\x32\x1c.containerd.types.Descriptor\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x10GetImageResponse\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32$.containerd.services.images.v1.Image\"$\n\x11ListImagesRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"J\n\x12ListImagesResponse\x12\x34\n\x06images\x18\x01 \x03(\x0b\x32$.containerd.services.images.v1.Image\"I\n\x12\x43reateImageRequest\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32$.containerd.services.images.v1.Image\"J\n\x13\x43reateImageResponse\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32$.containerd.services.images.v1.Image\"z\n\x12UpdateImageRequest\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32$.containerd.services.images.v1.Image\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x13UpdateImageResponse\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32$.containerd.services.images.v1.Image\"0\n\x12\x44\x65leteImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04sync\x18\x02 \x01(\x08\"\x1b\n\x0bImageCreate\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1b\n\x0bImageUpdate\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1b\n\x0bImageDelete\x12\x0c\n\x04name\x18\x01 \x01(\t2\x94\x04\n\x06Images\x12\x66\n\x03Get\x12..containerd.services.images.v1.GetImageRequest\x1a/.containerd.services.images.v1.GetImageResponse\x12k\n\x04List\x12\x30.containerd.services.images.v1.ListImagesRequest\x1a\x31.containerd.services.images.v1.ListImagesResponse\x12o\n\x06\x43reate\x12\x31.containerd.services.images.v1.CreateImageRequest\x1a\x32.containerd.services.images.v1.CreateImageResponse\x12o\n\x06Update\x12\x31.containerd.services.images.v1.UpdateImageRequest\x1a\x32.containerd.services.images.v1.UpdateImageResponse\x12S\n\x06\x44\x65lete\x12\x31.containerd.services.images.v1.DeleteImageRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGE_LABELSENTRY']._loaded_options = None
   _globals['_IMAGE_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_IMAGE']._serialized_start=191
-  _globals['_IMAGE']._serialized_end=467
-  _globals['_IMAGE_LABELSENTRY']._serialized_start=422
-  _globals['_IMAGE_LABELSENTRY']._serialized_end=467
-  _globals['_GETIMAGEREQUEST']._serialized_start=469
-  _globals['_GETIMAGEREQUEST']._serialized_end=500
-  _globals['_GETIMAGERESPONSE']._serialized_start=502
-  _globals['_GETIMAGERESPONSE']._serialized_end=573
-  _globals['_LISTIMAGESREQUEST']._serialized_start=575
-  _globals['_LISTIMAGESREQUEST']._serialized_end=611
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=613
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=687
-  _globals['_DELETEIMAGEREQUEST']._serialized_start=689
-  _globals['_DELETEIMAGEREQUEST']._serialized_end=737
-  _globals['_IMAGECREATE']._serialized_start=739
-  _globals['_IMAGECREATE']._serialized_end=766
-  _globals['_IMAGEUPDATE']._serialized_start=768
-  _globals['_IMAGEUPDATE']._serialized_end=795
-  _globals['_IMAGEDELETE']._serialized_start=797
-  _globals['_IMAGEDELETE']._serialized_end=824
-  _globals['_IMAGES']._serialized_start=827
-  _globals['_IMAGES']._serialized_end=1133
+  _globals['_IMAGE']._serialized_start=225
+  _globals['_IMAGE']._serialized_end=501
+  _globals['_IMAGE_LABELSENTRY']._serialized_start=456
+  _globals['_IMAGE_LABELSENTRY']._serialized_end=501
+  _globals['_GETIMAGEREQUEST']._serialized_start=503
+  _globals['_GETIMAGEREQUEST']._serialized_end=534
+  _globals['_GETIMAGERESPONSE']._serialized_start=536
+  _globals['_GETIMAGERESPONSE']._serialized_end=607
+  _globals['_LISTIMAGESREQUEST']._serialized_start=609
+  _globals['_LISTIMAGESREQUEST']._serialized_end=645
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=647
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=721
+  _globals['_CREATEIMAGEREQUEST']._serialized_start=723
+  _globals['_CREATEIMAGEREQUEST']._serialized_end=796
+  _globals['_CREATEIMAGERESPONSE']._serialized_start=798
+  _globals['_CREATEIMAGERESPONSE']._serialized_end=872
+  _globals['_UPDATEIMAGEREQUEST']._serialized_start=874
+  _globals['_UPDATEIMAGEREQUEST']._serialized_end=996
+  _globals['_UPDATEIMAGERESPONSE']._serialized_start=998
+  _globals['_UPDATEIMAGERESPONSE']._serialized_end=1072
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=1074
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=1122
+  _globals['_IMAGECREATE']._serialized_start=1124
+  _globals['_IMAGECREATE']._serialized_end=1151
+  _globals['_IMAGEUPDATE']._serialized_start=1153
+  _globals['_IMAGEUPDATE']._serialized_end=1180
+  _globals['_IMAGEDELETE']._serialized_start=1182
+  _globals['_IMAGEDELETE']._serialized_end=1209
+  _globals['_IMAGES']._serialized_start=1212
+  _globals['_IMAGES']._serialized_end=1744
 # @@protoc_insertion_point(module_scope)

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-import platform
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api.content_pb2 import ReadContentRequest
-from controller.runtime.containerd.api.types_pb2 import Descriptor, Platform
+from controller.runtime.containerd.api.types_pb2 import Descriptor
 from controller.runtime.containerd.channel import Channel
+from controller.runtime.platforms import NOTHING, Platform, choose, node_platform, offers, platform_of
 from controller.runtime.port import ImageConfig, ImageFailure, PlatformMissing
 
 _INDEXES: Final = frozenset(
@@ -20,19 +21,6 @@ _INDEXES: Final = frozenset(
         "application/vnd.docker.distribution.manifest.list.v2+json",
     }
 )
-
-_MACHINES: Final = {
-    "x86_64": Platform(os="linux", architecture="amd64"),
-    "aarch64": Platform(os="linux", architecture="arm64", variant="v8"),
-    "armv7l": Platform(os="linux", architecture="arm", variant="v7"),
-    "armv6l": Platform(os="linux", architecture="arm", variant="v6"),
-    "i686": Platform(os="linux", architecture="386"),
-    "ppc64le": Platform(os="linux", architecture="ppc64le"),
-    "riscv64": Platform(os="linux", architecture="riscv64"),
-    "s390x": Platform(os="linux", architecture="s390x"),
-    "loongarch64": Platform(os="linux", architecture="loong64"),
-}
-"""Names of the kernel (uname(2)) in Go's words."""
 
 _MOST_BYTES: Final = 8 << 20
 """A manifest or config larger than this is no such thing."""
@@ -44,12 +32,6 @@ _DEPTH: Final = 3
 """How far an index may lead to another."""
 
 
-def node_platform() -> Platform:
-    """The platform that images must be for."""
-    machine = platform.machine()
-    return _MACHINES.get(machine, Platform(os="linux", architecture=machine))
-
-
 @dataclass(frozen=True, slots=True)
 class Contents:
     """An image as far as this node is concerned."""
@@ -59,6 +41,11 @@ class Contents:
     """Name of the committed snapshot with all its layers (OCI image-spec, config.md#layer-chainid)."""
     size: int
     """Bytes of index, manifest, config and compressed layers."""
+    layers: tuple[str, ...] = ()
+    """Digests of the compressed layers, the lowest first."""
+    platform: Platform = NOTHING
+    """What it is for."""
+    created_at: float | None = None
 
 
 class ContentReader:
@@ -87,7 +74,7 @@ class ContentReader:
                 self._known.popitem(last=False)
         return known
 
-    async def platforms(self, digest: str, name: str) -> tuple[str, ...]:
+    async def platforms(self, digest: str, name: str) -> tuple[Platform, ...]:
         """The platforms that an index offers. Raises as `contents`."""
         document, _ = await self._read_json(digest, name)
         return offers(document.get("manifests", ()))
@@ -101,9 +88,9 @@ class ContentReader:
                 return await self._read_manifest(document, size, name)
             chosen = choose(document.get("manifests", ()), node_platform())
             if chosen is None:
-                offered = ", ".join(offers(document.get("manifests", ()))) or "none"
                 raise PlatformMissing(
-                    f"image {name} has nothing for this node's platform {named(node_platform())}; it has {offered}"
+                    f"image {name} has nothing for this node's platform {node_platform()}; it has "
+                    f"{listed(offers(document.get('manifests', ())))}"
                 )
             digest, media_type = chosen["digest"], chosen.get("mediaType", "")
         raise ImageFailure(f"image {name}: its index leads to index after index")
@@ -111,8 +98,14 @@ class ContentReader:
     async def _read_manifest(self, manifest: Mapping[str, Any], size: int, name: str) -> Contents:
         try:
             config, read = await self._read_json(manifest["config"]["digest"], name)
-            size += read + sum(layer["size"] for layer in manifest["layers"])
-            return Contents(image_config(config), chain_id(config["rootfs"]["diff_ids"]), size)
+            return Contents(
+                image_config(config),
+                chain_id(config["rootfs"]["diff_ids"]),
+                size + read + sum(layer["size"] for layer in manifest["layers"]),
+                tuple(layer["digest"] for layer in manifest["layers"]),
+                platform_of(config),
+                created_at(config.get("created")),
+            )
         except (KeyError, TypeError) as error:
             raise ImageFailure(f"image {name}: its manifest or config lacks {error}") from error
 
@@ -131,46 +124,18 @@ class ContentReader:
         return document, len(data)
 
 
-def named(platform: Platform) -> str:
-    """A platform in one word, as Docker writes it: `linux/arm64/v8`."""
-    return "/".join(filter(None, (platform.os, platform.architecture, platform.variant)))
+def listed(platforms: Sequence[Platform]) -> str:
+    """Platforms in words."""
+    return ", ".join(map(str, platforms)) or "none"
 
 
-def offers(manifests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The platforms of an index, each once; what is for none (an attestation) is left out."""
-    found = [manifest.get("platform") or {} for manifest in manifests]
-    words = ["/".join(str(p[key]) for key in ("os", "architecture", "variant") if p.get(key)) for p in found]
-    return tuple(dict.fromkeys(word for word in words if word and word != "unknown/unknown"))
-
-
-def choose(manifests: Sequence[Mapping[str, Any]], node: Platform) -> Mapping[str, Any] | None:
-    """The entry of an index that fits a node best, as containerd chooses what it unpacks (platforms.Only)."""
-    for architecture, variant in _acceptable(node):
-        for manifest in manifests:
-            offered = manifest.get("platform") or {}
-            if offered.get("os") != node.os or offered.get("architecture") != architecture:
-                continue
-            if _normal(architecture, offered.get("variant", "")) == variant:
-                return manifest
-    return None
-
-
-def _acceptable(node: Platform) -> list[tuple[str, str]]:
-    """Architectures and variants that a node can run, the best first."""
-    own = (node.architecture, _normal(node.architecture, node.variant))
-    older = [("arm", f"v{number}") for number in (8, 7, 6, 5)]
-    if node.architecture == "arm":
-        return older[older.index(own) :]
-    return [own, *older] if node.architecture == "arm64" else [own]
-
-
-def _normal(architecture: str, variant: str) -> str:
-    """Variants that mean the same as none given are the same (platforms.Normalize)."""
-    if architecture == "arm":
-        return variant or "v7"
-    if (architecture, variant) in {("arm64", "v8"), ("arm64", "8"), ("amd64", "v1")}:
-        return ""
-    return variant
+def created_at(text: Any) -> float | None:
+    """When an image was built (RFC 3339), in seconds since the epoch; None when it does not say, as by Go's zero time."""
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return time.replace(tzinfo=time.tzinfo or UTC).timestamp() if time.year > 1 else None
 
 
 def chain_id(diff_ids: Sequence[str]) -> str:

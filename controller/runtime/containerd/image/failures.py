@@ -7,7 +7,7 @@ Docker resolver and Go's net/http, crypto/tls and crypto/x509. A text that is no
 import re
 from typing import Final
 
-from controller.runtime.containerd.image.content import named, node_platform
+from controller.runtime.platforms import node_platform
 from controller.runtime.port import (
     CredentialsMissing,
     DiskFull,
@@ -192,7 +192,7 @@ def image_failure(failure: RuntimeFailure, reference: Reference, *, shown: bool 
     if isinstance(failure, Unavailable | Unsupported) and not of_registry:
         return failure
     words = {"ref": str(reference), "host": _asked(text, reference), "last": text.rpartition(": ")[2]}
-    words["platform"] = named(node_platform())
+    words["platform"] = str(node_platform())
     # A name or an address may hold any text; the rules that quote need what is quoted, and are about what comes after.
     bare = _QUOTED.sub('""', text).replace(str(reference), "")
     for pattern, kind, message in _RULES:

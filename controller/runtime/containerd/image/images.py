@@ -1,28 +1,52 @@
 """Images that are on the node."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import images_pb2
 from controller.runtime.containerd.api.images_pb2 import Image
+from controller.runtime.containerd.api.types_pb2 import Descriptor
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.image.content import ContentReader, Contents
-from controller.runtime.port import ImageFailure, ImageState, NotFound
+from controller.runtime.port import AlreadyExists, ImageConfig, ImageFailure, ImageName, ImageState, InvalidReference, NotFound
+from controller.runtime.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
     """An image that can be run."""
 
-    name: str
-    digest: str
+    record: Image
+    """What containerd keeps of its name."""
     contents: Contents
+
+    @property
+    def name(self) -> str:
+        """Normalised reference."""
+        return self.record.name
+
+    @property
+    def digest(self) -> str:
+        """Of what the name points at."""
+        return self.record.target.digest
 
     def state(self) -> ImageState:
         """In the port's words."""
-        return ImageState(self.name, self.digest, self.contents.size, self.contents.config)
+        held = self.contents
+        return ImageState(
+            self.name,
+            self.digest,
+            held.size,
+            held.config,
+            since=_since(self.record),
+            platform=str(held.platform),
+            created_at=held.created_at,
+            layers=held.layers,
+        )
 
 
 class Images:
@@ -51,8 +75,32 @@ class Images:
                 local = await self._complete(image)
             except (NotFound, ImageFailure):
                 continue
-            found.append(ImageState(local.name, local.digest, local.contents.size))
+            found.append(replace(local.state(), config=ImageConfig()))
         return tuple(found)
+
+    async def names(self) -> tuple[ImageName, ...]:
+        """All names, whether what they point at can be run or not."""
+        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
+        return tuple(ImageName(image.name, image.target.digest, _since(image)) for image in answer.images)
+
+    async def tag(self, name: str, target: Reference) -> LocalImage:
+        """Give an image another name. Raises as `get`; `InvalidReference` when the other name is one of another digest."""
+        image = (await self.get(name)).record
+        if target.digest and target.digest != image.target.digest:
+            raise InvalidReference(f"{target} cannot be a name of {name}, whose digest is {image.target.digest}")
+        await self.set_name(str(target), image.target)
+        return await self.get(str(target))
+
+    async def set_name(self, name: str, target: Descriptor) -> None:
+        """Let a name point at this from now on. Nothing is written when it does already."""
+        image = Image(name=name, target=target)
+        try:
+            await self._channel.call(methods.CREATE_IMAGE, images_pb2.CreateImageRequest(image=image))
+        except AlreadyExists:
+            known = (await self._channel.call(methods.GET_IMAGE, images_pb2.GetImageRequest(name=name))).image
+            if known.target.digest != target.digest:
+                request = images_pb2.UpdateImageRequest(image=image, update_mask=FieldMask(paths=["target"]))
+                await self._channel.call(methods.UPDATE_IMAGE, request)
 
     async def remove(self, name: str, *, wait: bool = False) -> None:
         """Remove a name; absent is success. `wait`: until containerd has collected what nothing needs any more."""
@@ -71,4 +119,8 @@ class Images:
             if contents.chain_id and not await self._snapshots.exists(contents.chain_id):
                 raise NotFound(f"image {image.name} is on this node, but not unpacked")
             self._unpacked.add(contents.chain_id)
-        return LocalImage(image.name, image.target.digest, contents)
+        return LocalImage(image, contents)
+
+
+def _since(image: Image) -> float:
+    return image.updated_at.ToNanoseconds() / 1e9

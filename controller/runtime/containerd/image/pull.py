@@ -21,15 +21,17 @@ from google.protobuf.empty_pb2 import Empty
 
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import transfer_pb2, transfer_types_pb2
+from controller.runtime.containerd.api.types_pb2 import Platform
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.errors import translate
 from controller.runtime.containerd.image.auth import answering, headers, pack
-from controller.runtime.containerd.image.content import ContentReader, node_platform
+from controller.runtime.containerd.image.content import ContentReader, listed
 from controller.runtime.containerd.image.failures import INGEST, image_failure, not_found
 from controller.runtime.containerd.image.hosts import fault
 from controller.runtime.containerd.image.kept import KeptParts, LeaseEnded
 from controller.runtime.containerd.image.progress import Tally
 from controller.runtime.containerd.image.repository import has_repository
+from controller.runtime.platforms import node_platform
 from controller.runtime.port import (
     Credential,
     DiskFull,
@@ -186,7 +188,7 @@ class Puller:
         if isinstance(meant, PlatformMissing):
             with suppress(RuntimeFailure):
                 offered = await self._contents.platforms(tally.index, order.name)
-                return PlatformMissing(f"{meant}; it has {', '.join(offered) or 'none'}")
+                return PlatformMissing(f"{meant}; it has {listed(offered)}")
         if isinstance(meant, ImageNotFound) and not tally.index:
             return not_found(asked, await has_repository(asked, default_scheme(asked.domain), self._hosts_dir))
         return meant
@@ -233,7 +235,8 @@ class Puller:
         return working.done()
 
     def _request(self, order: Order, asked: str, stream: str) -> transfer_pb2.TransferRequest:
-        node = node_platform()
+        own = node_platform()
+        node = Platform(os=own.os, architecture=own.architecture, variant=own.variant)
         resolver = transfer_types_pb2.RegistryResolver(
             auth_stream=asked,
             headers=headers(order.credential),
