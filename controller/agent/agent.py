@@ -19,8 +19,11 @@ from controller.agent.decide.credentials.access import Rule
 from controller.agent.files import FOLDER as FILES_FOLDER
 from controller.agent.files import InstanceFiles
 from controller.agent.images.access import Access
+from controller.agent.images.collector import ImageCollector, RoomSettings
 from controller.agent.images.images import Images
 from controller.agent.images.records import PullRecords
+from controller.agent.images.uses import FILE as IMAGE_USES
+from controller.agent.images.uses import ImageUses
 from controller.agent.levels import Levels
 from controller.agent.logs import LogFiles
 from controller.agent.measured import measured
@@ -57,6 +60,7 @@ from controller.api.amounts import NOTHING, Amounts
 from controller.api.base import API_VERSION
 from controller.api.node import RuntimeNode
 from controller.api.podsecurity.levels import BASELINE, LevelVersion
+from controller.api.reasons import Reason
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.definitions import DefinitionCheck
@@ -117,6 +121,8 @@ class AgentSettings:
     """How many images are pulled at the same time."""
     registry_config: Path = Path("/var/lib/moorage/config.json")
     """Credentials for registries that are for all instances; need not be there."""
+    image_room: RoomSettings = field(default_factory=RoomSettings)
+    """How much room there is to be on the disk of images."""
     credential_providers: tuple[Plugin, ...] = ()
     """Plugins that give more of them."""
     image_verification: Rule = field(default_factory=Rule)
@@ -164,7 +170,13 @@ class Agent:
         self._credentials = Credentials(ConfigFile(settings.registry_config), settings.credential_providers)
         self._records = PullRecords(settings.state_dir / "images.json")
         access = Access(self._records, settings.image_verification)
-        self._images = Images(runtime, self._credentials, access, parallel_pulls=settings.parallel_pulls)
+        self._images = Images(
+            runtime,
+            self._credentials,
+            access,
+            parallel_pulls=settings.parallel_pulls,
+            ended=self._pull_ended,
+        )
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)
         self._files = InstanceFiles(node, root=settings.cni.root, resolv_conf=settings.resolv_conf)
@@ -184,6 +196,19 @@ class Agent:
             self._images_writer,
             parallel_pulls=settings.parallel_pulls,
         )
+        self._uses = ImageUses(settings.state_dir / IMAGE_USES)
+        self._collector = ImageCollector(
+            runtime,
+            self._images,
+            self.view,
+            self.store,
+            self._uses,
+            pinned=self.keeper.pinned,
+            settings=settings.image_room,
+            tell=self._tell_of_node,
+            made_room=self._room_made,
+            changed=self._pressure_changed,
+        )
         judge = NodeJudge(
             settings.node_name,
             runtime,
@@ -191,6 +216,7 @@ class Agent:
             address=node.address,
             allocatable=node.allocatable,
             networks=self._networks,
+            pressure=lambda: self._collector.pressure,
             stale=lambda: self._definitions.message,
         )
         self._heartbeat = Heartbeat(self._client, settings.node_name, judge, settings.heartbeat_seconds)
@@ -254,6 +280,7 @@ class Agent:
             sources=self._sources,
             tokens=self._tokens,
             keeper=self.keeper,
+            collector=self._collector,
         )
 
     def tell(self, health: Health) -> None:
@@ -284,6 +311,7 @@ class Agent:
         self._wanted_images.load()
         self._sources.load()
         self._records.load()
+        self._uses.load()
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)
@@ -296,6 +324,8 @@ class Agent:
             self._wanted_images.keep_for_ever(),
             self.keeper.run(),
             self._images_writer.run(),
+            self._uses.keep_for_ever(),
+            self._collector.run(),
             watch_for_ever(self._connection, self._settings.node_name, self.keeper.seen),
             self._events.run(),
             self._heartbeat.run(),
@@ -349,6 +379,9 @@ class Agent:
     def _desired_changed(self, uid: str) -> None:
         if uid not in self._supervisors and not self._ending:
             self._supervise(uid)
+        desired = self.store.get(uid)
+        if desired is not None:
+            self._uses.note(desired)
         self.wake(uid)
 
     def _level_changed(self, namespace: str) -> None:
@@ -373,6 +406,20 @@ class Agent:
         self._images.doubt()
         self.keeper.wake()
         self._wake_all()
+
+    def _pull_ended(self, failure: Exception | None, total: int) -> None:
+        self._collector.pull_ended(failure, total)
+
+    def _pressure_changed(self) -> None:
+        self._heartbeat.wake()
+
+    def _room_made(self) -> None:
+        self._images.room_made()
+        self.keeper.wake()
+        self._wake_all()
+
+    def _tell_of_node(self, reason: Reason, message: str, *, warning: bool = False) -> None:
+        self._events.tell(self._node_reference(), reason, message, warning=warning)
 
     def _wake_all(self) -> None:
         for supervisor, _ in self._supervisors.values():

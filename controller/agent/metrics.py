@@ -15,6 +15,7 @@ from controller.telemetry.readings import Labels, Reading, number
 if TYPE_CHECKING:
     from collections.abc import Sized
 
+    from controller.agent.images.collector import ImageCollector
     from controller.agent.node import NodeJudge
     from controller.agent.nodeimages.keeper import ImageKeeper
     from controller.agent.report.writer import StatusWriter
@@ -103,6 +104,19 @@ WANTED_IMAGES: Final = Reading(
     ["state"],
 )
 
+IMAGE_GC_REMOVED: Final = Counter(
+    "moorage_agent_image_gc_removed_total", "Images removed for room on the disk: unused, or incomplete.", ["kind"]
+)
+IMAGE_GC_FREED: Final = Counter("moorage_agent_image_gc_freed_bytes_total", "Bytes that were free after that, and not before.")
+IMAGE_GC_FAILURES: Final = Counter(
+    "moorage_agent_image_gc_failures_total", "Times that an image could not be removed, or that all of them freed too little."
+)
+DISK_USED: Final = Reading("moorage_agent_image_filesystem_used_ratio", "Use of the disk of images, from 0 to 1 for full.")
+DISK_PRESSURE: Final = Reading("moorage_agent_disk_pressure", "1 while the disk of images has too little room for new work.")
+
+for _kind in ("incomplete", "unused"):
+    IMAGE_GC_REMOVED.labels(_kind)
+
 # --- the agent at work
 
 SUPERVISORS: Final = Reading("moorage_agent_supervisors", "Instances that are looked after.")
@@ -156,7 +170,7 @@ HEARTBEAT_AT: Final = Gauge(
 
 _FOLLOWED: Final = (
     *(SUPERVISORS, SLOTS, SLOTS_IN_USE, SLOTS_WAITING, CONTAINERS, INSTANCES, IMAGES, IMAGE_BYTES),
-    *(OBJECT_WATCHES, TOKENS, WANTED_IMAGES),
+    *(OBJECT_WATCHES, TOKENS, WANTED_IMAGES, DISK_USED, DISK_PRESSURE),
     *(RUNTIME_UP, RUNTIME_EVENT_AT, RUNTIME_LIST_AT, STATUS_PENDING, STATUS_OLDEST),
 )
 
@@ -171,11 +185,14 @@ def follow(
     sources: "Sources",
     tokens: "Tokens",
     keeper: "ImageKeeper",
+    collector: "ImageCollector",
 ) -> None:
     """Read the gauges from here, from now on."""
     OBJECT_WATCHES.read(sources.watches)
     TOKENS.read(tokens.counts)
     WANTED_IMAGES.read(keeper.states)
+    DISK_USED.read(number(lambda: collector.used))
+    DISK_PRESSURE.read(number(lambda: bool(collector.pressure)))
     SUPERVISORS.read(number(lambda: len(supervisors)))
     SLOTS.read(number(lambda: slots.count))
     SLOTS_IN_USE.read(number(lambda: slots.in_use))

@@ -12,21 +12,18 @@ from typing import Final
 
 from controller import __version__
 from controller.agent.decide.observation import NodeFacts
+from controller.agent.images.collector import read_disk
 from controller.api.amounts import NOTHING, Amounts
 from controller.api.conditions import READY, Condition, Status, stale_schema, timestamp
-from controller.api.node import Capacity, Disk, Images, NodeAddress, NodeStatus, Platform, RuntimeVersion
+from controller.api.node import DISK_PRESSURE, Capacity, Disk, Images, NodeAddress, NodeStatus, Platform, RuntimeVersion
 from controller.api.reasons import Reason
 from controller.api.resources import HUGE_PAGES
 from controller.network.port import Networks
 from controller.runtime.port import Runtime, RuntimeFailure, RuntimeInfo
 
 RUNTIME_REACHABLE: Final = "RuntimeReachable"
-DISK_PRESSURE: Final = "DiskPressure"
 NETWORK_READY: Final = "NetworkReady"
 """Whether instances can be attached. A node without stays Ready: those with hostNetwork, or with network: None, need none."""
-
-PRESSURE_PERCENT: Final = 90
-"""Use of the image file system from which on it is under pressure."""
 
 IMAGES_SECONDS: Final = 60.0
 """Pause between two counts of the images."""
@@ -105,6 +102,8 @@ class NodeJudge:
     address: str = ""
     allocatable: Amounts = NOTHING
     networks: Networks | None = None
+    pressure: Callable[[], str] = lambda: ""
+    """Why no new work is to come here for want of disk; empty when it may."""
     stale: Callable[[], str] = lambda: ""
     """Which installed definitions differ from this agent's own; empty when none does."""
     _info: RuntimeInfo | None = None
@@ -125,8 +124,7 @@ class NodeJudge:
             except RuntimeFailure as exc:
                 error = str(exc)
         unattached = self.networks.trouble() if self.networks is not None else ""
-        info, disk = self._info, self._disk()
-        pressed = disk.percent_used >= PRESSURE_PERCENT
+        info, pressed = self._info, self.pressure()
         return NodeStatus(
             runtime=RuntimeVersion(name=info.name, version=info.version) if info else RuntimeVersion(),
             snapshotters=info.snapshotters if info else (),
@@ -139,14 +137,14 @@ class NodeJudge:
             capacity=Capacity.of(capacity(), self.max_instances),
             allocatable=Capacity.of(self.allocatable, self.max_instances),
             images=self._images,
-            disk=disk,
+            disk=self._disk(),
             agent_version=__version__,
             conditions=(
                 _condition(READY, not error, Reason.AGENT_READY, error and Reason.RUNTIME_UNAVAILABLE, error, now),
                 _condition(
                     RUNTIME_REACHABLE, not error, Reason.RUNTIME_REACHABLE, error and Reason.RUNTIME_UNAVAILABLE, error, now
                 ),
-                _condition(DISK_PRESSURE, pressed, Reason.HAS_DISK_PRESSURE, Reason.HAS_SUFFICIENT_DISK, "", now),
+                _condition(DISK_PRESSURE, bool(pressed), Reason.HAS_DISK_PRESSURE, Reason.HAS_SUFFICIENT_DISK, pressed, now),
                 _condition(
                     NETWORK_READY,
                     not unattached,
@@ -168,13 +166,8 @@ class NodeJudge:
             self._images_at = time.monotonic()
 
     def _disk(self) -> Disk:
-        root = self._info.root_dir if self._info else ""
-        if not root or not Path(root).exists():
-            return Disk()
-        numbers = os.statvfs(root)
-        size = numbers.f_blocks * numbers.f_frsize
-        used = 100 * (numbers.f_blocks - numbers.f_bavail) / max(numbers.f_blocks, 1)
-        return Disk(capacity_bytes=size, percent_used=int(used // 5 * 5))
+        found = read_disk(self._info.root_dir) if self._info and self._info.root_dir else None
+        return Disk(capacity_bytes=found.capacity, percent_used=int(100 * found.used // 5 * 5)) if found else Disk()
 
 
 def _condition(kind: str, true: bool, yes: str, no: str, message: str, now: float) -> Condition:  # noqa: FBT001

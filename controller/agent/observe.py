@@ -10,6 +10,7 @@ from controller.agent import words
 from controller.agent.decide import environment
 from controller.agent.decide.credentials.claim import Claim, claim, refs
 from controller.agent.decide.given import Given
+from controller.agent.decide.imagerefs import image_references
 from controller.agent.decide.network import request
 from controller.agent.decide.observation import (
     Desired,
@@ -27,7 +28,6 @@ from controller.agent.decide.observation import (
 )
 from controller.agent.decide.volumes import contents as volume_contents
 from controller.agent.decide.volumes.contents import contents, references
-from controller.agent.decide.volumes.wanted import mounted
 from controller.agent.images.images import Images
 from controller.agent.levels import Levels
 from controller.agent.probes.probes import Probes
@@ -39,7 +39,6 @@ from controller.agent.volumes.port import Volumes
 from controller.agent.words import FALLBACK
 from controller.api import labels
 from controller.api.instance import ContainerInstance
-from controller.api.spec import InstanceSpec
 from controller.network.port import Networks
 from controller.runtime.port import ContainerState, Phase, RuntimeFailure
 
@@ -132,7 +131,7 @@ async def observe(
     if not (desired.deleting or desired.instance.spec.suspend or error):
         try:
             held = {(container.image, container.image_digest) for container in containers}
-            seen = {image: await images.view(image, asked_by, held) for image in _images(desired.instance.spec)}
+            seen = {image: await images.view(image, asked_by, held) for image in image_references(desired.instance.spec)}
         except RuntimeFailure as exc:
             error = str(exc)
     notes.unanswered_since = (notes.unanswered_since or time.time()) if error else 0.0
@@ -178,12 +177,6 @@ async def observe(
         active_since=notes.active_since,
         ending_since=notes.ending_since,
     )
-
-
-def _images(spec: InstanceSpec) -> set[str]:
-    """References of all images that an instance needs, as written."""
-    volumes = {volume.image.reference for volume in mounted(spec) if volume.image is not None}
-    return {container.image for container in spec.all_containers} | volumes
 
 
 def known(desired: Desired, sources: Sources, tokens: Tokens, networks: Networks, notes: Notes, node: NodeFacts) -> Given:

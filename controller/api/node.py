@@ -1,6 +1,6 @@
 """`RuntimeNode`: one per agent, named like its node."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -10,6 +10,9 @@ from controller.api.base import AGE, LIST_ATOMIC, LIST_SET, STATUS_OF_READY, Col
 from controller.api.conditions import Condition
 from controller.api.meta import LABEL_KEY, LABEL_VALUE, NAME_IS_A_LABEL_VALUE, ObjectMeta
 from controller.api.resources import HUGE_PAGES
+
+DISK_PRESSURE: Final = "DiskPressure"
+"""Condition of a node whose disk of images has too little room for new work."""
 
 
 class Taint(Model):

@@ -156,6 +156,12 @@ class Reason(StrEnum):
     """The preStop handler failed, or did not end within the grace period; the stop goes on."""
     FAILED = "Failed"
     """A step failed; the message names the cause."""
+    IMAGE_GC_REMOVED = "ImageGCRemoved"
+    """Images were removed for room on the node's disk; the message names them, and says why these."""
+    IMAGE_GC_FAILED = "ImageGCFailed"
+    """An image could not be removed for room; the message says why."""
+    FREE_DISK_SPACE_FAILED = "FreeDiskSpaceFailed"
+    """There is too little room on the node's disk, and no further image may be removed; the message says what keeps them."""
 
 
 OUT_OF = {reason.removeprefix("OutOf"): reason for reason in Reason if reason.startswith("OutOf")}

@@ -37,9 +37,13 @@ from controller.cli.options import (
     CniGc,
     CniTimeoutSeconds,
     Containerd,
+    DiskPressurePercent,
     HeartbeatSeconds,
     ImageCredentialProviderBinDir,
     ImageCredentialProviderConfig,
+    ImageGcHighPercent,
+    ImageGcLowPercent,
+    ImageGcMinimumAge,
     ImageVerification,
     ImageVerificationAllowlist,
     Kubeconfig,
@@ -67,6 +71,7 @@ from controller.telemetry.health import Health
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
     from controller.agent.credentials.plugins import Plugin
+    from controller.agent.images.collector import RoomSettings
     from controller.network.attached import CniSettings
     from controller.runtime.containerd.handlers import Handler
 
@@ -101,6 +106,10 @@ def node_half(
     system_reserved: SystemReserved = "",
     parallel_pulls: ParallelPulls = 3,
     pull_stall_seconds: PullStallSeconds = 60,
+    image_gc_high_percent: ImageGcHighPercent = 85,
+    image_gc_low_percent: ImageGcLowPercent = 80,
+    image_gc_minimum_age: ImageGcMinimumAge = 120,
+    disk_pressure_percent: DiskPressurePercent = 10,
     log_max_size: LogMaxSize = "10Mi",
     log_max_files: LogMaxFiles = 5,
     heartbeat_seconds: HeartbeatSeconds = 10,
@@ -130,6 +139,7 @@ def node_half(
         runtime_handlers=tuple(handlers),
         system_reserved=_reserved(system_reserved),
         parallel_pulls=parallel_pulls,
+        image_room=_image_room(image_gc_high_percent, image_gc_low_percent, image_gc_minimum_age, disk_pressure_percent),
         log_max_bytes=_bytes(log_max_size),
         log_max_files=log_max_files,
         heartbeat_seconds=heartbeat_seconds,
@@ -232,6 +242,15 @@ def _verification(policy: Policy, allowlist: Sequence[str]) -> Rule:
         return Rule(policy, patterns(allowlist))
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint=hint) from exc
+
+
+def _image_room(high: int, low: int, minimum_age: int, pressure: int) -> "RoomSettings":
+    from controller.agent.decide.collect import Marks
+    from controller.agent.images.collector import RoomSettings
+
+    if low > high:
+        raise typer.BadParameter("is more than --image-gc-high-percent", param_hint="--image-gc-low-percent")
+    return RoomSettings(Marks(high, low, float(minimum_age)), pressure)
 
 
 def _handlers(given: Sequence[str]) -> "Mapping[str, Handler]":

@@ -192,6 +192,47 @@ PullStallSeconds = Annotated[
         metavar="SECONDS",
     ),
 ]
+ImageGcHighPercent = Annotated[
+    int,
+    typer.Option(
+        envvar="MOORAGE_IMAGE_GC_HIGH_PERCENT",
+        min=1,
+        max=100,
+        help="Use of the disk of images from which on unused ones are removed, the longest unused first; 100: never.",
+        metavar="PERCENT",
+    ),
+]
+ImageGcLowPercent = Annotated[
+    int,
+    typer.Option(
+        envvar="MOORAGE_IMAGE_GC_LOW_PERCENT",
+        min=0,
+        max=100,
+        help="Use that they are removed down to; at most --image-gc-high-percent.",
+        metavar="PERCENT",
+    ),
+]
+ImageGcMinimumAge = Annotated[
+    int,
+    typer.Option(
+        envvar="MOORAGE_IMAGE_GC_MINIMUM_AGE",
+        min=0,
+        max=86400,
+        help="An image that came less than this ago is not removed: whoever fetched it is about to use it.",
+        metavar="SECONDS",
+    ),
+]
+DiskPressurePercent = Annotated[
+    int,
+    typer.Option(
+        envvar="MOORAGE_DISK_PRESSURE_PERCENT",
+        min=0,
+        max=99,
+        help="With less of the disk of images free than this, whatever images are removed, the node takes no new instances; 0: "
+        "it always does.",
+        metavar="PERCENT",
+    ),
+]
 LogMaxSize = Annotated[
     str,
     typer.Option(help="Size at which a container's log file is rotated, as a quantity.", metavar="QUANTITY"),

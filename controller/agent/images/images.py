@@ -10,7 +10,7 @@ from controller.agent.decide.observation import ImageView, Pull
 from controller.agent.images.access import Access
 from controller.agent.images.fetch import Fetcher
 from controller.agent.images.presence import Presence
-from controller.agent.images.pulls import Pulls
+from controller.agent.images.pulls import Ended, Pulls
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
 from controller.runtime import reference
@@ -20,11 +20,20 @@ from controller.runtime.port import ImageState, InvalidReference, Runtime
 class Images:
     """Images of one node. Two spellings of one image (`nginx`, `docker.io/library/nginx:latest`) are one."""
 
-    def __init__(self, runtime: Runtime, credentials: Credentials, access: Access, *, parallel_pulls: int = 3) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        credentials: Credentials,
+        access: Access,
+        *,
+        parallel_pulls: int = 3,
+        ended: Ended = lambda _failure, _total: None,
+    ) -> None:
+        """`ended` is told of each pull that has ended, before those who wait for it are."""
         self._runtime, self._access = runtime, access
         self._presence = Presence(runtime.image)
         fetcher = Fetcher(runtime, credentials, access, asyncio.Semaphore(parallel_pulls))
-        self._pulls = Pulls(fetcher, access, self._presence.of, self._presence.arrived)
+        self._pulls = Pulls(fetcher, access, self._presence.of, self._presence.arrived, ended)
 
     async def view(self, image: str, claim: Claim = NOTHING, held: Collection[tuple[str, str]] = ()) -> ImageView:
         """What is known of a reference to somebody; the runtime is only asked when that may have changed.
@@ -59,6 +68,14 @@ class Images:
             InvalidReference: when it is none; `view` says so before.
         """
         return self._pulls.pull(normalised(image), waiter)
+
+    def under_way(self) -> frozenset[str]:
+        """What is being pulled, or waits for its turn, by normalised name."""
+        return self._pulls.under_way()
+
+    def room_made(self) -> None:
+        """There is room on the disk: pulls that found none need not wait any longer."""
+        self._pulls.room_made()
 
     def changed(self, name: str) -> None:
         """The runtime says that an image of this (normalised) name changed: look again when it is next needed."""

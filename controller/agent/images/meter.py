@@ -23,6 +23,11 @@ class Meter:
         """Bytes that this pull has fetched."""
         return self._progress.bytes_done - self._progress.bytes_present
 
+    @property
+    def total(self) -> int:
+        """Bytes of the whole image; 0 while that is not known."""
+        return self._progress.bytes_total
+
     def add(self, progress: PullProgress, now: float) -> None:
         """Take in what the runtime tells."""
         self._progress = progress

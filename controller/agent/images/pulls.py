@@ -20,12 +20,15 @@ from controller.agent.images.fetch import REFUSALS, Fetched, Fetcher
 from controller.agent.images.meter import Meter
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
-from controller.runtime.port import ImageState, RegistryUnreachable, RuntimeFailure, Unavailable
+from controller.runtime.port import DiskFull, ImageState, RegistryUnreachable, RuntimeFailure, Unavailable
 
 log = logging.getLogger(__name__)
 
 TELL_SECONDS: Final = 2.0
 """Pause between two times that waiters are told of a pull's progress; one that is quicker costs no write more."""
+
+Ended = Callable[[Exception | None, int], None]
+"""Told of the end of a pull: by what it failed, if it did, and its bytes, 0 when those are not known."""
 
 _ANYBODY: Final = None
 """In place of a key: whoever tries, it fails."""
@@ -40,6 +43,8 @@ class _Failure:
     """Failures in a row."""
     away: bool = False
     """The runtime did not answer."""
+    full: bool = False
+    """The disk had no room."""
 
 
 @dataclass(slots=True)
@@ -70,6 +75,7 @@ class Pulls:
         access: Access,
         present: Callable[[str], Awaitable[ImageState | None]],
         arrived: Callable[[str, ImageState], None],
+        ended: Ended,
     ) -> None:
         """Take what is needed.
 
@@ -78,8 +84,10 @@ class Pulls:
             access: tells who is let in.
             present: tells what of a name is on the node.
             arrived: told of each image that was pulled, before its waiters are.
+            ended: told of each pull that has ended.
         """
         self._fetcher, self._access, self._present, self._arrived = fetcher, access, present, arrived
+        self._ended = ended
         self._pullers: dict[str, _Puller] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -113,11 +121,22 @@ class Pulls:
         task.add_done_callback(self._tasks.discard)
         return True
 
+    def under_way(self) -> frozenset[str]:
+        """Names of what is being pulled, or waits for its turn."""
+        return frozenset(name for name, puller in self._pullers.items() if puller.running is not None)
+
     def runtime_back(self) -> None:
         """What failed for want of the runtime need not wait any longer."""
+        self._anew(lambda failure: failure.away)
+
+    def room_made(self) -> None:
+        """What failed for want of room need not wait any longer."""
+        self._anew(lambda failure: failure.full)
+
+    def _anew(self, meant: Callable[[_Failure], bool]) -> None:
         for puller in self._pullers.values():
             for key, failure in puller.failures.items():
-                if failure.away:
+                if meant(failure):
                     puller.failures[key] = _Failure(replace(failure.pull, retry_at=0.0), 0)
 
     async def close(self) -> None:
@@ -129,6 +148,7 @@ class Pulls:
     async def _run(self, name: str, puller: _Puller, first: Waiter, meter: Meter) -> None:
         key = puller.key
         fetched: Fetched | None = None
+        failure: Exception | None = None
         refused = False
         telling = asyncio.create_task(self._tell_progress(name, puller, meter))
         try:
@@ -137,6 +157,7 @@ class Pulls:
             puller.failures.pop(key, None)
             puller.failures.pop(_ANYBODY, None)
         except Exception as exc:
+            failure = exc
             if isinstance(exc, RuntimeFailure):
                 log.info("pulling %s failed: %s", name, exc)
             else:
@@ -146,6 +167,7 @@ class Pulls:
         finally:
             telling.cancel()
         puller.running = puller.meter = None
+        self._ended(failure, meter.total)
         waiters, puller.waiters = puller.waiters, []
         for waiter in waiters:
             self._tell(name, puller, waiter, fetched, others=refused and self._access.key(name, waiter.claim) != key)
@@ -170,7 +192,8 @@ class Pulls:
         before = puller.failures.pop(key, None) or puller.failures.pop(_ANYBODY, None)
         anew = further and isinstance(exc, RegistryUnreachable | Unavailable)
         count = 0 if before is None or anew else before.count
-        failure = _Failure(backoff.failed(exc, count, time.time()), count + 1, isinstance(exc, Unavailable))
+        pull = backoff.failed(exc, count, time.time())
+        failure = _Failure(pull, count + 1, away=isinstance(exc, Unavailable), full=isinstance(exc, DiskFull))
         puller.failures[key if refused else _ANYBODY] = failure
         metrics.PULLS.labels(failure.pull.reason).inc()
 

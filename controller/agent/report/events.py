@@ -20,6 +20,7 @@ from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
 from controller.kube.client import Client
 from controller.kube.errors import ApiFailure, ApiNotFound, ApiUnavailable
+from controller.kube.events import NAMESPACE
 from controller.kube.resources import EVENTS
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ _MOST_MESSAGE: Final = 1024
 class _Step:
     """One Event to be written."""
 
-    instance: ContainerInstance
+    about: dict[str, str]
+    """The object, as an Event names it; without a namespace when it is of the whole cluster."""
     reason: Reason
     messages: list[str]
     warning: bool
@@ -53,12 +55,17 @@ class _Step:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        return self.instance.metadata.uid, self.reason, self.message
+        return self.about["uid"], self.reason, self.message
+
+    @property
+    def namespace(self) -> str:
+        """Where the Event is; those about objects of the whole cluster live in the same one (core/v1 `Event`)."""
+        return self.about.get("namespace", NAMESPACE)
 
 
 @dataclass(slots=True)
 class EventRecorder:
-    """Writes Events about this node's instances."""
+    """Writes Events about this node's instances, and about the node."""
 
     client: Client
     node: str
@@ -78,9 +85,16 @@ class EventRecorder:
             latest.reason = reason
             latest.messages.append(message)
             return
-        self._number += 1
-        self._waiting[self._number] = _Step(instance, reason, [message], warning, time.time())
+        meta = instance.metadata
+        kind = {"apiVersion": API_VERSION, "kind": ContainerInstance.KIND}
+        about = {**kind, "namespace": meta.namespace, "name": meta.name, "uid": uid}
+        self.tell(about, reason, message, warning=warning)
         self._latest[uid] = self._number
+
+    def tell(self, about: dict[str, str], reason: Reason, message: str, *, warning: bool = False) -> None:
+        """Tell that something happened to an object, which is named as an Event does. Returns at once."""
+        self._number += 1
+        self._waiting[self._number] = _Step(about, reason, [message], warning, time.time())
         if len(self._waiting) > _MOST_WAITING:
             self._close(*self._waiting.popitem(last=False))
         self._wake.set()
@@ -111,7 +125,7 @@ class EventRecorder:
 
     def _close(self, number: int, step: _Step) -> None:
         """Nothing more is gathered into this one."""
-        uid = step.instance.metadata.uid
+        uid = step.about["uid"]
         if self._latest.get(uid) == number:
             del self._latest[uid]
 
@@ -123,7 +137,7 @@ class EventRecorder:
                     await self.quiet.wait()
 
     async def _write(self, step: _Step) -> None:
-        namespace = step.instance.metadata.namespace
+        namespace = step.namespace
         name, count = self._written.get(step.key, ("", 0))
         if name:
             again = {"count": count + 1, "lastTimestamp": timestamp(step.at)}
@@ -140,18 +154,12 @@ class EventRecorder:
             self._written.popitem(last=False)
 
     def _body(self, step: _Step) -> dict[str, Any]:
-        meta, at = step.instance.metadata, timestamp(step.at)
+        at = timestamp(step.at)
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{meta.name[:200]}.{secrets.token_hex(8)}", "namespace": meta.namespace},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": ContainerInstance.KIND,
-                "namespace": meta.namespace,
-                "name": meta.name,
-                "uid": meta.uid,
-            },
+            "metadata": {"name": f"{step.about['name'][:200]}.{secrets.token_hex(8)}", "namespace": step.namespace},
+            "involvedObject": step.about,
             "reason": step.reason,
             "message": step.message,
             "type": "Warning" if step.warning else "Normal",

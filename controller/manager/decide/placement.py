@@ -26,6 +26,7 @@ class Unfit(NamedTuple):
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 
 CORDONED = Unfit("is cordoned", "node(s) were unschedulable")
+DISK_PRESSURE = Unfit("has disk pressure", "node(s) had disk pressure")
 NOT_READY = Unfit("is not ready", "node(s) were not ready")
 FULL = Unfit("is full", "Too many instances", room=True)
 
@@ -109,10 +110,12 @@ def unfit(node: Node, placement: Placement, load: int, in_use: HostPort | None =
     """
     if reason := selects(node, placement):
         return reason
-    if node.unschedulable and not _tolerates_cordon(placement):
+    if node.unschedulable and not _tolerates(placement, "unschedulable"):
         return CORDONED
     if not node.ready:
         return NOT_READY
+    if node.pressed and not _tolerates(placement, "disk-pressure"):
+        return DISK_PRESSURE
     if node.capacity and load >= node.capacity:
         return FULL
     return port_in_use(in_use)
@@ -145,10 +148,10 @@ def in_use(fleet: Fleet, node: str, ports: Sequence[HostPort], extra: int = 0) -
     return (ports[0] if extra else conflict(ports, fleet.ports.get(node, ()))) if ports else None
 
 
-def _tolerates_cordon(placement: Placement) -> bool:
-    """As in Kubernetes, the cordon is a taint of a well-known key, which may be tolerated by name."""
-    cordon = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
-    return tolerated(cordon, (t for t in placement.tolerations if t.key))
+def _tolerates(placement: Placement, condition: str) -> bool:
+    """As in Kubernetes, such a condition of a node is a taint of a well-known key, which may be tolerated by name."""
+    taint = Taint(key=f"node.kubernetes.io/{condition}", effect="NoSchedule")
+    return tolerated(taint, (t for t in placement.tolerations if t.key))
 
 
 def choose(

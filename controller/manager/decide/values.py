@@ -15,7 +15,7 @@ from controller.api.hostports import HostPort, host_ports_of
 from controller.api.instance import InstanceStatus
 from controller.api.labels import ORDINAL
 from controller.api.meta import ObjectMeta
-from controller.api.node import RuntimeNode, Taint
+from controller.api.node import DISK_PRESSURE, RuntimeNode, Taint
 from controller.api.reasons import OUT_OF, Reason
 from controller.api.runtimeclass import RuntimeClass
 from controller.api.spec import InstanceSpec
@@ -149,6 +149,8 @@ class Node:
     """What it has for instances; None while its agent has not said."""
     reported: Condition | None = None
     """Its Ready condition, as its agent wrote it."""
+    pressed: bool = False
+    """Whether its agent says that its disk has too little room for new work."""
     alive: bool = True
     """Whether its heartbeat is fresh."""
     lost_at: float | None = None
@@ -276,5 +278,6 @@ def parse_node(obj: Mapping[str, Any]) -> Node:
         capacity=model.status.capacity.instances,
         allocatable=model.status.allocatable.amounts() if model.status.allocatable is not None else None,
         reported=find(model.status.conditions, READY),
+        pressed=any(c.type == DISK_PRESSURE and c.status == "True" for c in model.status.conditions),
         uid=model.metadata.uid,
     )

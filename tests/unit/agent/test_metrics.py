@@ -8,6 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from controller.agent import metrics
+from controller.agent.images.collector import ImageCollector, RoomSettings
+from controller.agent.images.uses import ImageUses
 from controller.agent.measured import measured
 from controller.agent.node import NodeJudge
 from controller.agent.slots import Priority, Slots
@@ -54,6 +56,18 @@ def _followed(rig: Rig) -> Iterator[None]:
         sources=rig.sources,
         tokens=rig.tokens,
         keeper=rig.keeper,
+        collector=ImageCollector(
+            rig.runtime,
+            rig.images,
+            rig.view,
+            rig.store,
+            ImageUses(rig.folder / "uses.json"),
+            pinned=rig.keeper.pinned,
+            settings=RoomSettings(),
+            tell=lambda *_, **__: None,
+            made_room=rig.wake_all,
+            changed=rig.wake_all,
+        ),
     )
     yield
     metrics.unfollow()

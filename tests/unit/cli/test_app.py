@@ -96,6 +96,9 @@ def test_a_level_that_does_not_exist_is_refused(option: str, value: str, told: s
         ("--pids-limit", "-1", "or equal to 0"),
         ("--parallel-pulls", "0", "greater than or equal to 1"),
         ("--pull-stall-seconds", "1", "greater than or equal to 2"),
+        ("--image-gc-high-percent", "101", "less than or equal to 100"),
+        ("--image-gc-low-percent", "90", "is more than --image-gc-high-percent"),
+        ("--disk-pressure-percent", "100", "less than or equal to 99"),
     ],
 )
 def test_what_a_node_cannot_give_or_allow_is_refused(option: str, value: str, told: str) -> None:

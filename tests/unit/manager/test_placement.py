@@ -48,6 +48,13 @@ FITS: dict[str, tuple[Node, dict[str, Any], str | None]] = {
     ),
     "a silent node gets nothing new": (node("n1", alive=False), {}, "is not ready"),
     "a node whose agent says that it is not ready gets nothing new": (node("n1", reported=DOWN), {}, "is not ready"),
+    "a node with disk pressure gets nothing new": (node("n1", pressed=True), {}, "has disk pressure"),
+    "tolerating every taint does not lift that": (node("n1", pressed=True), TOLERATES_ALL, "has disk pressure"),
+    "disk pressure is tolerated by the key that it has in Kubernetes": (
+        node("n1", pressed=True),
+        {"tolerations": [{"key": "node.kubernetes.io/disk-pressure", "operator": "Exists"}]},
+        None,
+    ),
     "a full node gets nothing new": (node("n1", capacity=3), {}, "is full"),
     "a node with room fits": (node("n1", capacity=4), {}, None),
     "a node that has not told its capacity fits": (node("n1", capacity=0), {}, None),
@@ -94,6 +101,10 @@ EXPLANATIONS: dict[str, tuple[list[Node], dict[str, Any]]] = {
         {"nodeSelector": {"zone": "a"}},
     ),
     "0/1 nodes are available: 1 node(s) were not ready": ([node("n1", alive=False)], {}),
+    "0/2 nodes are available: 1 node(s) had disk pressure, 1 node(s) were not ready": (
+        [node("n1", alive=False), node("n2", pressed=True)],
+        {},
+    ),
     "0/2 nodes are available: 2 node(s) had untolerated taint {gpu: }": (
         [node("n1", taints=("gpu:NoSchedule",)), node("n2", taints=("gpu:NoSchedule",))],
         {},

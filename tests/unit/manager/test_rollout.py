@@ -336,16 +336,17 @@ def test_a_global_instance_waits_for_its_lost_node() -> None:
     assert world.decide().idle
 
 
-def test_a_cordoned_node_keeps_what_it_has() -> None:
-    """A cordon keeps new instances away, in both modes."""
-    for mode in ("Replicated", "Global"):
-        world = World.of(node("n1"), node("n2"), mode=mode, **({"replicas": 2} if mode == "Replicated" else {}))
-        world.settle()
-        world.nodes["n2"] = node("n2", unschedulable=True)
-        assert world.decide().idle
-        world.delete(next(i.key.name for i in world.live if i.node == "n2"))
-        world.settle()
-        assert "n2" not in placed(world)
+@pytest.mark.parametrize("closed", [{"unschedulable": True}, {"pressed": True}], ids=str)
+@pytest.mark.parametrize("mode", ["Replicated", "Global"])
+def test_a_closed_node_keeps_what_it_has(mode: str, closed: dict[str, bool]) -> None:
+    """A cordon and disk pressure keep new instances away, in both modes, and change nothing for those that are there."""
+    world = World.of(node("n1"), node("n2"), mode=mode, **({"replicas": 2} if mode == "Replicated" else {}))
+    world.settle()
+    world.nodes["n2"] = node("n2", **closed)
+    assert world.decide().idle
+    world.delete(next(i.key.name for i in world.live if i.node == "n2"))
+    world.settle()
+    assert "n2" not in placed(world)
 
 
 def test_a_no_execute_taint_empties_the_node_at_once() -> None:

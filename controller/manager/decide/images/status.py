@@ -119,8 +119,8 @@ def _failure(place: Place) -> ImageFailure:
 
 def _about_to(facts: Facts) -> list[Place]:
     """Nodes that are on their way, or will be: time is theirs, since a pull without progress ends by itself."""
-    under_way = facts.by[Standing.PULLING] + facts.by[Standing.WAITING]
-    return [place for place in under_way if place.node.ready and place.speaks]
+    waiting = [place for place in facts.by[Standing.WAITING] if not place.node.pressed]
+    return [place for place in facts.by[Standing.PULLING] + waiting if place.node.ready and place.speaks]
 
 
 # --- the judges, in their order
@@ -178,9 +178,17 @@ def _under_way(facts: Facts) -> Verdict | None:
 
 
 def _lost(facts: Facts) -> Verdict:
-    """Nobody is about to, and nobody fails: what lacks it is not heard, or does not know of images."""
+    """Nobody is about to, and nobody fails: what lacks it is not heard, does not know of images, or has no room for any."""
     lacking = facts.by[Standing.PULLING] + facts.by[Standing.WAITING]
     first, rest = lacking[0], f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+    if first.node.ready and first.speaks:
+        why = "it has disk pressure, and gets no turn until it has room again"
+        return Verdict(
+            ready=False,
+            stalled=False,
+            reason=Reason.HAS_DISK_PRESSURE,
+            message=f"{_count(facts)}; {first.node.name}: {why}{rest}",
+        )
     if first.node.ready:
         why = "its agent has said nothing of images yet: it starts, or is of a release that knows none"
         return Verdict(ready=False, stalled=False, reason=Reason.PENDING, message=f"{first.node.name}: {why}{rest}")

@@ -39,4 +39,4 @@ def give(image: Image, places: Sequence[Place]) -> tuple[str, ...]:
 
 
 def _can(place: Place) -> bool:
-    return place.speaks and place.node.ready
+    return place.speaks and place.node.ready and not place.node.pressed

@@ -59,9 +59,14 @@ class KeptParts:
             return name, True
         return name, False
 
-    async def release(self, reference: str) -> None:
-        """Keep nothing for this image any more; what nothing else needs goes soon. Absent is success."""
-        await self._end(lease_name(reference))
+    async def release(self, reference: str, *, wait: bool = False) -> None:
+        """Keep nothing for this image any more. Absent is success.
+
+        Args:
+            reference: of which image.
+            wait: return when what nothing else needs is gone; otherwise that goes soon.
+        """
+        await self._end(lease_name(reference), wait=wait)
 
     async def ingested(self) -> Mapping[str, int]:
         """Bytes of all parts that have come in part, by the part's name (`layer-sha256:...`)."""
@@ -82,9 +87,10 @@ class KeptParts:
             if old and lease.id.startswith(PREFIX) and lease.id not in busy:
                 await self._end(lease.id)
 
-    async def _end(self, name: str) -> None:
+    async def _end(self, name: str, *, wait: bool = False) -> None:
+        request = leases_pb2.DeleteRequest(id=name, sync=wait)
         with suppress(NotFound):
-            await self._channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=name))
+            await self._channel.call(methods.DELETE_LEASE, request, seconds=methods.COLLECT if wait else methods.WRITE)
 
 
 def lease_name(reference: str) -> str:

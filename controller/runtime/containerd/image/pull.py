@@ -124,10 +124,13 @@ class Puller:
         finally:
             self._under_way.remove(reference)
 
-    async def _release(self, reference: str) -> None:
-        """Keep nothing any more, unless another pull of the same image still needs it."""
+    async def _release(self, reference: str, *, wait: bool = False) -> None:
+        """Keep nothing any more, unless another pull of the same image still needs it.
+
+        `wait`: what is told next is how much room there is, and what came of this image is not to be counted in.
+        """
         if self._under_way.count(reference) == 1:
-            await self._kept.release(reference)
+            await self._kept.release(reference, wait=wait)
 
     async def _after(self, reference: str, failure: RuntimeFailure, tally: Tally, *, continued: bool) -> None:
         """Keep what is of use to the next try, and nothing else. That it cannot be done now is not told: the failure is."""
@@ -136,7 +139,7 @@ class Puller:
                 await self._kept.discard(named["ref"])
             of_use = tally.layers or continued
             if isinstance(failure, DiskFull | PlatformMissing) or not of_use:
-                await self._release(reference)
+                await self._release(reference, wait=isinstance(failure, DiskFull))
         except RuntimeFailure as exc:
             log.debug("what was fetched of %s stays as it is: %s", reference, exc)
 

@@ -155,6 +155,18 @@ def test_a_lost_node_that_lacks_it_is_told() -> None:
     assert verdict(world.status()) == ("True", Reason.PULLED)
 
 
+def test_a_node_without_room_is_told() -> None:
+    """It waits for no turn: it gets none."""
+    world = ImageWorld.of(3, parallelism=1)
+    world.nodes["n01"] = replace(world.nodes["n01"], pressed=True)
+    world.decide()
+    assert message(world.status()) == "0 of 3 nodes have it, 1 pull it, 1 wait for their turn"
+    world.settle()
+    told = world.status()
+    assert verdict(told) == ("Unknown", Reason.HAS_DISK_PRESSURE)
+    assert message(told) == "2 of 3 nodes have it; n01: it has disk pressure, and gets no turn until it has room again"
+
+
 def test_an_agent_that_knows_of_no_images_is_told() -> None:
     """Of an older release, or about to start."""
     world = ImageWorld.of(1)

@@ -65,6 +65,20 @@ def test_nobody_is_asked_who_is_not_heard_or_does_not_know_of_images() -> None:
     assert world.asked() == ["n00", "n01", "n02", "n03"]
 
 
+def test_a_node_with_disk_pressure_gets_no_turn() -> None:
+    """Until it has room again; what it has it keeps, and a turn that it has already goes on."""
+    world = ImageWorld.of(3, parallelism=1)
+    world.decide()
+    for name in ("n00", "n01"):
+        world.nodes[name] = replace(world.nodes[name], pressed=True)
+    world.settle()
+    assert world.asked() == ["n00", "n02"]
+    assert world.place(world.nodes["n00"], world.image).standing(world.image) is Standing.READY
+    world.nodes["n01"] = replace(world.nodes["n01"], pressed=False)
+    world.settle()
+    assert world.asked() == ["n00", "n01", "n02"]
+
+
 def test_a_node_that_is_lost_in_its_turn_gives_it_to_another() -> None:
     """Else a node that never comes back would hold the image up for ever."""
     world = ImageWorld.of(3, parallelism=1)
