@@ -311,7 +311,7 @@ class Agent:
         self._wanted_images.load()
         self._sources.load()
         self._records.load()
-        self._uses.load()
+        self._uses.load(self.store)
         self._operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self._supervise(desired.uid)

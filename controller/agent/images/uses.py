@@ -47,8 +47,11 @@ class ImageUses:
         self._ended: dict[str, float] = {}
         """When the use of a name ended that is not used now, in seconds since the epoch."""
 
-    def load(self) -> None:
-        """Read what an earlier agent has kept. Of a file that cannot be used is told: images then count as never used."""
+    def load(self, wanted: Iterable[Desired]) -> None:
+        """Read what an earlier agent has kept, and take in the instances that it has kept.
+
+        A file that cannot be used is told of: images then count as never used.
+        """
         try:
             kept = self._kept.load()
             self._using = frozenset(map(str, kept.get("using", ())))
@@ -59,6 +62,7 @@ class ImageUses:
             }
         except (ValueError, TypeError, AttributeError) as exc:
             log.warning("%s: when images were used is known from now on: %s", self._path, exc)
+        self._take(wanted)
 
     def named(self) -> frozenset[str]:
         """What instances name."""
@@ -83,12 +87,7 @@ class ImageUses:
 
     def look(self, wanted: Iterable[Desired], running: Iterable[str]) -> None:
         """Take in all instances, and what containers are made of."""
-        self._instances = {}
-        for desired in wanted:
-            whose, names = _named(desired)
-            self._instances.setdefault(whose, {})[desired.uid] = names
-        for whose in self._instances:
-            self._follow(whose)
+        self._take(wanted)
         if gone := self._followed.keys() - self._instances.keys():
             self._followed = {whose: found for whose, found in self._followed.items() if whose not in gone}
             self._kept.changed()
@@ -111,6 +110,14 @@ class ImageUses:
     async def keep_for_ever(self) -> None:
         """Write changes to disk."""
         await self._kept.keep_for_ever(self._table)
+
+    def _take(self, wanted: Iterable[Desired]) -> None:
+        self._instances = {}
+        for desired in wanted:
+            whose, names = _named(desired)
+            self._instances.setdefault(whose, {})[desired.uid] = names
+        for whose in self._instances:
+            self._follow(whose)
 
     def _follow(self, whose: str) -> None:
         now = frozenset().union(*self._instances[whose].values())

@@ -277,7 +277,7 @@ async def test_uses_are_kept_over_a_restart(rig: Rig) -> None:
     await asyncio.sleep(DAY)
     keeping.cancel()
     again = ImageUses(rig.folder / FILE)
-    again.load()
+    again.load(rig.store.values())
     assert again.ended() == {ref("a"): ended, ref("b"): ended}
     again.look([rig.want("u1", "e")], ())
     assert again.before() == {ref("d")}
@@ -291,7 +291,7 @@ def test_a_file_that_cannot_be_used_is_passed_over(tmp_path: Path, text: str, ca
     """Images then count as never used, and what is used is found anew."""
     (tmp_path / FILE).write_text(text)
     uses = ImageUses(tmp_path / FILE)
-    uses.load()
+    uses.load(())
     assert "when images were used is known from now on" in caplog.text
     assert (uses.before(), uses.ended()) == (frozenset(), {})
 
