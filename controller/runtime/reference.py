@@ -63,6 +63,18 @@ def parse(text: str) -> Reference:
     return Reference(domain, path, tag or ("" if digest else "latest"), digest)
 
 
+def tagged(text: str) -> Reference:
+    """Parse the name that an image is given in a registry.
+
+    Raises:
+        InvalidReference: also when it names a digest, which a registry gives and nobody chooses.
+    """
+    found = parse(text)
+    if found.digest:
+        raise InvalidReference(f"image {text!r}: a push goes to a tag, not to a digest")
+    return found
+
+
 def _split_domain(text: str) -> tuple[str, str]:
     """The first component is a registry only if it looks like one: it has a dot, a port, upper case, or is localhost."""
     first, slash, rest = text.partition("/")

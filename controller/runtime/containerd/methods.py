@@ -140,6 +140,7 @@ UPDATE_IMAGE: Final = Unary(f"{_IMAGES}Update", images_pb2.UpdateImageRequest, i
 DELETE_IMAGE: Final = Unary(f"{_IMAGES}Delete", images_pb2.DeleteImageRequest, Empty, WRITE)
 
 _CONTENT: Final = f"{_SERVICES}content.v1.Content/"
+CONTENT_INFO: Final = Unary(f"{_CONTENT}Info", content_pb2.InfoRequest, content_pb2.InfoResponse, READ)
 READ_CONTENT: Final = Streamed(f"{_CONTENT}Read", content_pb2.ReadContentRequest, content_pb2.ReadContentResponse, READ)
 LIST_INGESTS: Final = Unary(f"{_CONTENT}ListStatuses", content_pb2.ListStatusesRequest, content_pb2.ListStatusesResponse, READ)
 ABORT_INGEST: Final = Unary(f"{_CONTENT}Abort", content_pb2.AbortRequest, Empty, WRITE)

@@ -1,6 +1,7 @@
 """`ContainerdRuntime`: the port on containerd's gRPC API."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Final
@@ -23,6 +24,7 @@ from controller.runtime.containerd.handlers import Handler, table
 from controller.runtime.containerd.image.held import HeldImages
 from controller.runtime.containerd.image.images import Images
 from controller.runtime.containerd.image.pull import Order, Puller
+from controller.runtime.containerd.image.push import Errand, Pusher
 from controller.runtime.oci import resource_changes
 from controller.runtime.port import (
     ContainerConfig,
@@ -39,7 +41,7 @@ from controller.runtime.port import (
     RuntimeFailure,
     RuntimeInfo,
 )
-from controller.runtime.reference import parse
+from controller.runtime.reference import parse, tagged
 from controller.runtime.signals import signal_number
 
 NAMESPACE: Final = "moorage"
@@ -70,7 +72,7 @@ class ContainerdRuntime:
             snapshotter: containerd's plugin that keeps root file systems.
             hosts_dir: folder with a hosts.toml for each registry that needs one (mirrors, certificates).
             run_dir: folder for what need not outlive a boot; made if it is not there.
-            pull_silence: seconds without progress after which a pull is given up.
+            pull_silence: seconds without progress after which a pull, a push or an import is given up.
             heartbeat: seconds between two checks that the event stream is alive.
             handlers: the runtime handlers by name, the default one first (`handlers.table`); only that one when not given.
             programs_dir: folder for what runs beside containers, at the same path for containerd; made when needed.
@@ -90,6 +92,7 @@ class ContainerdRuntime:
         self._states = States(self._containers, self._tasks)
         self._ends = Ends(self._states.inspect, partial(publish_end, self._channel))
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
+        self._pusher = Pusher(self._channel, self._images, hosts_dir, pull_silence)
         self._lifecycle = Lifecycle(
             self._containers,
             self._tasks,
@@ -149,6 +152,17 @@ class ContainerdRuntime:
         parsed = parse(reference)
         await self._puller.pull(Order(parsed, credential, digest), progress)
         return (await self._images.get(str(parsed))).state()
+
+    async def push(
+        self,
+        reference: str,
+        target: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+    ) -> str:
+        """Send an image to a registry."""
+        return await self._pusher.push(Errand(str(parse(reference)), tagged(target), credential), progress)
 
     async def remove_image(self, reference: str, *, wait: bool = False) -> None:
         """Remove a name; containerd collects the content when no other name and no container needs it."""
@@ -223,6 +237,7 @@ class ContainerdRuntime:
         """
         if not self._begun_tidily:
             await leases.end_abandoned(self._channel)
+            await self._images.remove_abandoned(time.time())
             self._begun_tidily = True
         await self._puller.tidy()
         before = self._lost

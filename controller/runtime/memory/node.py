@@ -15,13 +15,15 @@ from controller.runtime.port import (
     Credential,
     EventKind,
     ImageConfig,
+    ImageForbidden,
     ImageState,
     Phase,
+    RegistryUnreachable,
     Resources,
     RuntimeEvent,
     Unavailable,
 )
-from controller.runtime.reference import parse
+from controller.runtime.reference import Reference, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +33,32 @@ class MemoryImage:
     reference: str
     config: ImageConfig = field(default_factory=ImageConfig)
     size: int = 1000
-    created_at: float | None = 0.0
     users: Mapping[str, str] = field(default_factory=dict)
     """Numbers of the users and groups in it by name, beside `root`; a container with another name cannot be made."""
     forbidden: bool = False
     """Whoever asks is refused."""
     credentials: tuple[Credential, ...] = ()
     """Who shows none of these is refused; none: nobody is asked for any."""
+    created_at: float | None = 0.0
     older: tuple[str, ...] = ()
     """Digests that its name had before, and that the registry still has."""
     other_platform: bool = False
+    digest: str = ""
+    """One of its own; empty: one that is made of its name."""
+    layers: tuple[str, ...] = ()
+    """The same of its layers."""
 
     def state(self) -> ImageState:
         """As it is on the node after a pull."""
         name = str(parse(self.reference))
         return ImageState(
             name,
-            _digest(name),
+            self.digest or _digest(name),
             self.size,
             self.config,
             platform=str(node_platform()),
             created_at=self.created_at,
-            layers=(_digest(f"layer of {name}"),),
+            layers=self.layers or (_digest(f"layer of {name}"),),
         )
 
 
@@ -133,6 +139,15 @@ class MemoryNode:
         """Raise `Unavailable` while the node does not answer."""
         if not self._answers:
             raise Unavailable("the runtime does not answer")
+
+    def served(self, reference: Reference, credential: Credential | None) -> MemoryImage | None:
+        """What the registry has by a name. Raises `RegistryUnreachable`, `ImageForbidden`."""
+        image = self.registry.get(str(reference))
+        if image is None and not any(parse(known).domain == reference.domain for known in self.registry):
+            raise RegistryUnreachable(f"registry {reference.domain} cannot be used: nothing listens there")
+        if image and (image.forbidden or (image.credentials and credential not in image.credentials)):
+            raise ImageForbidden(f"registry {reference.domain} refuses {reference}: credentials are needed")
+        return image
 
     def subscribe(self) -> "asyncio.Queue[RuntimeEvent | None]":
         """A stream of events; None is its end."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from controller.runtime.memory.node import MemoryContainer, MemoryNode
+from controller.runtime.memory.node import MemoryContainer, MemoryImage, MemoryNode
 from controller.runtime.memory.process import MemoryProcess
 from controller.runtime.memory.script import read_script
 from controller.runtime.oci import Host, User, container_user, resource_changes, runtime_spec
@@ -20,7 +20,6 @@ from controller.runtime.port import (
     Feature,
     ImageConfig,
     ImageFiles,
-    ImageForbidden,
     ImageName,
     ImageNotFound,
     ImageState,
@@ -30,13 +29,12 @@ from controller.runtime.port import (
     Phase,
     PlatformMissing,
     PullProgress,
-    RegistryUnreachable,
     Resources,
     RuntimeEvent,
     RuntimeInfo,
     Unavailable,
 )
-from controller.runtime.reference import parse
+from controller.runtime.reference import parse, tagged
 from controller.runtime.signals import signal_number
 
 _ALIVE: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
@@ -127,22 +125,34 @@ class MemoryRuntime:
         """Fetch an image from the simulated registry, in two steps of progress."""
         parsed = parse(reference)
         name, node = str(parsed), self._ask()
-        image = node.registry.get(name)
+        image = node.served(parsed, credential)
         if image is None:
-            if any(parse(known).domain == parsed.domain for known in node.registry):
-                raise ImageNotFound(f"registry {parsed.domain} has no image {name}")
-            raise RegistryUnreachable(f"registry {parsed.domain} cannot be used: nothing listens there")
-        if image.forbidden or (image.credentials and credential not in image.credentials):
-            raise ImageForbidden(f"registry {parsed.domain} refuses {name}: credentials are needed")
+            raise ImageNotFound(f"registry {parsed.domain} has no image {name}")
         if digest and digest not in {image.state().digest, *image.older}:
             raise ImageNotFound(f"registry {parsed.domain} has no image {name}@{digest}")
         if image.other_platform:
             raise PlatformMissing(f"image {name} has nothing for this node's platform")
-        for done in (image.size // 2, image.size):
-            if progress:
-                progress(PullProgress(done, image.size))
+        _tell(progress, image.size)
         state = image.state()
         return node.name(name, replace(state, digest=digest or state.digest))
+
+    async def push(
+        self,
+        reference: str,
+        target: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+    ) -> str:
+        """Put an image into the simulated registry, in two steps of progress."""
+        parsed, found = tagged(target), await self.image(reference)
+        self.node.served(parsed, credential)
+        _tell(progress, found.size)
+        made = MemoryImage(
+            str(parsed), found.config, found.size, created_at=found.created_at, digest=found.digest, layers=found.layers
+        )
+        self.node.registry[made.reference] = made
+        return found.digest
 
     async def remove_image(self, reference: str, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to wait for
         """Remove a name."""
@@ -277,6 +287,12 @@ class MemoryRuntime:
     async def close(self) -> None:
         """Close the connection."""
         self._closed = True
+
+
+def _tell(progress: Callable[[PullProgress], None] | None, size: int) -> None:
+    for done in (size // 2, size):
+        if progress:
+            progress(PullProgress(done, size))
 
 
 def _kept(labels: Mapping[str, str]) -> dict[str, str]:

@@ -129,6 +129,30 @@ class Images(Protocol):
         """
         ...
 
+    async def push(
+        self,
+        reference: str,
+        target: str,
+        progress: Callable[[PullProgress], None] | None = None,
+        *,
+        credential: Credential | None = None,
+    ) -> str:
+        """Send an image to a registry; what that has already is not sent again. Raises `NotFound`, `ImageFailure`.
+
+        Of an image for several platforms a node mostly has what it needs itself: then the manifest for its platform is pushed,
+        in place of the index, which would name what the registry does not get.
+
+        Args:
+            reference: the image on the node.
+            target: its name in the registry, with a tag.
+            progress: called now and then, from the same loop; `bytes_present` is what the registry had already.
+            credential: what the registry is shown when it asks; None: nothing.
+
+        Returns:
+            The digest that it has there.
+        """
+        ...
+
     async def remove_image(self, reference: str, *, wait: bool = False) -> None:
         """Remove the name; its content goes when nothing else needs it. Absent is success.
 

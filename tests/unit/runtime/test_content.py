@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controller.runtime.containerd.image.content import chain_id, created_at, image_config
-from controller.runtime.containerd.image.pull import default_scheme
+from controller.runtime.containerd.image.registry import default_scheme
 from controller.runtime.platforms import Platform, choose, offered, runs
 from controller.runtime.port import ImageConfig
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from controller.runtime.containerd.api import types_pb2 as controller_dot_runtime_dot_containerd_dot_api_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6controller/runtime/containerd/api/transfer_types.proto\x12\x19\x63ontainerd.types.transfer\x1a-controller/runtime/containerd/api/types.proto\"_\n\x0bOCIRegistry\x12\x11\n\treference\x18\x01 \x01(\t\x12=\n\x08resolver\x18\x02 \x01(\x0b\x32+.containerd.types.transfer.RegistryResolver\"\xcc\x01\n\x10RegistryResolver\x12\x13\n\x0b\x61uth_stream\x18\x01 \x01(\t\x12I\n\x07headers\x18\x02 \x03(\x0b\x32\x38.containerd.types.transfer.RegistryResolver.HeadersEntry\x12\x10\n\x08host_dir\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_scheme\x18\x04 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfc\x01\n\nImageStore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x41\n\x06labels\x18\x02 \x03(\x0b\x32\x31.containerd.types.transfer.ImageStore.LabelsEntry\x12-\n\tplatforms\x18\x03 \x03(\x0b\x32\x1a.containerd.types.Platform\x12?\n\x07unpacks\x18\n \x03(\x0b\x32..containerd.types.transfer.UnpackConfiguration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x13UnpackConfiguration\x12,\n\x08platform\x18\x01 \x01(\x0b\x32\x1a.containerd.types.Platform\x12\x13\n\x0bsnapshotter\x18\x02 \x01(\t\"\x85\x01\n\x08Progress\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07parents\x18\x03 \x03(\t\x12\x10\n\x08progress\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12*\n\x04\x64\x65sc\x18\x06 \x01(\x0b\x32\x1c.containerd.types.Descriptor\"G\n\x0b\x41uthRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x17\n\x0fwwwauthenticate\x18\x03 \x03(\t\"g\n\x0c\x41uthResponse\x12\x35\n\x08\x61uthType\x18\x01 \x01(\x0e\x32#.containerd.types.transfer.AuthType\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x10\n\x08username\x18\x03 \x01(\t*>\n\x08\x41uthType\x12\x08\n\x04NONE\x10\x00\x12\x0f\n\x0b\x43REDENTIALS\x10\x01\x12\x0b\n\x07REFRESH\x10\x02\x12\n\n\x06HEADER\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6controller/runtime/containerd/api/transfer_types.proto\x12\x19\x63ontainerd.types.transfer\x1a-controller/runtime/containerd/api/types.proto\"_\n\x0bOCIRegistry\x12\x11\n\treference\x18\x01 \x01(\t\x12=\n\x08resolver\x18\x02 \x01(\x0b\x32+.containerd.types.transfer.RegistryResolver\"\xcc\x01\n\x10RegistryResolver\x12\x13\n\x0b\x61uth_stream\x18\x01 \x01(\t\x12I\n\x07headers\x18\x02 \x03(\x0b\x32\x38.containerd.types.transfer.RegistryResolver.HeadersEntry\x12\x10\n\x08host_dir\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_scheme\x18\x04 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfc\x01\n\nImageStore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x41\n\x06labels\x18\x02 \x03(\x0b\x32\x31.containerd.types.transfer.ImageStore.LabelsEntry\x12-\n\tplatforms\x18\x03 \x03(\x0b\x32\x1a.containerd.types.Platform\x12?\n\x07unpacks\x18\n \x03(\x0b\x32..containerd.types.transfer.UnpackConfiguration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x11ImageImportStream\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\"\x14\n\x04\x44\x61ta\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1e\n\x0cWindowUpdate\x12\x0e\n\x06update\x18\x01 \x01(\x05\"X\n\x13UnpackConfiguration\x12,\n\x08platform\x18\x01 \x01(\x0b\x32\x1a.containerd.types.Platform\x12\x13\n\x0bsnapshotter\x18\x02 \x01(\t\"\x85\x01\n\x08Progress\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07parents\x18\x03 \x03(\t\x12\x10\n\x08progress\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12*\n\x04\x64\x65sc\x18\x06 \x01(\x0b\x32\x1c.containerd.types.Descriptor\"G\n\x0b\x41uthRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x17\n\x0fwwwauthenticate\x18\x03 \x03(\t\"g\n\x0c\x41uthResponse\x12\x35\n\x08\x61uthType\x18\x01 \x01(\x0e\x32#.containerd.types.transfer.AuthType\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x10\n\x08username\x18\x03 \x01(\t*>\n\x08\x41uthType\x12\x08\n\x04NONE\x10\x00\x12\x0f\n\x0b\x43REDENTIALS\x10\x01\x12\x0b\n\x07REFRESH\x10\x02\x12\n\n\x06HEADER\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYRESOLVER_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_IMAGESTORE_LABELSENTRY']._loaded_options = None
   _globals['_IMAGESTORE_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_AUTHTYPE']._serialized_start=1095
-  _globals['_AUTHTYPE']._serialized_end=1157
+  _globals['_AUTHTYPE']._serialized_start=1206
+  _globals['_AUTHTYPE']._serialized_end=1268
   _globals['_OCIREGISTRY']._serialized_start=132
   _globals['_OCIREGISTRY']._serialized_end=227
   _globals['_REGISTRYRESOLVER']._serialized_start=230
@@ -48,12 +48,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGESTORE']._serialized_end=689
   _globals['_IMAGESTORE_LABELSENTRY']._serialized_start=644
   _globals['_IMAGESTORE_LABELSENTRY']._serialized_end=689
-  _globals['_UNPACKCONFIGURATION']._serialized_start=691
-  _globals['_UNPACKCONFIGURATION']._serialized_end=779
-  _globals['_PROGRESS']._serialized_start=782
-  _globals['_PROGRESS']._serialized_end=915
-  _globals['_AUTHREQUEST']._serialized_start=917
-  _globals['_AUTHREQUEST']._serialized_end=988
-  _globals['_AUTHRESPONSE']._serialized_start=990
-  _globals['_AUTHRESPONSE']._serialized_end=1093
+  _globals['_IMAGEIMPORTSTREAM']._serialized_start=691
+  _globals['_IMAGEIMPORTSTREAM']._serialized_end=746
+  _globals['_DATA']._serialized_start=748
+  _globals['_DATA']._serialized_end=768
+  _globals['_WINDOWUPDATE']._serialized_start=770
+  _globals['_WINDOWUPDATE']._serialized_end=800
+  _globals['_UNPACKCONFIGURATION']._serialized_start=802
+  _globals['_UNPACKCONFIGURATION']._serialized_end=890
+  _globals['_PROGRESS']._serialized_start=893
+  _globals['_PROGRESS']._serialized_end=1026
+  _globals['_AUTHREQUEST']._serialized_start=1028
+  _globals['_AUTHREQUEST']._serialized_end=1099
+  _globals['_AUTHRESPONSE']._serialized_start=1101
+  _globals['_AUTHRESPONSE']._serialized_end=1204
 # @@protoc_insertion_point(module_scope)

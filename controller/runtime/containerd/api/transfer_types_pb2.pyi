@@ -65,6 +65,26 @@ class ImageStore(_message.Message):
     unpacks: _containers.RepeatedCompositeFieldContainer[UnpackConfiguration]
     def __init__(self, name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., platforms: _Optional[_Iterable[_Union[_types_pb2.Platform, _Mapping]]] = ..., unpacks: _Optional[_Iterable[_Union[UnpackConfiguration, _Mapping]]] = ...) -> None: ...
 
+class ImageImportStream(_message.Message):
+    __slots__ = ("stream", "media_type")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    media_type: str
+    def __init__(self, stream: _Optional[str] = ..., media_type: _Optional[str] = ...) -> None: ...
+
+class Data(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class WindowUpdate(_message.Message):
+    __slots__ = ("update",)
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    update: int
+    def __init__(self, update: _Optional[int] = ...) -> None: ...
+
 class UnpackConfiguration(_message.Message):
     __slots__ = ("platform", "snapshotter")
     PLATFORM_FIELD_NUMBER: _ClassVar[int]

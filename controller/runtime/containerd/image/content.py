@@ -15,7 +15,7 @@ from controller.runtime.containerd.channel import Channel
 from controller.runtime.platforms import NOTHING, Platform, choose, node_platform, offers, platform_of
 from controller.runtime.port import ImageConfig, ImageFailure, PlatformMissing
 
-_INDEXES: Final = frozenset(
+INDEXES: Final = frozenset(
     {
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -76,15 +76,15 @@ class ContentReader:
 
     async def platforms(self, digest: str, name: str) -> tuple[Platform, ...]:
         """The platforms that an index offers. Raises as `contents`."""
-        document, _ = await self._read_json(digest, name)
+        document, _ = await self.document(digest, name)
         return offers(document.get("manifests", ()))
 
     async def _read_image(self, target: Descriptor, name: str) -> Contents:
         size, digest, media_type = 0, target.digest, target.media_type
         for _ in range(_DEPTH):
-            document, read = await self._read_json(digest, name)
+            document, read = await self.document(digest, name)
             size += read
-            if media_type not in _INDEXES:
+            if media_type not in INDEXES:
                 return await self._read_manifest(document, size, name)
             chosen = choose(document.get("manifests", ()), node_platform())
             if chosen is None:
@@ -97,7 +97,7 @@ class ContentReader:
 
     async def _read_manifest(self, manifest: Mapping[str, Any], size: int, name: str) -> Contents:
         try:
-            config, read = await self._read_json(manifest["config"]["digest"], name)
+            config, read = await self.document(manifest["config"]["digest"], name)
             return Contents(
                 image_config(config),
                 chain_id(config["rootfs"]["diff_ids"]),
@@ -109,7 +109,8 @@ class ContentReader:
         except (KeyError, TypeError) as error:
             raise ImageFailure(f"image {name}: its manifest or config lacks {error}") from error
 
-    async def _read_json(self, digest: str, name: str) -> tuple[dict[str, Any], int]:
+    async def document(self, digest: str, name: str) -> tuple[dict[str, Any], int]:
+        """An index, manifest or config, and its bytes. Raises as `contents`."""
         data = bytearray()
         async for part in self._channel.stream(methods.READ_CONTENT, ReadContentRequest(digest=digest)):
             data += part.data

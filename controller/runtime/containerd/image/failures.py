@@ -26,16 +26,19 @@ from controller.runtime.port import (
 )
 from controller.runtime.reference import Reference
 
-_STATUS: Final = r"unexpected status .*?: {}(?P<said>.*)"
+STATUS: Final = r"unexpected status .*?: {}(?P<said>.*)"
+"""How a registry's answer is told that was not expected, by its number."""
 
-_Rule = tuple[re.Pattern[str], type[ImageFailure], str]
-
-
-def _rules(*rules: tuple[str, type[ImageFailure], str]) -> tuple[_Rule, ...]:
-    return tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, message) for pattern, kind, message in rules)
+Rules = tuple[tuple[re.Pattern[str], type[ImageFailure], str], ...]
+"""What texts mean: the first pattern that is found in one; the message has places for what is known and for its groups."""
 
 
-_RULES: Final = _rules(
+def rules(*rows: tuple[str, type[ImageFailure], str]) -> Rules:
+    """Make rules of their patterns."""
+    return tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, message) for pattern, kind, message in rows)
+
+
+_OF_PULLS: Final = rules(
     # --- the node
     (
         r"no space left on device|disk quota exceeded",
@@ -71,7 +74,7 @@ _RULES: Final = _rules(
         "registry {host} lacks a part of image {ref}: have the image pushed anew",
     ),
     (
-        _STATUS.format("429") + r"|toomanyrequests|too many requests",
+        STATUS.format("429") + r"|toomanyrequests|too many requests",
         RateLimited,
         (
             "registry {host} takes no more requests for now (429 Too Many Requests), needed for image {ref}: pull with "
@@ -79,7 +82,7 @@ _RULES: Final = _rules(
         ),
     ),
     (
-        _STATUS.format("401") + r"|401 Unauthorized|no basic auth credentials|missing username or secret|authorization failed"
+        STATUS.format("401") + r"|401 Unauthorized|no basic auth credentials|missing username or secret|authorization failed"
         r"|pull access denied|failed to fetch (?:anonymous|oauth) token|insufficient_scope|invalid_grant|incorrect username",
         CredentialsMissing,
         (
@@ -88,12 +91,16 @@ _RULES: Final = _rules(
         ),
     ),
     (
-        _STATUS.format("403") + r"|403 Forbidden",
+        STATUS.format("403") + r"|403 Forbidden",
         ImageForbidden,
         "registry {host} does not permit to pull image {ref} (403 Forbidden): have its owner give the permission",
     ),
+)
+
+OF_REGISTRIES: Final = rules(
+    # --- what it answers
     (
-        _STATUS.format("400 Bad Request"),
+        STATUS.format("400 Bad Request"),
         RegistryUnreachable,
         (
             "registry {host} does not understand the question for image {ref} (400 Bad Request): it may speak HTTPS where "
@@ -101,7 +108,7 @@ _RULES: Final = _rules(
         ),
     ),
     (
-        _STATUS.format(r"(?=5\d\d)"),
+        STATUS.format(r"(?=5\d\d)"),
         RegistryUnreachable,
         "registry {host} is out of order, needed for image {ref}: it answered {said}",
     ),
@@ -164,6 +171,9 @@ _RULES: Final = _rules(
         RegistryUnreachable,
         "registry {host} cannot be reached for image {ref}: no answer from {said}",
     ),
+)
+
+_BROKEN: Final = rules(
     (
         (
             r"failed to do request|dial tcp|connection reset|i/o timeout|EOF|context deadline exceeded|broken pipe|short read"
@@ -179,6 +189,9 @@ _NOT_ACCEPTED: Final = (
     "gives them, and whether they may pull it"
 )
 
+_OF_REGISTRY: Final = re.compile("failed to (?:resolve|copy|fetch|do request)|failed open|unexpected status")
+"""Says that it is no failure of containerd's own."""
+
 _QUOTED: Final = re.compile(r'"[^"]*"')
 """Addresses and names, which hold any text."""
 
@@ -187,21 +200,36 @@ _URL: Final = re.compile(r"https?://(?P<host>[^/\s\"]+)")
 
 def image_failure(failure: RuntimeFailure, reference: Reference, *, shown: bool = False) -> RuntimeFailure:
     """What a failure to pull means. `shown`: the registry was shown credentials."""
+    meant = explained(failure, reference, (*_OF_PULLS, *OF_REGISTRIES, *_BROKEN), _NOT_ACCEPTED if shown else "")
+    if isinstance(failure, NotFound) and type(meant) is ImageFailure:
+        return not_found(reference, None)
+    return meant
+
+
+def explained(failure: RuntimeFailure, reference: Reference, known: Rules, not_accepted: str) -> RuntimeFailure:
+    """What a failure of a registry means.
+
+    Args:
+        failure: as containerd told it; what is of containerd itself is returned as it is.
+        reference: of the image in the registry.
+        known: what texts mean, the first that fits.
+        not_accepted: the message when the registry has been shown credentials and wants others; empty: as `known` says.
+
+    Returns:
+        An `ImageFailure` with all of the text when none fits.
+    """
     text = str(failure)
-    of_registry = "failed to resolve" in text or "failed to copy" in text or "failed to fetch" in text or "failed open" in text
-    if isinstance(failure, Unavailable | Unsupported) and not of_registry:
+    if isinstance(failure, Unavailable | Unsupported) and not _OF_REGISTRY.search(text):
         return failure
     words = {"ref": str(reference), "host": _asked(text, reference), "last": text.rpartition(": ")[2]}
     words["platform"] = str(node_platform())
     # A name or an address may hold any text; the rules that quote need what is quoted, and are about what comes after.
     bare = _QUOTED.sub('""', text).replace(str(reference), "")
-    for pattern, kind, message in _RULES:
+    for pattern, kind, message in known:
         if match := pattern.search(bare):
-            message = _NOT_ACCEPTED if shown and kind is CredentialsMissing else message  # noqa: PLW2901
+            said = not_accepted if not_accepted and kind is CredentialsMissing else message
             groups = {name: value.strip() for name, value in match.groupdict(default="").items()}
-            return kind(message.format(**words, **groups))
-    if isinstance(failure, NotFound):
-        return not_found(reference, None)
+            return kind(said.format(**words, **groups))
     return ImageFailure(f"image {reference}: {text}")
 
 

@@ -1,7 +1,12 @@
 """Images that are on the node."""
 
-from contextlib import suppress
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -49,6 +54,15 @@ class LocalImage:
         )
 
 
+_PASSING: Final = "moorage-passing."
+"""How names begin that last only as long as a call. No normalised reference does: those have a slash."""
+
+_PASSING_SECONDS: Final = 24 * 3600.0
+"""How long such a name stays at most, should its maker have been killed."""
+
+_EXPIRE: Final = "containerd.io/gc.expire"
+
+
 class Images:
     """Images of one namespace."""
 
@@ -68,9 +82,8 @@ class Images:
 
     async def list(self) -> tuple[ImageState, ...]:
         """All images that can be run; those that are not complete, or not for this node, are left out."""
-        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
         found = []
-        for image in answer.images:
+        for image in await self._named():
             try:
                 local = await self._complete(image)
             except (NotFound, ImageFailure):
@@ -80,8 +93,7 @@ class Images:
 
     async def names(self) -> tuple[ImageName, ...]:
         """All names, whether what they point at can be run or not."""
-        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
-        return tuple(ImageName(image.name, image.target.digest, _since(image)) for image in answer.images)
+        return tuple(ImageName(image.name, image.target.digest, _since(image)) for image in await self._named())
 
     async def tag(self, name: str, target: Reference) -> LocalImage:
         """Give an image another name. Raises as `get`; `InvalidReference` when the other name is one of another digest."""
@@ -108,9 +120,33 @@ class Images:
         with suppress(NotFound):
             await self._channel.call(methods.DELETE_IMAGE, request, seconds=methods.COLLECT if wait else methods.WRITE)
 
+    @asynccontextmanager
+    async def passing(self, target: Descriptor | None = None) -> AsyncIterator[str]:
+        """A name for as long as the block runs, which nobody else sees; it points at the target, if there is one already."""
+        name = f"{_PASSING}{secrets.token_hex(8)}"
+        try:
+            if target is not None:
+                image = Image(name=name, target=target, labels=passing_labels())
+                await self._channel.call(methods.CREATE_IMAGE, images_pb2.CreateImageRequest(image=image))
+            yield name
+        finally:
+            await self.remove(name)
+
+    async def remove_abandoned(self, now: float) -> None:
+        """Remove such names of processes that were killed."""
+        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
+        for image in answer.images:
+            if image.name.startswith(_PASSING) and now - image.created_at.ToSeconds() > _PASSING_SECONDS:
+                await self.remove(image.name)
+
     def forget_unpacked(self, chain_id: str) -> None:
         """Look again, next time, whether an image is unpacked: its snapshot was found missing."""
         self._unpacked.discard(chain_id)
+
+    async def _named(self) -> Sequence[Image]:
+        """What has a name that is not only passing."""
+        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
+        return [image for image in answer.images if not image.name.startswith(_PASSING)]
 
     async def _complete(self, image: Image) -> LocalImage:
         """An image is complete when its layers are unpacked: only then a container can be made from it."""
@@ -120,6 +156,12 @@ class Images:
                 raise NotFound(f"image {image.name} is on this node, but not unpacked")
             self._unpacked.add(contents.chain_id)
         return LocalImage(image, contents)
+
+
+def passing_labels() -> dict[str, str]:
+    """Labels by which containerd itself removes such a name in the end, where it knows of names that expire."""
+    until = datetime.fromtimestamp(time.time() + _PASSING_SECONDS, UTC)
+    return {_EXPIRE: until.isoformat(timespec="seconds")}
 
 
 def _since(image: Image) -> float:

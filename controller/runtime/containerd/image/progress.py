@@ -5,7 +5,7 @@ moves or not, and of what is fetched it tells only when there is more. A layer i
 containerd writes so much at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +14,12 @@ from controller.runtime.port import PullProgress
 
 _HERE: Final = frozenset({"complete", "already exists", "extracting", "extracted", "saved"})
 """Events of a part that is here."""
+
+
+Progressed = Callable[[PullProgress], None]
+"""Is told how far it is."""
+
+_MOVING: Final = frozenset({"downloading", "uploading"})
 
 
 @dataclass(slots=True)
@@ -25,11 +31,13 @@ class _Part:
     """Bytes that were here before the pull began."""
     done: int = 0
     unpacked: int = 0
+    confirmed: bool = False
+    """It is told to be complete where it goes."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Adds up what is told of each part of an image, over the tries of one pull."""
+    """Adds up what is told of each part of an image, over the tries of one pull, or of a push."""
 
     ingested: Mapping[str, int] = field(default_factory=dict)
     """Bytes of parts that an earlier pull has left unfinished, by the part's name."""
@@ -62,8 +70,8 @@ class Tally:
         if message.event == "already exists":
             part.present = part.present if part.done == part.size else part.size
         if message.event in _HERE:
-            part.done = part.size
-        elif message.event == "downloading":
+            part.done, part.confirmed = part.size, True
+        elif message.event in _MOVING:
             part.done = min(message.progress, part.size)
             part.present = min(part.present, part.done)
         if message.event in {"extracting", "extracted"}:
@@ -78,8 +86,31 @@ class Tally:
         return self.layers and all(part.done == part.size for part in self.parts.values())
 
     @property
+    def settling(self) -> bool:
+        """Whether all bytes of a part have gone, and it is not told yet that they arrived."""
+        return any(part.done == part.size and not part.confirmed for part in self.parts.values())
+
+    @property
     def state(self) -> PullProgress:
         """All parts together."""
         parts = self.parts.values()
         total = sum(part.size for part in parts) if self.layers else 0
         return PullProgress(sum(part.done for part in parts), total, sum(part.present for part in parts))
+
+
+@dataclass(slots=True)
+class Told:
+    """Takes in what is told of a transfer, and tells how far it is whenever that is something else."""
+
+    tally: Tally
+    progress: Progressed | None
+    _last: PullProgress | None = None
+
+    def take(self, message: Progress) -> bool:
+        """Take in one message; returns whether it tells anything new."""
+        new = self.tally.add(message)
+        state = self.tally.state
+        if self.progress and self.tally.parts and state != self._last:
+            self._last = state
+            self.progress(state)
+        return new

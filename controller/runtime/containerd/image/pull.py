@@ -6,31 +6,23 @@ is not taken for a dead one: what came of a layer is seen in pieces of 1 MiB, bu
 """
 
 import asyncio
-import ipaddress
 import logging
-import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
-import grpc.aio
-from google.protobuf.any_pb2 import Any
-from google.protobuf.empty_pb2 import Empty
-
-from controller.runtime.containerd import methods
-from controller.runtime.containerd.api import transfer_pb2, transfer_types_pb2
+from controller.runtime.containerd.api import transfer_types_pb2
 from controller.runtime.containerd.api.types_pb2 import Platform
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.errors import translate
-from controller.runtime.containerd.image.auth import answering, headers, pack
 from controller.runtime.containerd.image.content import ContentReader, listed
 from controller.runtime.containerd.image.failures import INGEST, image_failure, not_found
 from controller.runtime.containerd.image.hosts import fault
 from controller.runtime.containerd.image.kept import KeptParts, LeaseEnded
-from controller.runtime.containerd.image.progress import Tally
+from controller.runtime.containerd.image.progress import Progressed, Tally, Told
+from controller.runtime.containerd.image.registry import default_scheme, registry
 from controller.runtime.containerd.image.repository import has_repository
+from controller.runtime.containerd.image.transfer import SETTLE_SECONDS, Silent, Transfer
 from controller.runtime.platforms import node_platform
 from controller.runtime.port import (
     Credential,
@@ -39,18 +31,12 @@ from controller.runtime.port import (
     ImageFailure,
     ImageNotFound,
     PlatformMissing,
-    PullProgress,
     PullStalled,
     RuntimeFailure,
 )
 from controller.runtime.reference import Reference
 
 log = logging.getLogger(__name__)
-
-UNPACK_SECONDS: Final = 600.0
-"""A silence that is borne when all bytes are here: then only the disk is waited for."""
-
-Progressed = Callable[[PullProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +145,21 @@ class Puller:
                 return
 
     async def _try(self, order: Order, lease: str, tally: Tally, progress: Progressed | None) -> None:
-        stream = f"moorage-pull-{secrets.token_hex(8)}"
-        call = self._channel.duplex(methods.STREAM)
+        def patience() -> float:
+            return SETTLE_SECONDS if tally.complete else self._silence / 2
+
+        transfer = Transfer(self._channel, patience, take=Told(tally, progress).take)
         try:
-            await call.write(pack(methods.STREAM_INIT(id=stream)))
-            await call.read()  # containerd confirms that the stream can be referred to
-            async with answering(self._channel, order.credential) as asked:
-                transfer = self._channel.call(methods.TRANSFER, self._request(order, asked, stream), lease=lease)
-                await self._transfer(call, transfer, tally, progress)
-        except ImageFailure:
-            raise
+            async with registry(self._channel, order.exact, order.credential, self._hosts_dir) as source:
+                await transfer.run(source, unpacked_store(order.name, self._snapshotter), lease=lease)
+        except Silent as silent:
+            raise PullStalled(
+                f"unpacking has not gone on for {silent.seconds:g} s: is the node's disk overloaded?"
+                if tally.complete
+                else f"nothing was received for {self._silence:g} s: what is there already is kept"
+            ) from silent
         except RuntimeFailure as failure:
             raise await self._explained(failure, order, tally) from failure
-        except grpc.aio.AioRpcError as error:
-            raise translate(error) from error
-        finally:
-            call.cancel()
 
     async def _explained(self, failure: RuntimeFailure, order: Order, tally: Tally) -> RuntimeFailure:
         """What a failure means, with what is wrong with the registry's configuration, which may be its cause."""
@@ -196,85 +181,10 @@ class Puller:
             return not_found(asked, await has_repository(asked, default_scheme(asked.domain), self._hosts_dir))
         return meant
 
-    async def _transfer(
-        self,
-        call: "grpc.aio.StreamStreamCall[Any, Any]",
-        transfer: Coroutine[object, object, Empty],
-        tally: Tally,
-        progress: Progressed | None,
-    ) -> None:
-        heard = asyncio.Event()
-        listening = asyncio.create_task(_listen(call, heard, tally, progress))
-        working = asyncio.create_task(transfer)
-        try:
-            while not await self._ended(working, heard, tally):
-                pass
-            await working
-            await asyncio.wait({listening}, timeout=methods.READ)
-        finally:
-            for task in (working, listening):
-                task.cancel()
-            await asyncio.gather(working, listening, return_exceptions=True)
 
-    async def _ended(self, working: "asyncio.Task[Empty]", heard: asyncio.Event, tally: Tally) -> bool:
-        """Wait until the transfer has ended or something new was heard of it.
-
-        Raises:
-            PullStalled: after too long a silence.
-        """
-        heard.clear()
-        listening = asyncio.create_task(heard.wait())
-        patience = UNPACK_SECONDS if tally.complete else self._silence / 2
-        try:
-            await asyncio.wait({working, listening}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            listening.cancel()
-        if not working.done() and not heard.is_set():
-            raise PullStalled(
-                f"unpacking has not gone on for {UNPACK_SECONDS:g} s: is the node's disk overloaded?"
-                if tally.complete
-                else f"nothing was received for {self._silence:g} s: what is there already is kept"
-            )
-        return working.done()
-
-    def _request(self, order: Order, asked: str, stream: str) -> transfer_pb2.TransferRequest:
-        own = node_platform()
-        node = Platform(os=own.os, architecture=own.architecture, variant=own.variant)
-        resolver = transfer_types_pb2.RegistryResolver(
-            auth_stream=asked,
-            headers=headers(order.credential),
-            host_dir=self._hosts_dir,
-            default_scheme=default_scheme(order.reference.domain),
-        )
-        source = transfer_types_pb2.OCIRegistry(reference=str(order.exact), resolver=resolver)
-        unpack = transfer_types_pb2.UnpackConfiguration(platform=node, snapshotter=self._snapshotter)
-        store = transfer_types_pb2.ImageStore(name=order.name, platforms=[node], unpacks=[unpack])
-        options = transfer_pb2.TransferOptions(progress_stream=stream)
-        return transfer_pb2.TransferRequest(source=pack(source), destination=pack(store), options=options)
-
-
-async def _listen(
-    call: "grpc.aio.StreamStreamCall[Any, Any]", heard: asyncio.Event, tally: Tally, progress: Progressed | None
-) -> None:
-    """Read the progress stream to its end. That it broke is told by the transfer itself, which fails then too."""
-    last = None
-    try:
-        while isinstance(message := await call.read(), Any):
-            if tally.add(transfer_types_pb2.Progress.FromString(message.value)):
-                heard.set()
-            state = tally.state
-            if progress and tally.parts and state != last:
-                last = state
-                progress(state)
-    except grpc.aio.AioRpcError:
-        return
-
-
-def default_scheme(domain: str) -> str:
-    """How a registry is spoken to of which nothing is configured: one on this very machine without TLS, as Docker does."""
-    host = domain[1 : domain.index("]")] if domain.startswith("[") else domain.partition(":")[0]
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    return "http" if loopback else "https"
+def unpacked_store(name: str, snapshotter: str, labels: Mapping[str, str] | None = None) -> transfer_types_pb2.ImageStore:
+    """Where an image goes by a name: to the node, with what this node needs of it, unpacked."""
+    own = node_platform()
+    platform = Platform(os=own.os, architecture=own.architecture, variant=own.variant)
+    unpack = transfer_types_pb2.UnpackConfiguration(platform=platform, snapshotter=snapshotter)
+    return transfer_types_pb2.ImageStore(name=name, labels=labels, platforms=[platform], unpacks=[unpack])
