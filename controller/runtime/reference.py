@@ -1,6 +1,7 @@
 """Image references, normalised as Docker does (distribution/reference: `nginx` is `docker.io/library/nginx:latest`)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,11 @@ class Reference:
     def name(self) -> str:
         """Domain and path."""
         return f"{self.domain}/{self.path}"
+
+    @property
+    def familiar(self) -> str:
+        """As people write it for Docker: without the registry and the folder that it adds."""
+        return str(self).removeprefix("docker.io/").removeprefix("library/") if self.domain == "docker.io" else str(self)
 
     def __str__(self) -> str:
         """The normalised reference, as the runtime stores it."""
@@ -61,6 +67,18 @@ def parse(text: str) -> Reference:
     if len(domain) + 1 + len(path) > _MOST_NAME:
         raise InvalidReference(f"image {text!r}: its name is longer than {_MOST_NAME} characters")
     return Reference(domain, path, tag or ("" if digest else "latest"), digest)
+
+
+def distinct(texts: Iterable[str]) -> tuple[Reference, ...]:
+    """Parse several, at least one; those that mean the same become one.
+
+    Raises:
+        InvalidReference: also when there is none.
+    """
+    found = tuple(dict.fromkeys(map(parse, texts)))
+    if not found:
+        raise InvalidReference("no image is named")
+    return found
 
 
 def tagged(text: str) -> Reference:

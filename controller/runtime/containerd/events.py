@@ -21,6 +21,7 @@ from controller.runtime.containerd.api.types_pb2 import Envelope
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container.records import is_holder, seconds
 from controller.runtime.containerd.errors import translate
+from controller.runtime.containerd.image.passing import is_passing
 from controller.runtime.port import ContainerState, EventKind, RuntimeEvent, RuntimeFailure, Unavailable
 
 _MARKER: Final = "/moorage/marker"
@@ -225,9 +226,9 @@ def _of_container(
 
 
 def _of_image(message: type[images_pb2.ImageCreate | images_pb2.ImageUpdate | images_pb2.ImageDelete]) -> Decoder:
-    def decoder(envelope: Envelope) -> RuntimeEvent:
+    def decoder(envelope: Envelope) -> RuntimeEvent | None:
         name = message.FromString(envelope.event.value).name
-        return RuntimeEvent(EventKind.IMAGE_CHANGED, image=name, at=seconds(envelope.timestamp))
+        return None if is_passing(name) else RuntimeEvent(EventKind.IMAGE_CHANGED, image=name, at=seconds(envelope.timestamp))
 
     return decoder
 

@@ -1,6 +1,6 @@
 """Leases: what they hold, containerd's garbage collector leaves alone.
 
-Only short looks into an image need one of ours. Creating a container needs none, which saves two writes to containerd's
+Looks into an image and imports need one of ours. Creating a container needs none, which saves two writes to containerd's
 database for each: its record is written first, and a record holds the snapshot that it names from the moment that this exists
 (see `ContainerdRuntime.create`). Pulls have leases that outlive them (image/kept.py).
 """
@@ -15,7 +15,7 @@ from typing import Final
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import leases_pb2
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.port import NotFound
+from controller.runtime.port import NotFound, RuntimeFailure
 
 EXPIRY_SECONDS: Final = 300.0
 """After this time a lease holds nothing any more, should its maker have been killed."""
@@ -28,17 +28,32 @@ _MINE: Final = f"{_OURS}{secrets.token_hex(4)}-"
 
 
 @asynccontextmanager
-async def lease(channel: Channel) -> AsyncIterator[str]:
-    """A lease for as long as the block runs; yields its id."""
-    until = datetime.fromtimestamp(time.time() + EXPIRY_SECONDS, UTC)
+async def lease(channel: Channel, seconds: float = EXPIRY_SECONDS, *, swept: bool = False) -> AsyncIterator[str]:
+    """A lease for as long as the block runs; yields its id.
+
+    Args:
+        channel: the connection.
+        seconds: how long it holds at most.
+        swept: when the block fails, what only it held is gone before the failure is told.
+    """
+    until = datetime.fromtimestamp(time.time() + seconds, UTC)
     name = f"{_MINE}{secrets.token_hex(8)}"
     request = leases_pb2.CreateRequest(id=name, labels={_EXPIRE: until.isoformat(timespec="seconds")})
     await channel.call(methods.CREATE_LEASE, request)
     try:
         yield name
-    finally:
-        with suppress(NotFound):
-            await channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=name))
+    except BaseException:
+        with suppress(RuntimeFailure):  # the failure that is told is the first one
+            await _end(channel, name, sync=swept)
+        raise
+    await _end(channel, name)
+
+
+async def _end(channel: Channel, name: str, *, sync: bool = False) -> None:
+    """`sync`: return when containerd has collected what nothing needs any more."""
+    with suppress(NotFound):
+        request = leases_pb2.DeleteRequest(id=name, sync=sync)
+        await channel.call(methods.DELETE_LEASE, request, seconds=methods.COLLECT if sync else methods.WRITE)
 
 
 async def end_abandoned(channel: Channel) -> None:
@@ -46,5 +61,4 @@ async def end_abandoned(channel: Channel) -> None:
     found = await channel.call(methods.LIST_LEASES, leases_pb2.ListRequest())
     for name in (one.id for one in found.leases):
         if name.startswith(_OURS) and not name.startswith(_MINE):
-            with suppress(NotFound):
-                await channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=name, sync=True))
+            await _end(channel, name, sync=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -21,8 +21,11 @@ from controller.runtime.containerd.container.tasks import Tasks
 from controller.runtime.containerd.errors import config_failure
 from controller.runtime.containerd.events import events, publish_end
 from controller.runtime.containerd.handlers import Handler, table
+from controller.runtime.containerd.image.exports import Exporter
 from controller.runtime.containerd.image.held import HeldImages
 from controller.runtime.containerd.image.images import Images
+from controller.runtime.containerd.image.imports import Importer
+from controller.runtime.containerd.image.passing import remove_abandoned
 from controller.runtime.containerd.image.pull import Order, Puller
 from controller.runtime.containerd.image.push import Errand, Pusher
 from controller.runtime.oci import resource_changes
@@ -41,7 +44,7 @@ from controller.runtime.port import (
     RuntimeFailure,
     RuntimeInfo,
 )
-from controller.runtime.reference import parse, tagged
+from controller.runtime.reference import distinct, parse, tagged
 from controller.runtime.signals import signal_number
 
 NAMESPACE: Final = "moorage"
@@ -92,6 +95,8 @@ class ContainerdRuntime:
         self._states = States(self._containers, self._tasks)
         self._ends = Ends(self._states.inspect, partial(publish_end, self._channel))
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
+        self._importer = Importer(self._channel, self._images, snapshotter, pull_silence)
+        self._exporter = Exporter(self._channel, self._images)
         self._pusher = Pusher(self._channel, self._images, hosts_dir, pull_silence)
         self._lifecycle = Lifecycle(
             self._containers,
@@ -152,6 +157,17 @@ class ContainerdRuntime:
         parsed = parse(reference)
         await self._puller.pull(Order(parsed, credential, digest), progress)
         return (await self._images.get(str(parsed))).state()
+
+    async def import_images(
+        self, path: str, *, name: str = "", progress: Callable[[PullProgress], None] | None = None
+    ) -> tuple[ImageState, ...]:
+        """Import an archive."""
+        called = str(parse(name)) if name else ""
+        return tuple(image.state() for image in await self._importer.load(path, called, progress))
+
+    async def export_images(self, references: Sequence[str], path: str) -> None:
+        """Write an archive."""
+        await self._exporter.save(distinct(references), path)
 
     async def push(
         self,
@@ -237,7 +253,7 @@ class ContainerdRuntime:
         """
         if not self._begun_tidily:
             await leases.end_abandoned(self._channel)
-            await self._images.remove_abandoned(time.time())
+            await remove_abandoned(self._channel, time.time())
             self._begun_tidily = True
         await self._puller.tidy()
         before = self._lost

@@ -1,9 +1,12 @@
 """`MemoryRuntime`: the port on a `MemoryNode`."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
+from controller.runtime.memory import archives
 from controller.runtime.memory.node import MemoryContainer, MemoryImage, MemoryNode
 from controller.runtime.memory.process import MemoryProcess
 from controller.runtime.memory.script import read_script
@@ -34,7 +37,7 @@ from controller.runtime.port import (
     RuntimeInfo,
     Unavailable,
 )
-from controller.runtime.reference import parse, tagged
+from controller.runtime.reference import distinct, parse, tagged
 from controller.runtime.signals import signal_number
 
 _ALIVE: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
@@ -135,6 +138,20 @@ class MemoryRuntime:
         _tell(progress, image.size)
         state = image.state()
         return node.name(name, replace(state, digest=digest or state.digest))
+
+    async def import_images(
+        self, path: str, *, name: str = "", progress: Callable[[PullProgress], None] | None = None
+    ) -> tuple[ImageState, ...]:
+        """Import an archive; one that is packed by zstd is none here."""
+        node, called = self._ask(), str(parse(name)) if name else ""
+        found = await asyncio.to_thread(archives.load, path, called)
+        _tell(progress, (await asyncio.to_thread(Path(path).stat)).st_size)
+        return tuple(node.name(image.name, image) for image in found)
+
+    async def export_images(self, references: Sequence[str], path: str) -> None:
+        """Write an archive."""
+        named = [(reference, await self.image(str(reference))) for reference in distinct(references)]
+        await asyncio.to_thread(archives.save, named, path)
 
     async def push(
         self,

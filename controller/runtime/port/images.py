@@ -1,6 +1,6 @@
 """Images: what they are, and what is asked of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -129,6 +129,24 @@ class Images(Protocol):
         """
         ...
 
+    async def import_images(
+        self, path: str, *, name: str = "", progress: Callable[[PullProgress], None] | None = None
+    ) -> tuple[ImageState, ...]:
+        """Bring in the images of an archive and unpack them. Raises `ImageFailure`, which names the file.
+
+        An archive is a tar file as `docker save` writes it or an OCI archive, and may be packed by gzip or zstd. When the
+        import fails, nothing that it brought is left.
+
+        Args:
+            path: of the file on the node.
+            name: for the one image that is in it, whatever it is called there; empty: as they are called there.
+            progress: called now and then, from the same loop, with the bytes of the file.
+
+        Returns:
+            The images by their names, in the archive's order.
+        """
+        ...
+
     async def push(
         self,
         reference: str,
@@ -150,6 +168,22 @@ class Images(Protocol):
 
         Returns:
             The digest that it has there.
+        """
+        ...
+
+    async def export_images(self, references: Sequence[str], path: str) -> None:
+        """Write images into an OCI archive, which `docker load` and `ctr images import` read, too.
+
+        It appears when it is whole, in place of what was there. Of an image for several platforms it has those that are on the
+        node, mostly this node's alone.
+
+        Args:
+            references: the images, at least one.
+            path: of the file on the node.
+
+        Raises:
+            NotFound: when one is not on the node.
+            ImageFailure: `DiskFull`, and when it cannot be written for another reason; `ImageDamaged`.
         """
         ...
 

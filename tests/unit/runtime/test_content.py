@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from controller.runtime.containerd.image.content import chain_id, created_at, image_config
+from controller.runtime.containerd.image.content import chain_id
 from controller.runtime.containerd.image.registry import default_scheme
+from controller.runtime.documents import created_at, image_config
 from controller.runtime.platforms import Platform, choose, offered, runs
 from controller.runtime.port import ImageConfig
 

@@ -5,22 +5,15 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api.content_pb2 import ReadContentRequest
 from controller.runtime.containerd.api.types_pb2 import Descriptor
 from controller.runtime.containerd.channel import Channel
+from controller.runtime.documents import INDEXES, created_at, image_config
 from controller.runtime.platforms import NOTHING, Platform, choose, node_platform, offers, platform_of
 from controller.runtime.port import ImageConfig, ImageFailure, PlatformMissing
-
-INDEXES: Final = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    }
-)
 
 _MOST_BYTES: Final = 8 << 20
 """A manifest or config larger than this is no such thing."""
@@ -130,31 +123,9 @@ def listed(platforms: Sequence[Platform]) -> str:
     return ", ".join(map(str, platforms)) or "none"
 
 
-def created_at(text: Any) -> float | None:
-    """When an image was built (RFC 3339), in seconds since the epoch; None when it does not say, as by Go's zero time."""
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return time.replace(tzinfo=time.tzinfo or UTC).timestamp() if time.year > 1 else None
-
-
 def chain_id(diff_ids: Sequence[str]) -> str:
     """The name of layers on top of each other (OCI image-spec, config.md#layer-chainid)."""
     chain = ""
     for diff_id in diff_ids:
         chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else diff_id
     return chain
-
-
-def image_config(document: Mapping[str, Any]) -> ImageConfig:
-    """The part of a config that says how to run it."""
-    config = document.get("config") or {}
-    return ImageConfig(
-        entrypoint=tuple(config.get("Entrypoint") or ()),
-        cmd=tuple(config.get("Cmd") or ()),
-        env=tuple(config.get("Env") or ()),
-        working_dir=config.get("WorkingDir") or "",
-        user=config.get("User") or "",
-        stop_signal=config.get("StopSignal") or "",
-    )

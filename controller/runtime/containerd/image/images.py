@@ -1,12 +1,8 @@
 """Images that are on the node."""
 
-import secrets
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -17,7 +13,16 @@ from controller.runtime.containerd.api.types_pb2 import Descriptor
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.image.content import ContentReader, Contents
-from controller.runtime.port import AlreadyExists, ImageConfig, ImageFailure, ImageName, ImageState, InvalidReference, NotFound
+from controller.runtime.containerd.image.passing import is_passing
+from controller.runtime.port import (
+    AlreadyExists,
+    ImageConfig,
+    ImageFailure,
+    ImageName,
+    ImageState,
+    InvalidReference,
+    NotFound,
+)
 from controller.runtime.reference import Reference
 
 
@@ -54,15 +59,6 @@ class LocalImage:
         )
 
 
-_PASSING: Final = "moorage-passing."
-"""How names begin that last only as long as a call. No normalised reference does: those have a slash."""
-
-_PASSING_SECONDS: Final = 24 * 3600.0
-"""How long such a name stays at most, should its maker have been killed."""
-
-_EXPIRE: Final = "containerd.io/gc.expire"
-
-
 class Images:
     """Images of one namespace."""
 
@@ -78,14 +74,14 @@ class Images:
             image = (await self._channel.call(methods.GET_IMAGE, images_pb2.GetImageRequest(name=name))).image
         except NotFound as failure:
             raise NotFound(f"image {name} is not on this node") from failure
-        return await self._complete(image)
+        return await self.complete(image)
 
     async def list(self) -> tuple[ImageState, ...]:
         """All images that can be run; those that are not complete, or not for this node, are left out."""
         found = []
         for image in await self._named():
             try:
-                local = await self._complete(image)
+                local = await self.complete(image)
             except (NotFound, ImageFailure):
                 continue
             found.append(replace(local.state(), config=ImageConfig()))
@@ -120,25 +116,6 @@ class Images:
         with suppress(NotFound):
             await self._channel.call(methods.DELETE_IMAGE, request, seconds=methods.COLLECT if wait else methods.WRITE)
 
-    @asynccontextmanager
-    async def passing(self, target: Descriptor | None = None) -> AsyncIterator[str]:
-        """A name for as long as the block runs, which nobody else sees; it points at the target, if there is one already."""
-        name = f"{_PASSING}{secrets.token_hex(8)}"
-        try:
-            if target is not None:
-                image = Image(name=name, target=target, labels=passing_labels())
-                await self._channel.call(methods.CREATE_IMAGE, images_pb2.CreateImageRequest(image=image))
-            yield name
-        finally:
-            await self.remove(name)
-
-    async def remove_abandoned(self, now: float) -> None:
-        """Remove such names of processes that were killed."""
-        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
-        for image in answer.images:
-            if image.name.startswith(_PASSING) and now - image.created_at.ToSeconds() > _PASSING_SECONDS:
-                await self.remove(image.name)
-
     def forget_unpacked(self, chain_id: str) -> None:
         """Look again, next time, whether an image is unpacked: its snapshot was found missing."""
         self._unpacked.discard(chain_id)
@@ -146,22 +123,21 @@ class Images:
     async def _named(self) -> Sequence[Image]:
         """What has a name that is not only passing."""
         answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
-        return [image for image in answer.images if not image.name.startswith(_PASSING)]
+        return [image for image in answer.images if not is_passing(image.name)]
 
-    async def _complete(self, image: Image) -> LocalImage:
-        """An image is complete when its layers are unpacked: only then a container can be made from it."""
+    async def complete(self, image: Image) -> LocalImage:
+        """An image is complete when its layers are unpacked: only then a container can be made from it.
+
+        Raises:
+            NotFound: when it is not.
+            ImageFailure: when it is not made as images are, or not for this node.
+        """
         contents = await self._contents.contents(image.target, image.name)
         if contents.chain_id not in self._unpacked:
             if contents.chain_id and not await self._snapshots.exists(contents.chain_id):
                 raise NotFound(f"image {image.name} is on this node, but not unpacked")
             self._unpacked.add(contents.chain_id)
         return LocalImage(image, contents)
-
-
-def passing_labels() -> dict[str, str]:
-    """Labels by which containerd itself removes such a name in the end, where it knows of names that expire."""
-    until = datetime.fromtimestamp(time.time() + _PASSING_SECONDS, UTC)
-    return {_EXPIRE: until.isoformat(timespec="seconds")}
 
 
 def _since(image: Image) -> float:

@@ -8,7 +8,8 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api.content_pb2 import InfoRequest
 from controller.runtime.containerd.api.types_pb2 import Descriptor
 from controller.runtime.containerd.channel import Channel
-from controller.runtime.containerd.image.content import INDEXES, ContentReader
+from controller.runtime.containerd.image.content import ContentReader
+from controller.runtime.documents import INDEXES
 from controller.runtime.platforms import choose, node_platform
 from controller.runtime.port import NotFound
 

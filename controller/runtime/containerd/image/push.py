@@ -14,6 +14,7 @@ from controller.runtime.containerd.image.content import ContentReader
 from controller.runtime.containerd.image.hosts import fault
 from controller.runtime.containerd.image.images import Images
 from controller.runtime.containerd.image.parts import parts_of
+from controller.runtime.containerd.image.passing import passing
 from controller.runtime.containerd.image.progress import Progressed, Tally, Told
 from controller.runtime.containerd.image.push_failures import push_failure
 from controller.runtime.containerd.image.registry import registry
@@ -63,7 +64,7 @@ class Pusher:
         target = (await self._images.get(errand.name)).record.target
         parts = await parts_of(self._channel, self._contents, target, errand.name)
         pushed = target if parts.complete else parts.manifest
-        async with self._images.passing(pushed) as name:
+        async with passing(self._channel, pushed) as name:
             await self._send(errand, name, Tally(), progress)
         return pushed.digest
 

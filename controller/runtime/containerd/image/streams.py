@@ -3,9 +3,10 @@
 A stream is opened before the transfer and lasts as long as the block that opened it. Source: containerd's core/streaming.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc.aio
 from google.protobuf.any_pb2 import Any
@@ -36,13 +37,13 @@ class Stream:
         """Send a message; returns False when nobody takes any more."""
         try:
             await self._call.write(pack(message))
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError):
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             return False
         return True
 
     async def end(self) -> None:
-        """Tell that no more messages come."""
-        if not self._call.done():
+        """Tell that no more messages come, if anybody still reads them."""
+        with suppress(grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             await self._call.done_writing()
 
 
