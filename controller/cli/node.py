@@ -65,12 +65,12 @@ from controller.cli.options import (
     SystemReserved,
     default_node_name,
 )
+from controller.cli.registries import config_file, providers
 from controller.runtime.port import Runtime, RuntimeFailure, Unavailable
 from controller.telemetry.health import Health
 
 if TYPE_CHECKING:
     from controller.agent.agent import AgentSettings
-    from controller.agent.credentials.plugins import Plugin
     from controller.agent.images.collector import RoomSettings
     from controller.network.attached import CniSettings
     from controller.runtime.containerd.handlers import Handler
@@ -133,8 +133,8 @@ def node_half(
         resolv_conf=str(resolv_conf),
         allowed_unsafe_sysctls=tuple(map(_sysctl, allowed_unsafe_sysctls)),
         pids_limit=pids_limit,
-        registry_config=(registry_config or state_dir / "config.json").absolute(),
-        credential_providers=_providers(image_credential_provider_config, image_credential_provider_bin_dir),
+        registry_config=config_file(registry_config, state_dir),
+        credential_providers=providers(image_credential_provider_config, image_credential_provider_bin_dir),
         image_verification=_verification(image_verification, image_verification_allowlist),
         runtime_handlers=tuple(handlers),
         system_reserved=_reserved(system_reserved),
@@ -217,21 +217,6 @@ def _bytes(size: str) -> int:
         return quantity.whole(size)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--log-max-size") from exc
-
-
-def _providers(config: Path | None, folder: Path | None) -> "tuple[Plugin, ...]":
-    """The plugins that are asked for credentials."""
-    from controller.agent.credentials.plugins import load
-
-    if (config is None) != (folder is None):
-        both = "--image-credential-provider-config and --image-credential-provider-bin-dir"
-        raise typer.BadParameter("one needs the other", param_hint=both)
-    if config is None or folder is None:
-        return ()
-    try:
-        return load(config.absolute(), folder.absolute())
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint="--image-credential-provider-config") from exc
 
 
 def _verification(policy: Policy, allowlist: Sequence[str]) -> Rule:

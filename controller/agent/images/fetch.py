@@ -1,27 +1,22 @@
 """Getting one image for one who waits: by which credentials, and whether it has to be fetched at all.
 
-Credentials are tried one after another until a registry takes some, and last without any. Of an image that is on the node, only
-the right to it is asked of the registry, by its digest; it is fetched when the registry does not have that any more.
+Of an image that is on the node, only the right to it is asked of the registry, by its digest; it is fetched when the registry does
+not have that any more.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.agent import metrics
 from controller.agent.credentials.credentials import Credentials, Found
+from controller.agent.credentials.tried import REFUSALS, tried
 from controller.agent.decide.credentials.keyring import Candidate
 from controller.agent.images.access import Access, repository
 from controller.agent.images.meter import Meter
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
-from controller.runtime.port import Credential, ImageFailure, ImageForbidden, ImageNotFound, ImageState, PullProgress, Runtime
-
-log = logging.getLogger(__name__)
-
-REFUSALS = (ImageForbidden, ImageNotFound)
-"""Failures that may be otherwise with other credentials: many registries say "not found" of what somebody may not see."""
+from controller.runtime.port import ImageFailure, ImageForbidden, ImageNotFound, ImageState, PullProgress, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +94,10 @@ class Fetcher:
         self, name: str, digest: str, found: Found, progress: Callable[[PullProgress], None] | None = None
     ) -> tuple[ImageState, Candidate | None]:
         """The image, and by which credentials it was to be had; without any when none were taken."""
-        refusals: list[ImageFailure] = []
-        for candidate in _each_once(found.candidates):
-            try:
-                return await self._runtime.pull(name, progress, credential=candidate.credential, digest=digest), candidate
-            except REFUSALS as exc:
-                log.info("%s with %s: %s", name, candidate.said, exc)
-                refusals.append(exc)
-        if not any(isinstance(exc, ImageNotFound) for exc in refusals):
-            try:
-                return await self._runtime.pull(name, progress, digest=digest), None
-            except REFUSALS as exc:
-                refusals.append(exc)
-        self._credentials.refused(repository(name))
-        raise _told(refusals, found)
-
-
-def _each_once(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Of equal credentials the first."""
-    first: dict[Credential, Candidate] = {}
-    for candidate in candidates:
-        first.setdefault(candidate.credential, candidate)
-    return list(first.values())
-
-
-def _told(refusals: Sequence[ImageFailure], found: Found) -> ImageFailure:
-    """The refusal that says most, with what was tried."""
-    best = next((exc for exc in refusals if isinstance(exc, ImageNotFound)), refusals[0])
-    tried = ", ".join(dict.fromkeys(candidate.said for candidate in found.candidates))
-    parts = [str(best), *((f"tried with {tried}",) if tried else ()), *found.problems]
-    told = type(best)("; ".join(parts))
-    told.__cause__ = best
-    return told
+        try:
+            return await tried(
+                found, lambda credential: self._runtime.pull(name, progress, credential=credential, digest=digest)
+            )
+        except REFUSALS:
+            self._credentials.refused(repository(name))
+            raise

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from controller.agent import metrics
+from controller.agent.credentials.tried import REFUSALS
 from controller.agent.decide.observation import Pull
 from controller.agent.images import backoff
 from controller.agent.images.access import Access
-from controller.agent.images.fetch import REFUSALS, Fetched, Fetcher
+from controller.agent.images.fetch import Fetched, Fetcher
 from controller.agent.images.meter import Meter
 from controller.agent.images.waiter import Waiter
 from controller.api.reasons import Reason
