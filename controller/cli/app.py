@@ -6,6 +6,7 @@ import typer
 
 from controller import __version__
 from controller.cli import crds, execute, logs, ps, run, uninstall
+from controller.cli.image.app import app as image
 
 app = typer.Typer(
     name="moorage",
@@ -38,5 +39,6 @@ app.command(rich_help_panel="Run")(run.up)
 app.command(rich_help_panel="Look at this node", epilog=ps.EXAMPLES)(ps.ps)
 app.command(rich_help_panel="Look at this node", epilog=logs.EXAMPLES)(logs.logs)
 app.command("exec", rich_help_panel="Look at this node", epilog=execute.EXAMPLES)(execute.execute)
+app.add_typer(image, name="image", rich_help_panel="Look at this node")
 app.command(rich_help_panel="Install", epilog=crds.EXAMPLES)(crds.crds)
 app.command(rich_help_panel="Install", epilog=uninstall.EXAMPLES)(uninstall.uninstall)

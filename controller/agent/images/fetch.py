@@ -1,7 +1,7 @@
 """Getting one image for one who waits: by which credentials, and whether it has to be fetched at all.
 
-Of an image that is on the node, only the right to it is asked of the registry, by its digest; it is fetched when the registry does
-not have that any more.
+Of an image that is on the node, only the right to it is asked of the registry, by its digest; it is fetched when the registry
+does not have that any more.
 """
 
 import asyncio

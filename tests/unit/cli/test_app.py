@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from controller import __version__
 from controller.api.schema import crds
 from controller.cli.app import app
 
-COMMANDS = ("agent", "manager", "up", "ps", "logs", "exec", "crds")
+COMMANDS = ("agent", "manager", "up", "ps", "logs", "exec", "image", "crds")
+IMAGE_COMMANDS = ("ls", "inspect", "pull", "push", "import", "export", "tag", "rm", "prune")
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -39,6 +42,24 @@ def test_help_is_plain_where_it_is_no_terminal(command: str) -> None:
 def test_help_teaches_by_examples(command: str) -> None:
     """Each command for people shows how it is used."""
     assert f"moorage {command} " in run(command, "--help").stdout.partition("Examples")[2]
+
+
+@pytest.mark.parametrize("command", IMAGE_COMMANDS)
+def test_help_of_the_image_commands(command: str) -> None:
+    """They are listed, and each teaches by examples, without colours in a pipe."""
+    assert f" {command} " in run("image", "--help").stdout
+    result = run("image", command, "--help")
+    assert result.exit_code == 0
+    assert f"moorage image {command} " in result.stdout.partition("Examples")[2]
+    assert "\x1b[" not in result.stdout
+
+
+def test_the_command_line_starts_quickly() -> None:
+    """No command makes the others load what it alone needs."""
+    heavy = "{'grpc', 'prometheus_client', 'kubernetes', 'aiohttp', 'kopf', 'rich.progress'}"
+    check = f"import sys, controller.cli.app; print(*sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
 
 
 def test_version() -> None:

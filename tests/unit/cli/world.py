@@ -27,6 +27,16 @@ IMAGES = (
     "registry.test/a/rather/long/path/to/an/image:2026.11.24",
 )
 
+PLACES = {
+    "ps": ("--state-dir",),
+    "exec": ("--state-dir",),
+    "logs": ("--state-dir", "--log-dir"),
+    "image tag": (),
+    "image import": (),
+    "image export": (),
+}
+"""Folders that commands look into; those of `image` into the state folder, unless they are listed."""
+
 
 @dataclass
 class World:
@@ -60,11 +70,12 @@ class World:
 
     def run(self, *arguments: str, stdin: str | None = None) -> Result:
         """Run `moorage` with its folders and runtime being this node's."""
-        places = {"ps": ("--state-dir",), "exec": ("--state-dir",), "logs": ("--state-dir", "--log-dir")}.get(arguments[0], ())
+        words = 2 if arguments[0] == "image" else 1
+        places = PLACES.get(" ".join(arguments[:words]), ("--state-dir",) if words == 2 else ())
         values = {"--state-dir": str(self.state_dir), "--log-dir": self.facts.log_dir}
         options = [part for place in places for part in (place, values[place])]
         runtime: Callable[[str], MemoryRuntime] = lambda _: MemoryRuntime(self.node)  # noqa: E731
-        return CliRunner().invoke(app, [arguments[0], *options, *arguments[1:]], input=stdin, obj=runtime)
+        return CliRunner().invoke(app, [*arguments[:words], *options, *arguments[words:]], input=stdin, obj=runtime)
 
     def want(self, instance: ContainerInstance) -> ContainerInstance:
         """Have the agent's store keep it."""
