@@ -6,14 +6,17 @@ import asyncio
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import (
     DiskFull,
     EventKind,
@@ -24,6 +27,7 @@ from controller.runtime.port import (
     NotFound,
     PlatformMissing,
     PullProgress,
+    PullStalled,
 )
 from tests.archives import Files, blob_path, docker, index, layout, nested, packed, tar
 from tests.contract.containerd_subject import ContainerdSubject
@@ -311,7 +315,7 @@ async def test_a_failed_import_leaves_no_byte(real: ContainerdSubject, tmp_path:
     for number, wrong in enumerate((data, data[: 6 << 20])):
         with pytest.raises(ImageFailure):
             await real.runtime.import_images(packed(tmp_path / f"{number}.tar", wrong))
-        assert _stored(real) == before
+        assert _stored(real) - before == set()
         assert await real.leftovers() == []
     half = asyncio.Event()
     task = asyncio.create_task(
@@ -322,7 +326,7 @@ async def test_a_failed_import_leaves_no_byte(real: ContainerdSubject, tmp_path:
     with pytest.raises(asyncio.CancelledError):
         await task
     await real.collect_garbage()  # what was on its way when the import was broken off
-    assert _stored(real) == before
+    assert _stored(real) - before == set()
     assert await real.snapshots() == await real.leftovers() == []
 
 
@@ -330,6 +334,31 @@ def _stored(real: ContainerdSubject) -> set[Path]:
     """All that containerd keeps of content."""
     content = Path(real.containerd.state) / "root/io.containerd.content.v1.content"
     return {path for path in content.rglob("*") if path.is_file() or path.parent.name == "ingest"}
+
+
+async def test_an_import_that_stands_still_is_given_up(real: ContainerdSubject, tmp_path: Path) -> None:
+    """After the silence that is borne, and not before: containerd is frozen for longer, and thawed again. Nothing is left."""
+    big = Image("big", "1", [make_layer({"a": File(os.urandom(16 << 20))})])
+    path = packed(tmp_path / "a.tar", tar(layout((big, {NAME: WEB}))))
+    frozen: list[float] = []
+
+    def freeze(told: PullProgress) -> None:
+        if not frozen and told.bytes_done < told.bytes_total:
+            frozen.append(time.monotonic())
+            os.kill(real.containerd.process.pid, signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(2.5, os.kill, real.containerd.process.pid, signal.SIGCONT)
+
+    runtime = ContainerdRuntime(real.containerd.address, namespace=real.namespace, pull_silence=1.0, run_dir=str(real.run_dir))
+    try:
+        with pytest.raises(PullStalled, match=f"archive {path}: containerd has taken nothing more of it for 1 s"):
+            await runtime.import_images(path, progress=freeze)
+    finally:
+        os.kill(real.containerd.process.pid, signal.SIGCONT)
+        await runtime.close()
+    assert time.monotonic() - frozen[0] >= 1.0
+    await real.collect_garbage()
+    assert await real.runtime.image_names() == ()
+    assert await real.snapshots() == await real.leftovers() == []
 
 
 async def test_digests_survive(real: ContainerdSubject, tmp_path: Path) -> None:
