@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,10 @@ from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import images_pb2, leases_pb2, namespaces_pb2, snapshots_pb2
 from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.handlers import Handler, table
+from controller.runtime.containerd.image.rootfs import layer_folders
 from controller.runtime.containerd.methods import Streamed, Unary
 from controller.runtime.containerd.runtime import ContainerdRuntime
-from controller.runtime.port import ContainerConfig, Runtime
+from controller.runtime.port import ContainerConfig, DamageKind, Runtime
 from tests.contract.subject import SECONDS, Subject
 from tests.handlers import logging_runc
 from tools.lab import Containerd, Registry
@@ -117,6 +119,30 @@ class ContainerdSubject(Subject):
         assert self._server
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}/x:1"
 
+    def blob(self, digest: str) -> Path:
+        """The file of a blob."""
+        return self.containerd.state / "root/io.containerd.content.v1.content/blobs" / digest.replace(":", "/")
+
+    async def layers(self, name: str) -> list[str]:
+        """Digests of an image's layers, the lowest first."""
+        return list((await self.runtime._images.get(self.ref(name))).contents.layers)
+
+    async def folders(self, name: str) -> list[Path]:
+        """What they are unpacked to."""
+        chain = (await self.runtime._images.get(self.ref(name))).contents.chain_id
+        async with self.runtime._snapshots.view(chain) as mounts:
+            return [Path(folder) for folder in layer_folders(mounts)[::-1]]
+
+    async def damage(self, name: str, what: DamageKind) -> None:
+        if what is DamageKind.BLOB:
+            cut_short(self.blob((await self.layers(name))[0]))
+        elif what is DamageKind.SNAPSHOT:
+            shutil.rmtree((await self.folders(name))[0])
+        else:
+            empty = (await self.folders(name))[0] / "bin/empty"
+            empty.touch(0o755)
+            empty.rename(empty.with_name("busybox"))  # under what runs it the file stays as it is
+
     def log(self, container_id: str) -> str:
         """What a container wrote."""
         return (self.folder / "logs" / f"{container_id}.log").read_text()
@@ -191,6 +217,12 @@ async def _ends(pid: int) -> bool:
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
     return True
+
+
+def cut_short(file: Path) -> None:
+    """Leave half of a file."""
+    file.chmod(0o755)
+    os.truncate(file, file.stat().st_size // 2)
 
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

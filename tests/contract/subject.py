@@ -14,6 +14,7 @@ from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
+    DamageKind,
     EventKind,
     ImageConfig,
     Runtime,
@@ -76,6 +77,10 @@ class Subject(ABC):
             "log_path": str(self.folder / "logs" / f"{id_}.log"),
         }
         return ContainerConfig(**values | changes)
+
+    @abstractmethod
+    async def damage(self, name: str, what: DamageKind) -> None:
+        """Damage an image that is on the node, as a failing disk does: its lowest layer, the config, or a program's file."""
 
     async def pull(self, name: str = "busybox:1") -> None:
         """Have an image."""
@@ -195,6 +200,9 @@ class MemorySubject(Subject):
 
     async def connect(self) -> Runtime:
         return MemoryRuntime(self.node)
+
+    async def damage(self, name: str, what: DamageKind) -> None:
+        self.node.damage_image(self.ref(name), what)
 
     async def wait_for_output(self, container_id: str, text: str) -> None:
         """Nothing is written, and a process is at once as far as it gets by itself."""

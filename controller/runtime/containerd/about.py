@@ -1,6 +1,7 @@
 """What this containerd is, and whether it will do."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from google.protobuf.empty_pb2 import Empty
@@ -28,9 +29,7 @@ async def describe(channel: Channel, snapshotter: str, handlers: tuple[str, ...]
     """
     version = (await channel.call(methods.VERSION, Empty())).version
     check_version(version)
-    request = introspection_pb2.PluginsRequest(filters=[f"type=={_SNAPSHOTTERS}"])
-    plugins = (await channel.call(methods.PLUGINS, request)).plugins
-    usable = {plugin.id: plugin.exports.get("root", "") for plugin in plugins if not plugin.init_err}
+    usable = await snapshotter_roots(channel)
     if snapshotter not in usable:
         raise Unsupported(f"containerd at {channel.address} has no snapshotter {snapshotter!r} (it has {sorted(usable)})")
     return RuntimeInfo(
@@ -41,6 +40,13 @@ async def describe(channel: Channel, snapshotter: str, handlers: tuple[str, ...]
         handlers=handlers,
         root_dir=usable[snapshotter],
     )
+
+
+async def snapshotter_roots(channel: Channel) -> Mapping[str, str]:
+    """Where each snapshotter that can be used keeps its files; empty when it does not say."""
+    request = introspection_pb2.PluginsRequest(filters=[f"type=={_SNAPSHOTTERS}"])
+    plugins = (await channel.call(methods.PLUGINS, request)).plugins
+    return {plugin.id: plugin.exports.get("root", "") for plugin in plugins if not plugin.init_err}
 
 
 def check_version(version: str) -> None:

@@ -62,3 +62,10 @@ async def end_abandoned(channel: Channel) -> None:
     for name in (one.id for one in found.leases):
         if name.startswith(_OURS) and not name.startswith(_MINE):
             await _end(channel, name, sync=True)
+
+
+async def collect_garbage(channel: Channel) -> None:
+    """Have containerd collect its garbage, and wait for it: that is what the synchronous deletion of any lease does."""
+    name = f"{_MINE}{secrets.token_hex(8)}"
+    await channel.call(methods.CREATE_LEASE, leases_pb2.CreateRequest(id=name))
+    await channel.call(methods.DELETE_LEASE, leases_pb2.DeleteRequest(id=name, sync=True), seconds=methods.COLLECT)

@@ -131,6 +131,9 @@ VIEW: Final = Unary(f"{_SNAPSHOTS}View", snapshots_pb2.ViewSnapshotRequest, snap
 MOUNTS: Final = Unary(f"{_SNAPSHOTS}Mounts", snapshots_pb2.MountsRequest, snapshots_pb2.MountsResponse, READ)
 REMOVE_SNAPSHOT: Final = Unary(f"{_SNAPSHOTS}Remove", snapshots_pb2.RemoveSnapshotRequest, Empty, WRITE)
 STAT_SNAPSHOT: Final = Unary(f"{_SNAPSHOTS}Stat", snapshots_pb2.StatSnapshotRequest, snapshots_pb2.StatSnapshotResponse, READ)
+LIST_SNAPSHOTS: Final = Streamed(
+    f"{_SNAPSHOTS}List", snapshots_pb2.ListSnapshotsRequest, snapshots_pb2.ListSnapshotsResponse, WRITE
+)
 
 _IMAGES: Final = f"{_SERVICES}images.v1.Images/"
 GET_IMAGE: Final = Unary(f"{_IMAGES}Get", images_pb2.GetImageRequest, images_pb2.GetImageResponse, READ)
@@ -141,6 +144,7 @@ DELETE_IMAGE: Final = Unary(f"{_IMAGES}Delete", images_pb2.DeleteImageRequest, E
 
 _CONTENT: Final = f"{_SERVICES}content.v1.Content/"
 CONTENT_INFO: Final = Unary(f"{_CONTENT}Info", content_pb2.InfoRequest, content_pb2.InfoResponse, READ)
+DELETE_CONTENT: Final = Unary(f"{_CONTENT}Delete", content_pb2.DeleteContentRequest, Empty, WRITE)
 READ_CONTENT: Final = Streamed(f"{_CONTENT}Read", content_pb2.ReadContentRequest, content_pb2.ReadContentResponse, READ)
 LIST_INGESTS: Final = Unary(f"{_CONTENT}ListStatuses", content_pb2.ListStatusesRequest, content_pb2.ListStatusesResponse, READ)
 ABORT_INGEST: Final = Unary(f"{_CONTENT}Abort", content_pb2.AbortRequest, Empty, WRITE)

@@ -28,12 +28,17 @@ from controller.runtime.containerd.image.imports import Importer
 from controller.runtime.containerd.image.passing import remove_abandoned
 from controller.runtime.containerd.image.pull import Order, Puller
 from controller.runtime.containerd.image.push import Errand, Pusher
+from controller.runtime.containerd.image.quarantine import Quarantine
+from controller.runtime.containerd.image.synced import SyncedImages
+from controller.runtime.containerd.image.verify import Verifier
+from controller.runtime.containerd.image.whole import WholePulls
 from controller.runtime.oci import resource_changes
 from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
     ContainerStats,
     Credential,
+    Damage,
     ExecConfig,
     ImageFiles,
     ImageName,
@@ -91,13 +96,17 @@ class ContainerdRuntime:
         self._containers = Containers(self._channel, snapshotter)
         self._tasks = Tasks(self._channel)
         self._images = Images(self._channel, self._snapshots)
+        self._verifier = Verifier(self._channel, self._snapshots, self._images)
+        self._synced = SyncedImages(self._channel, self._snapshots, self._images)
         self._held = HeldImages(self._channel, self._snapshots, self._images)
         self._states = States(self._containers, self._tasks)
+        self._quarantine = Quarantine(self._channel, self._snapshots, self._images, self._states)
         self._ends = Ends(self._states.inspect, partial(publish_end, self._channel))
         self._puller = Puller(self._channel, snapshotter, hosts_dir, pull_silence)
-        self._importer = Importer(self._channel, self._images, snapshotter, pull_silence)
+        self._importer = Importer(self._channel, self._images, self._synced, snapshotter, pull_silence)
         self._exporter = Exporter(self._channel, self._images)
         self._pusher = Pusher(self._channel, self._images, hosts_dir, pull_silence)
+        self._whole = WholePulls(self._puller, self._verifier, self._quarantine, self._synced)
         self._lifecycle = Lifecycle(
             self._containers,
             self._tasks,
@@ -155,7 +164,7 @@ class ContainerdRuntime:
     ) -> ImageState:
         """Fetch and unpack an image, going on with what an earlier pull has left; two of the same one are not merged here."""
         parsed = parse(reference)
-        await self._puller.pull(Order(parsed, credential, digest), progress)
+        await self._whole.pull(Order(parsed, credential, digest), progress)
         return (await self._images.get(str(parsed))).state()
 
     async def import_images(
@@ -179,6 +188,14 @@ class ContainerdRuntime:
     ) -> str:
         """Send an image to a registry."""
         return await self._pusher.push(Errand(str(parse(reference)), tagged(target), credential), progress)
+
+    async def verify(self, reference: str) -> tuple[Damage, ...]:
+        """Read all of an image, and tell what is damaged."""
+        return await self._verifier.verify(str(parse(reference)))
+
+    async def quarantine(self, reference: str, damage: Sequence[Damage]) -> None:
+        """Take what is damaged of an image away."""
+        await self._quarantine.begin(str(parse(reference)), damage)
 
     async def remove_image(self, reference: str, *, wait: bool = False) -> None:
         """Remove a name; containerd collects the content when no other name and no container needs it."""
@@ -256,6 +273,7 @@ class ContainerdRuntime:
             await remove_abandoned(self._channel, time.time())
             self._begun_tidily = True
         await self._puller.tidy()
+        await self._synced.tidy()
         before = self._lost
         shims = frozenset(handler.shim for handler in self._handlers.values())
         self._lost = await asyncio.to_thread(orphans.lost_shims, self._address, self._channel.namespace, shims)

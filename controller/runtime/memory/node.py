@@ -13,6 +13,8 @@ from controller.runtime.port import (
     ContainerConfig,
     ContainerState,
     Credential,
+    Damage,
+    DamageKind,
     EventKind,
     ImageConfig,
     ImageForbidden,
@@ -93,6 +95,10 @@ class MemoryNode:
         self.containers: dict[str, MemoryContainer] = {}
         self.held: dict[str, str] = {}
         """Digests of images whose files are held, by the holder."""
+        self.damage: dict[str, tuple[Damage, ...]] = {}
+        """What is damaged of images on the node, by their names."""
+        self.quarantined: set[str] = set()
+        """Names of images that nothing is made from until they are pulled."""
         self.version = "2.0.0"
         self.handlers: tuple[str, ...] = ("memory",)
         """Names of the runtime handlers, the default one first."""
@@ -132,6 +138,11 @@ class MemoryNode:
             if container.timer:
                 container.timer.cancel()
             container.state = replace(container.state, phase=Phase.EXITED, pid=0)
+
+    def damage_image(self, reference: str, what: DamageKind = DamageKind.FILE) -> None:
+        """Damage an image that is on the node; with a blob alone, its containers are as before."""
+        name = str(parse(reference))
+        self.damage[name] = (Damage(what, self.images[name].digest, f"a {what} is not as it should be"),)
 
     # --- used by MemoryRuntime ---
 

@@ -18,10 +18,13 @@ from controller.runtime.port import (
     ContainerState,
     ContainerStats,
     Credential,
+    Damage,
+    DamageKind,
     EventKind,
     ExecConfig,
     Feature,
     ImageConfig,
+    ImageDamaged,
     ImageFiles,
     ImageName,
     ImageNotFound,
@@ -35,6 +38,7 @@ from controller.runtime.port import (
     Resources,
     RuntimeEvent,
     RuntimeInfo,
+    StartFailure,
     Unavailable,
 )
 from controller.runtime.reference import distinct, parse, tagged
@@ -42,6 +46,8 @@ from controller.runtime.signals import signal_number
 
 _ALIVE: Final = frozenset({Phase.RUNNING, Phase.PAUSED})
 _MEMORY: Final = 1 << 20
+_NOT_EXECUTED: Final = 255
+"""How runc ends when the kernel cannot execute the command."""
 
 
 class MemoryRuntime:
@@ -95,13 +101,14 @@ class MemoryRuntime:
 
     async def images(self) -> tuple[ImageState, ...]:
         """Every image."""
-        return tuple(replace(image, config=ImageConfig()) for image in self._ask().images.values())
+        there = [image for name, image in self._ask().images.items() if name not in self.node.quarantined]
+        return tuple(replace(image, config=ImageConfig()) for image in there)
 
     async def image(self, reference: str) -> ImageState:
         """One image."""
         name = str(parse(reference))
         found = self._ask().images.get(name)
-        if found is None:
+        if found is None or name in self.node.quarantined:
             raise NotFound(f"image {name} is not on this node")
         return found
 
@@ -135,7 +142,11 @@ class MemoryRuntime:
             raise ImageNotFound(f"registry {parsed.domain} has no image {name}@{digest}")
         if image.other_platform:
             raise PlatformMissing(f"image {name} has nothing for this node's platform")
+        if users := self._users(name):
+            raise ImageDamaged(f"image {name} is damaged on this node, and is used by {users}")
         _tell(progress, image.size)
+        node.damage.pop(name, None)
+        node.quarantined.discard(name)
         state = image.state()
         return node.name(name, replace(state, digest=digest or state.digest))
 
@@ -171,9 +182,37 @@ class MemoryRuntime:
         self.node.registry[made.reference] = made
         return found.digest
 
+    async def verify(self, reference: str) -> tuple[Damage, ...]:
+        """What is damaged of an image."""
+        name = str(parse(reference))
+        if name not in self._ask().images:
+            raise NotFound(f"image {name} is not on this node")
+        return self.node.damage.get(name, ())
+
+    async def quarantine(self, reference: str, damage: Sequence[Damage]) -> None:
+        """Take an image out of use; one of which a blob alone is damaged can be run as it is."""
+        name, node = str(parse(reference)), self._ask()
+        if name not in node.images:
+            raise NotFound(f"image {name} is not on this node")
+        if all(one.what is DamageKind.BLOB for one in damage):
+            return
+        node.quarantined.add(name)
+        node.tell(EventKind.IMAGE_CHANGED, image=name)
+        if users := self._users(name):
+            raise Conflict(f"what is damaged of it is used by {users}")
+
+    def _users(self, name: str) -> str:
+        """Who keeps damaged files from going."""
+        if name not in self.node.quarantined:
+            return ""
+        containers = self.node.containers.values()
+        return ", ".join(one.config.id for one in containers if one.config.image == name and one.state.phase in _ALIVE)
+
     async def remove_image(self, reference: str, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to wait for
         """Remove a name."""
         name, node = str(parse(reference)), self._ask()
+        node.quarantined.discard(name)
+        node.damage.pop(name, None)
         if node.images.pop(name, None) is not None:
             node.tell(EventKind.IMAGE_CHANGED, image=name)
 
@@ -196,7 +235,7 @@ class MemoryRuntime:
         """Make a container; what an OCI runtime would refuse is refused here too."""
         node = self._ask()
         image = node.images.get(config.image)
-        if image is None:
+        if image is None or config.image in node.quarantined:
             raise NotFound(f"image {config.image} is not on this node")
         if config.runtime_handler and config.runtime_handler not in node.handlers:
             raise InvalidConfig(
@@ -229,7 +268,12 @@ class MemoryRuntime:
         container = self._find(container_id)
         if container.state.phase is not Phase.CREATED:
             raise Conflict(f"container {container_id!r} was started before")
+        damage = {one.what for one in self.node.damage.get(container.config.image, ())}
+        if DamageKind.SNAPSHOT in damage:
+            raise StartFailure("the root file system cannot be mounted: no such file or directory")
         script = read_script(container.config.args)
+        if DamageKind.FILE in damage:
+            script = replace(script, seconds=0.0, exit_code=_NOT_EXECUTED)
         if container.config.host_pid or container.config.shared_pids:
             script = replace(script, ignores=False)  # the kernel guards the first process of a namespace alone
         if script.echoes and not (container.config.stdin or container.config.tty):

@@ -54,6 +54,8 @@ from controller.runtime.port.events import (
 )
 from controller.runtime.port.images import (
     Credential,
+    Damage,
+    DamageKind,
     ImageConfig,
     ImageFiles,
     ImageName,
@@ -82,6 +84,8 @@ __all__ = [
     "Containers",
     "Credential",
     "CredentialsMissing",
+    "Damage",
+    "DamageKind",
     "DeadlineExceeded",
     "DiskFull",
     "EventKind",

@@ -1,5 +1,6 @@
 """Images: what they are, and what is asked of them."""
 
+import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -84,6 +85,28 @@ class ImageFiles:
     options: tuple[str, ...] = ()
 
 
+class DamageKind(enum.StrEnum):
+    """What of an image is damaged."""
+
+    BLOB = "blob"
+    """Index, manifest, config or a layer as the registry sends it: missing, cut short or changed."""
+    SNAPSHOT = "snapshot"
+    """A layer is not unpacked, or what it was unpacked to is gone."""
+    FILE = "file"
+    """A file of an unpacked layer is missing, cut short or changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something of an image that is not on the node as it should be."""
+
+    what: DamageKind
+    digest: str
+    """Of the blob; of what is unpacked, of all layers up to the damaged one (OCI image-spec, config.md#layer-chainid)."""
+    message: str
+    """One sentence for people, without the image's name."""
+
+
 class Images(Protocol):
     """The images of a node."""
 
@@ -118,7 +141,7 @@ class Images(Protocol):
         credential: Credential | None = None,
         digest: str = "",
     ) -> ImageState:
-        """Fetch and unpack an image. Raises `ImageFailure`.
+        """Fetch and unpack an image, and what is damaged of it anew. Raises `ImageFailure`.
 
         Args:
             reference: what to fetch, and the name that it has on the node then.
@@ -184,6 +207,22 @@ class Images(Protocol):
         Raises:
             NotFound: when one is not on the node.
             ImageFailure: `DiskFull`, and when it cannot be written for another reason; `ImageDamaged`.
+        """
+        ...
+
+    async def verify(self, reference: str) -> tuple[Damage, ...]:
+        """Read all of an image that is on the node for this platform, and tell what is damaged; nothing when all is well.
+
+        It takes as long as reading takes: every blob is compared with its digest, and every unpacked file with its layer where
+        the runtime keeps files that can be looked at. Raises `NotFound` when there is no such name, `InvalidReference`.
+        """
+        ...
+
+    async def quarantine(self, reference: str, damage: Sequence[Damage]) -> None:
+        """Take what is damaged of an image away: if that keeps it from being run, it is not on the node until the next `pull`.
+
+        What is whole of it stays, and so does what runs. Raises `NotFound` when there is no such name, `InvalidReference`,
+        `Conflict` when containers that run use what is damaged: it goes when they have ended, and nothing is made from it.
         """
         ...
 

@@ -6,7 +6,7 @@ import pytest
 
 from controller.runtime import port
 from controller.runtime.containerd.errors import translate
-from controller.runtime.containerd.image.failures import image_failure, not_found
+from controller.runtime.containerd.image.failures import image_failure, not_found, of_content
 from controller.runtime.reference import parse
 
 CODES = grpc.StatusCode
@@ -196,6 +196,26 @@ def test_a_failed_pull_says_whose_fault_it_is(name: str) -> None:
     assert type(failure) is kind
     assert words in str(failure)
     assert isinstance(failure, port.Unavailable) or str(REF) in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (
+            "failed to extract layer (x.tar+gzip sha256:1) to overlayfs as extract-1: unexpected EOF",
+            True,
+        ),
+        ("content digest sha256:1: not found", True),
+        ("unmarshal image config: unexpected end of JSON input", True),
+        ("failed to resolve image: registry.test:5000/app:1: not found", False),
+        ("failed to do request: Head x: EOF", False),
+    ],
+)
+def test_what_may_be_damaged_on_the_node(said: str, wanted: bool) -> None:  # noqa: FBT001
+    """A failure of what was fetched, now or before, and none on the way to the registry."""
+    failure = image_failure(translate(error(CODES.UNKNOWN, said)), REF)
+    failure.__cause__ = port.RuntimeFailure(said)
+    assert of_content(failure) is wanted
 
 
 @pytest.mark.parametrize(

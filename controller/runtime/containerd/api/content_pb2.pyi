@@ -27,6 +27,12 @@ class InfoResponse(_message.Message):
     info: Info
     def __init__(self, info: _Optional[_Union[Info, _Mapping]] = ...) -> None: ...
 
+class DeleteContentRequest(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    def __init__(self, digest: _Optional[str] = ...) -> None: ...
+
 class ReadContentRequest(_message.Message):
     __slots__ = ("digest", "offset", "size")
     DIGEST_FIELD_NUMBER: _ClassVar[int]

@@ -1,7 +1,7 @@
 """Root file systems, as layers on layers."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from controller.runtime.containerd import methods
@@ -37,6 +37,12 @@ class Snapshots:
         except NotFound:
             return False
         return True
+
+    async def list(self) -> Mapping[str, snapshots_pb2.Info]:
+        """All snapshots, by their names."""
+        request = snapshots_pb2.ListSnapshotsRequest(snapshotter=self.snapshotter)
+        answers = self._channel.stream(methods.LIST_SNAPSHOTS, request)
+        return {info.name: info async for answer in answers for info in answer.info}
 
     async def remove(self, key: str) -> None:
         """Remove a snapshot; absent is success."""

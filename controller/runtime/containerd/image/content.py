@@ -67,6 +67,10 @@ class ContentReader:
                 self._known.popitem(last=False)
         return known
 
+    def forget(self, digest: str) -> None:
+        """Read what a name points at anew, next time: a part of it was found damaged."""
+        self._known.pop(digest, None)
+
     async def platforms(self, digest: str, name: str) -> tuple[Platform, ...]:
         """The platforms that an index offers. Raises as `contents`."""
         document, _ = await self.document(digest, name)

@@ -233,6 +233,18 @@ def explained(failure: RuntimeFailure, reference: Reference, known: Rules, not_a
     return ImageFailure(f"image {reference}: {text}")
 
 
+_OF_CONTENT: Final = re.compile(
+    r"failed to extract layer|unmarshal|invalid character|unexpected end of JSON|content \S+ not found|content at \S+ not found"
+    r"|content digest \S+ not found|wrong diff id|expected at \S+"
+)
+"""What containerd says of what it has fetched, now or before, and cannot unpack or read."""
+
+
+def of_content(failure: RuntimeFailure) -> bool:
+    """Whether a pull failed by what is on the node: it may have come damaged, or have become so."""
+    return isinstance(failure, ImageDamaged) or _OF_CONTENT.search(str(failure.__cause__)) is not None
+
+
 def not_found(reference: Reference, repository: bool | None) -> ImageNotFound:  # noqa: FBT001 - a fact, or none
     """The registry does not have it. `repository`: whether it has the repository; None when that is not known."""
     wanted = f"digest {reference.digest}" if reference.digest else f"tag {reference.tag}"

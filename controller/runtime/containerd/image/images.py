@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -24,6 +25,12 @@ from controller.runtime.port import (
     NotFound,
 )
 from controller.runtime.reference import Reference
+
+DAMAGED: Final = "moorage.dev/damaged"
+"""Label of a name that nothing is made from: digests of the layers, each with those below it, that are damaged as unpacked."""
+
+UNSYNCED: Final = "moorage.dev/unsynced"
+"""Label of a name whose image is not known to be on the disk yet: id of the boot in which it was fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +77,12 @@ class Images:
 
     async def get(self, name: str) -> LocalImage:
         """An image by its normalised name. Raises `NotFound` when it, or a part of it, is not on the node."""
-        try:
-            image = (await self._channel.call(methods.GET_IMAGE, images_pb2.GetImageRequest(name=name))).image
-        except NotFound as failure:
-            raise NotFound(f"image {name} is not on this node") from failure
-        return await self.complete(image)
+        return await self.complete(await self.record(name))
 
     async def list(self) -> tuple[ImageState, ...]:
         """All images that can be run; those that are not complete, or not for this node, are left out."""
         found = []
-        for image in await self._named():
+        for image in await self.records():
             try:
                 local = await self.complete(image)
             except (NotFound, ImageFailure):
@@ -89,7 +92,7 @@ class Images:
 
     async def names(self) -> tuple[ImageName, ...]:
         """All names, whether what they point at can be run or not."""
-        return tuple(ImageName(image.name, image.target.digest, _since(image)) for image in await self._named())
+        return tuple(ImageName(image.name, image.target.digest, _since(image)) for image in await self.records())
 
     async def tag(self, name: str, target: Reference) -> LocalImage:
         """Give an image another name. Raises as `get`; `InvalidReference` when the other name is one of another digest."""
@@ -105,9 +108,10 @@ class Images:
         try:
             await self._channel.call(methods.CREATE_IMAGE, images_pb2.CreateImageRequest(image=image))
         except AlreadyExists:
-            known = (await self._channel.call(methods.GET_IMAGE, images_pb2.GetImageRequest(name=name))).image
-            if known.target.digest != target.digest:
-                request = images_pb2.UpdateImageRequest(image=image, update_mask=FieldMask(paths=["target"]))
+            known = await self.record(name)
+            if known.target.digest != target.digest or UNSYNCED in known.labels:
+                changed = FieldMask(paths=["target", f"labels.{UNSYNCED}", f"labels.{DAMAGED}"])  # they are of the one before
+                request = images_pb2.UpdateImageRequest(image=image, update_mask=changed)
                 await self._channel.call(methods.UPDATE_IMAGE, request)
 
     async def remove(self, name: str, *, wait: bool = False) -> None:
@@ -116,24 +120,62 @@ class Images:
         with suppress(NotFound):
             await self._channel.call(methods.DELETE_IMAGE, request, seconds=methods.COLLECT if wait else methods.WRITE)
 
+    async def record(self, name: str) -> Image:
+        """What containerd keeps of a name, whether it is complete or not. Raises `NotFound`."""
+        try:
+            return (await self._channel.call(methods.GET_IMAGE, images_pb2.GetImageRequest(name=name))).image
+        except NotFound as failure:
+            raise NotFound(f"image {name} is not on this node") from failure
+
+    async def chain_id(self, image: Image) -> str:
+        """Name of the snapshot with all layers of an image; empty when that cannot be told."""
+        try:
+            return (await self._contents.contents(image.target, image.name)).chain_id
+        except (NotFound, ImageFailure):
+            return ""
+
+    def trusts(self, chain_id: str) -> bool:
+        """Whether these layers are known to be unpacked and on the disk: another pull of them changes nothing of that."""
+        return chain_id in self._unpacked
+
+    def trust(self, chain_id: str) -> None:
+        """These layers are on the disk now."""
+        self._unpacked.add(chain_id)
+
+    async def records(self) -> Sequence[Image]:
+        """What containerd keeps of all names that are not only passing."""
+        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
+        return [image for image in answer.images if not is_passing(image.name)]
+
+    async def set_label(self, name: str, label: str, value: str) -> None:
+        """Write a label of a name; an empty value removes it. Raises `NotFound`."""
+        # It is not written; but containerd 2.4 falls over a request without one.
+        image = Image(name=name, labels={label: value}, target=Descriptor())
+        request = images_pb2.UpdateImageRequest(image=image, update_mask=FieldMask(paths=[f"labels.{label}"]))
+        await self._channel.call(methods.UPDATE_IMAGE, request)
+
+    def forget(self, digest: str) -> None:
+        """Read anew, next time, what the image of this digest consists of, and look whether any is unpacked."""
+        self._contents.forget(digest)
+        self._unpacked.clear()
+
     def forget_unpacked(self, chain_id: str) -> None:
         """Look again, next time, whether an image is unpacked: its snapshot was found missing."""
         self._unpacked.discard(chain_id)
 
-    async def _named(self) -> Sequence[Image]:
-        """What has a name that is not only passing."""
-        answer = await self._channel.call(methods.LIST_IMAGES, images_pb2.ListImagesRequest())
-        return [image for image in answer.images if not is_passing(image.name)]
-
     async def complete(self, image: Image) -> LocalImage:
-        """An image is complete when its layers are unpacked: only then a container can be made from it.
+        """An image is complete when its layers are unpacked and on the disk: only then a container can be made from it.
 
         Raises:
             NotFound: when it is not.
             ImageFailure: when it is not made as images are, or not for this node.
         """
+        if DAMAGED in image.labels:
+            raise NotFound(f"image {image.name} is on this node, but damaged")
         contents = await self._contents.contents(image.target, image.name)
-        if contents.chain_id not in self._unpacked:
+        if not self.trusts(contents.chain_id):
+            if UNSYNCED in image.labels:
+                raise NotFound(f"image {image.name} is on this node, but a loss of power may still take a part of it")
             if contents.chain_id and not await self._snapshots.exists(contents.chain_id):
                 raise NotFound(f"image {image.name} is on this node, but not unpacked")
             self._unpacked.add(contents.chain_id)

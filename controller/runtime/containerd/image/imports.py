@@ -25,6 +25,7 @@ from controller.runtime.containerd.image.passing import passing, passing_labels
 from controller.runtime.containerd.image.progress import Progressed
 from controller.runtime.containerd.image.pull import unpacked_store
 from controller.runtime.containerd.image.streams import Stream, opened
+from controller.runtime.containerd.image.synced import SyncedImages
 from controller.runtime.containerd.image.transfer import SETTLE_SECONDS, Silent, Transfer
 from controller.runtime.containerd.leases import lease
 from controller.runtime.platforms import NOTHING, node_platform, runs
@@ -43,17 +44,19 @@ _SENT: Final = 32 << 10
 class Importer:
     """Imports archives into one namespace."""
 
-    def __init__(self, channel: Channel, images: Images, snapshotter: str, silence: float) -> None:
+    def __init__(self, channel: Channel, images: Images, synced: SyncedImages, snapshotter: str, silence: float) -> None:
         """Take the settings.
 
         Args:
             channel: the connection.
             images: those that are on the node.
+            synced: brings what is unpacked to the disk, before anything gets a name.
             snapshotter: what to unpack with.
             silence: seconds without any progress after which an import is given up.
         """
         self._channel = channel
         self._images = images
+        self._synced = synced
         self._snapshotter = snapshotter
         self._silence = silence
         self._contents = ContentReader(channel)
@@ -70,6 +73,7 @@ class Importer:
             ImageFailure: the one that fits; nothing of the archive is on the node then.
             Unavailable: when containerd went away.
         """
+        await self._synced.drop_doubtful()
         async with lease(self._channel, LEASE_SECONDS, swept=True) as held, passing(self._channel) as index_name:
             try:
                 await _Sending(self._channel, path, progress, self._silence, held).run(index_name, self._snapshotter)
@@ -79,6 +83,7 @@ class Importer:
                 raise
             except RuntimeFailure as failure:
                 raise await asyncio.to_thread(import_failure, failure, path, name) from failure
+            await self._synced.to_disk(f"archive {path}")
             found = archives.images_of(document.get("manifests", ()), name, node_platform(), path)
             return await self._named(found, path, name)
 

@@ -22,6 +22,7 @@ from controller.runtime.containerd.image.kept import KeptParts, LeaseEnded
 from controller.runtime.containerd.image.progress import Progressed, Tally, Told
 from controller.runtime.containerd.image.registry import default_scheme, registry
 from controller.runtime.containerd.image.repository import has_repository
+from controller.runtime.containerd.image.synced import unsynced_now
 from controller.runtime.containerd.image.transfer import SETTLE_SECONDS, Silent, Transfer
 from controller.runtime.platforms import node_platform
 from controller.runtime.port import (
@@ -49,6 +50,8 @@ class Order:
     """What the registry is shown when it asks."""
     digest: str = ""
     """Of the image, whatever the tag means by now; empty: what it means."""
+    unpack: bool = True
+    """If not, all layers are fetched; with it, those that are unpacked already are passed over."""
 
     @property
     def name(self) -> str:
@@ -80,6 +83,8 @@ class Puller:
         self._kept = KeptParts(channel)
         self._contents = ContentReader(channel)
         self._under_way: list[str] = []
+        self._resolved: dict[str, str] = {}
+        """What the names stand for whose last pull failed, as far as the registry told."""
 
     async def pull(self, order: Order, progress: Progressed | None) -> None:
         """Fetch and unpack an image; what a failed try has fetched is kept for the next one.
@@ -94,9 +99,14 @@ class Puller:
             try:
                 await self._fetch(order, lease, tally, progress)
             except RuntimeFailure as failure:
+                self._resolved[order.name] = tally.index
                 await self._after(order.name, failure, tally, continued=continued)
                 raise
             await self._release(order.name)
+
+    def resolved(self, name: str) -> str:
+        """Digest of what a name stands for whose pull has just failed; empty when the registry did not tell."""
+        return self._resolved.pop(name, "")
 
     async def tidy(self) -> None:
         """End what was kept for pulls that nobody has begun anew for a day."""
@@ -151,7 +161,10 @@ class Puller:
         transfer = Transfer(self._channel, patience, take=Told(tally, progress).take)
         try:
             async with registry(self._channel, order.exact, order.credential, self._hosts_dir) as source:
-                await transfer.run(source, unpacked_store(order.name, self._snapshotter), lease=lease)
+                store = unpacked_store(order.name, self._snapshotter, unsynced_now())
+                if not order.unpack:
+                    del store.unpacks[:]
+                await transfer.run(source, store, lease=lease)
         except Silent as silent:
             raise PullStalled(
                 f"unpacking has not gone on for {silent.seconds:g} s: is the node's disk overloaded?"

@@ -1,0 +1,142 @@
+"""Images on the disk, and not only in the kernel's memory, before they count as present.
+
+containerd brings blobs and its database to the disk, but not what it unpacks: after a loss of power, files of an image may be
+empty that it says is unpacked. So the name of what is fetched gets a label with the id of the boot, the snapshotter's file
+system is synced, and the label goes. With it an image is not on the node, unless its layers were synced before. One without it
+is taken for whole, whoever has brought it.
+
+What an earlier boot has unpacked and nobody synced belongs to no unlabelled image: to pulls that a loss of power interrupted.
+It is removed before anything is pulled, since containerd would not unpack it again.
+"""
+
+import asyncio
+import ctypes
+import errno
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from controller.runtime.containerd.about import snapshotter_roots
+from controller.runtime.containerd.api import snapshots_pb2
+from controller.runtime.containerd.channel import Channel
+from controller.runtime.containerd.container.evidence import boot_id
+from controller.runtime.containerd.container.snapshots import Snapshots
+from controller.runtime.containerd.image.images import UNSYNCED, Images
+from controller.runtime.containerd.image.quarantine import on_top_of
+from controller.runtime.port import DiskFull, ImageFailure, NotFound, PullStalled, RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+SYNC_SECONDS: Final = 600.0
+"""How long a disk may take; as unpacking, which writes as much."""
+
+
+def unsynced_now() -> Mapping[str, str]:
+    """The label of what is fetched now."""
+    return {UNSYNCED: boot_id()}
+
+
+class SyncedImages:
+    """Brings images of one namespace to the disk."""
+
+    def __init__(self, channel: Channel, snapshots: Snapshots, images: Images) -> None:
+        self._channel, self._snapshots, self._images = channel, snapshots, images
+        self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._looked = False
+        self._busy: list[str] = []
+
+    @contextmanager
+    def busy(self, name: str) -> Iterator[None]:
+        """While the block runs, this image is seen to by it, and not by `tidy`."""
+        self._busy.append(name)
+        try:
+            yield
+        finally:
+            self._busy.remove(name)
+
+    async def settle(self, name: str) -> None:
+        """Bring what was unpacked to the disk; then the image counts as present.
+
+        Raises:
+            ImageFailure: when the disk does not take it.
+        """
+        layers = await self._images.chain_id(await self._images.record(name))
+        if not (layers and self._images.trusts(layers)):
+            await self.to_disk(f"image {name}")
+            self._images.trust(layers)  # before the label goes: another pull of the same image may set it anew at any time
+        await self._images.set_label(name, UNSYNCED, "")
+
+    async def to_disk(self, what: str) -> None:
+        """Bring all that was unpacked so far to the disk. Raises `ImageFailure`, which names `what`."""
+        root = (await snapshotter_roots(self._channel)).get(self._snapshots.snapshotter, "")
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                await asyncio.to_thread(sync, root)
+        except TimeoutError as exc:
+            raise PullStalled(f"{what} is not on the disk after {SYNC_SECONDS:g} s: is the node's disk overloaded?") from exc
+        except OSError as exc:
+            kind = DiskFull if exc.errno in {errno.ENOSPC, errno.EDQUOT} else ImageFailure
+            raise kind(f"{what} cannot be brought to the node's disk: {exc.strerror}") from exc
+        log.info("%s is on the disk: that took %.3f s", what, time.monotonic() - began)
+
+    async def tidy(self) -> None:
+        """See to images that a process before this one was killed over. Those of an earlier boot have to be pulled again."""
+        for image in await self._images.records():
+            if image.labels.get(UNSYNCED) == boot_id() and image.name not in self._busy:
+                with suppress(NotFound, ImageFailure):
+                    await self.settle(image.name)
+
+    async def drop_doubtful(self) -> None:
+        """Once, remove what was unpacked in an earlier boot and is part of no image that was synced."""
+        if self._looked:
+            return
+        found = await self._snapshots.list()
+        trusted = [image for image in await self._images.records() if UNSYNCED not in image.labels]
+        tops = [await self._images.chain_id(image) for image in trusted]
+        for key in doubtful(found, tops, self._booted_at):
+            try:
+                await self._snapshots.remove(key)
+            except RuntimeFailure as exc:
+                log.warning("%s was unpacked before a loss of power, and cannot be removed: %s", key, exc)
+        self._looked = True
+
+
+def sync(root: str) -> None:
+    """Bring all of a file system to its disk (syncfs(2)); of all there are, where it cannot be seen from here (sync(2)).
+
+    Raises:
+        OSError: when the disk does not take it.
+    """
+    if not root or not Path(root).is_dir():
+        os.sync()
+        return
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(folder) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(folder)
+
+
+def doubtful(found: Mapping[str, snapshots_pb2.Info], tops: list[str], booted_at: float) -> tuple[str, ...]:
+    """What was unpacked before this boot and is part of no image with one of these tops; each before what it lies on.
+
+    What has anything on it that is not as doubtful itself is left out: somebody uses it.
+    """
+    trusted: set[str] = set()
+    for top in tops:
+        while top in found and top not in trusted:
+            trusted.add(top)
+            top = found[top].parent  # noqa: PLW2901 - a walk
+    old = {
+        key
+        for key, info in found.items()
+        if info.kind == snapshots_pb2.COMMITTED and key not in trusted and info.created_at.ToSeconds() < booted_at
+    }
+    return tuple(key for key in on_top_of(old, found) if set(on_top_of([key], found)) <= old)
