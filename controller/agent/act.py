@@ -63,6 +63,7 @@ from controller.agent.runtimeclasses import RuntimeClasses
 from controller.agent.seccomp import read_profile
 from controller.agent.slots import Priority, Slots
 from controller.agent.sources.port import Sources
+from controller.agent.suspicion import Suspicions
 from controller.agent.tokens.port import Tokens
 from controller.agent.view import NodeView
 from controller.agent.volumes.actions import VolumeActions
@@ -134,6 +135,7 @@ class Actor:
 
     def __init__(self, hands: Hands, notes: Notes, wake: Callable[[], None]) -> None:
         self._hands, self._notes, self._wake = hands, notes, wake
+        self.suspicions = Suspicions(hands.images, hands.events, notes, hands.sources, wake)
         self._volumes = VolumeActions(hands.volumes, hands.events, notes)
 
     async def carry_out(self, desired: Desired, actions: Iterable[Action], images: Mapping[str, ImageView]) -> None:
@@ -152,11 +154,12 @@ class Actor:
                     await self._volumes.carry_out(desired, action)
                 case CreateContainer():
                     making = _Making(action, asyncio.get_running_loop().time())
-                    made = await self._create(desired, action, images[action.container.image].present)
+                    made = await self._create(desired, action, images)
                     if not made:
                         failed.add(action.container.name)
                 case StartContainer() if action.container not in failed:
-                    await self._start(desired, action, action.container_id or made, None if action.container_id else making)
+                    by = None if action.container_id else making
+                    await self._start(desired, action, action.container_id or made, by, images)
                 case StartContainer():
                     pass
                 case ResizeContainer():
@@ -216,9 +219,9 @@ class Actor:
         except (OSError, InvalidConfig) as exc:
             log.warning("the running containers of %s are not told of their address: %s", action.request.owner, exc)
 
-    async def _create(self, desired: Desired, action: CreateContainer, image: ImageState | None) -> str:
+    async def _create(self, desired: Desired, action: CreateContainer, images: Mapping[str, ImageView]) -> str:
         """Make a container; its id, or nothing when that failed and is noted."""
-        hands, name = self._hands, action.container.name
+        hands, name, image = self._hands, action.container.name, images[action.container.image].present
         if image is None:
             raise AssertionError(f"planned to make {name!r} without its image")
         config_id = ""
@@ -246,6 +249,7 @@ class Actor:
             if isinstance(exc, NotFound | ImageFailure):
                 hands.images.changed(image.name)
             self._trouble(desired, name, action.spec_hash, exc, Reason.CREATE_CONTAINER_ERROR)
+            self.suspicions.failed(desired, name, images, exc)
             return ""
         hands.logs.begin(config.log_path)
         hands.view.put(state)
@@ -256,7 +260,14 @@ class Actor:
         name = localhost_profile(action.container, desired.instance.spec)
         return read_profile(Path(self._hands.node.seccomp_dir), name) if name else ""
 
-    async def _start(self, desired: Desired, action: StartContainer, container_id: str, making: "_Making | None") -> None:
+    async def _start(
+        self,
+        desired: Desired,
+        action: StartContainer,
+        container_id: str,
+        making: "_Making | None",
+        images: Mapping[str, ImageView],
+    ) -> None:
         hands = self._hands
         try:
             state = await hands.runtime.start(container_id)
@@ -267,6 +278,7 @@ class Actor:
             return
         except RuntimeFailure as exc:
             self._trouble(desired, action.container, action.spec_hash, exc, Reason.RUN_CONTAINER_ERROR)
+            self.suspicions.failed(desired, action.container, images, exc)
             await hands.runtime.remove(container_id)
             hands.view.drop(container_id)
             return

@@ -176,6 +176,7 @@ class Agent:
             access,
             parallel_pulls=settings.parallel_pulls,
             ended=self._pull_ended,
+            changed=self._image_changed,
         )
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)

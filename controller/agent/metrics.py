@@ -80,6 +80,9 @@ PULL_SECONDS: Final = Histogram(
     buckets=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
 )
 PULLS: Final = Counter("moorage_agent_image_pulls_total", "Image pulls by how they ended; Pulled: with success.", ["reason"])
+IMAGES_DAMAGED: Final = Counter(
+    "moorage_agent_images_damaged_total", "Images on the node that were found damaged, taken out of use and are fetched again."
+)
 CREDENTIAL_PROVIDER_SECONDS: Final = Histogram(
     "moorage_agent_credential_provider_seconds",
     "Duration of a call of a credential provider plugin.",

@@ -48,6 +48,10 @@ class Notes:
     """What the agent knows of one instance that is written nowhere else. Losing it costs a repeated try, nothing more."""
 
     troubles: dict[str, Trouble] = field(default_factory=dict)
+    inspecting: set[str] = field(default_factory=set)
+    """Names of containers whose image is just being read, since it may be damaged."""
+    judged: dict[str, bool] = field(default_factory=dict)
+    """Containers, by id, whose end was looked at for whether a damaged image may be its cause."""
     resizes: dict[str, ResizeTrouble] = field(default_factory=dict)
     stopping: dict[str, float] = field(default_factory=dict)
     hooks: dict[str, bool] = field(default_factory=dict)
@@ -78,7 +82,8 @@ class Notes:
     @property
     def _by_id(self) -> tuple[dict[str, Any], ...]:
         """Notes on containers by id."""
-        return self.resizes, self.stopping, self.hooks, self.signalled, self.killed, self.last_words, self.words_before
+        of_ends = (self.last_words, self.words_before, self.judged)
+        return self.resizes, self.stopping, self.hooks, self.signalled, self.killed, *of_ends
 
     def forget(self) -> None:
         """The instance starts from nothing the next time."""
@@ -146,6 +151,7 @@ async def observe(
         containers=containers,
         images=seen,
         troubles=dict(notes.troubles),
+        inspecting=frozenset(notes.inspecting),
         resizes=dict(notes.resizes),
         stopping=dict(notes.stopping),
         hooks=dict(notes.hooks),

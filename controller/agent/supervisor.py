@@ -121,6 +121,7 @@ class Supervisor:
         given = known(desired, hands.sources, hands.tokens, hands.networks, self._notes, hands.node)
         seen = await observe(desired, *around, given, self._notes)
         hands.probes.follow(desired, seen.containers, seen.stopping)
+        self._actor.suspicions.follow(desired, seen)
         now = time.time()
         decided, seen = self._decide(desired, seen, now)
         self._note_use(desired, decided)

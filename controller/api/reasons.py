@@ -39,6 +39,8 @@ class Reason(StrEnum):
     """The pull failed and is tried again after a pause."""
     ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull"
     """imagePullPolicy is Never and the image is not on the node."""
+    IMAGE_DAMAGED = "ImageDamaged"
+    """An image on the node was found damaged when it was used: it is taken out of use, and fetched again."""
     PULLED = "Pulled"
     """The image is on the node; of a ContainerImage: on every node that is to have it."""
     TOO_MANY_IMAGES = "TooManyImages"

@@ -90,6 +90,8 @@ class ImageView:
 
     present: ImageState | None = None
     pull: Pull | None = None
+    damage: str = ""
+    """Why the one that was there is not used any more: it was found damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,8 @@ class Observation:
     """By container name."""
     shortage: Shortage | None = None
     """What the node lacks for this instance; None when it has room."""
+    inspecting: frozenset[str] = frozenset()
+    """Names of containers whose image is just being read, since it may be damaged."""
     resizes: Mapping[str, ResizeTrouble] = field(default_factory=dict)
     """By container id."""
     stopping: Mapping[str, float] = field(default_factory=dict)

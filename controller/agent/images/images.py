@@ -1,14 +1,17 @@
 """The node's images as supervisors see them, by the reference as it is written in specs."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import lru_cache
 
 from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.credentials.claim import NOTHING, Claim
+from controller.agent.decide.damage import Found, reason
 from controller.agent.decide.observation import ImageView, Pull
 from controller.agent.images.access import Access
 from controller.agent.images.fetch import Fetcher
+from controller.agent.images.integrity import Integrity, Told
 from controller.agent.images.presence import Presence
 from controller.agent.images.pulls import Ended, Pulls
 from controller.agent.images.waiter import Waiter
@@ -27,11 +30,22 @@ class Images:
         access: Access,
         *,
         parallel_pulls: int = 3,
+        changed: Callable[[str], None] = lambda _name: None,
         ended: Ended = lambda _failure, _total: None,
     ) -> None:
-        """`ended` is told of each pull that has ended, before those who wait for it are."""
-        self._runtime, self._access = runtime, access
+        """Take what is needed.
+
+        Args:
+            runtime: has the images.
+            credentials: what registries are shown.
+            access: tells who may use what is there.
+            parallel_pulls: how many pulls there are at the same time.
+            changed: is to have everybody look who needs an image of this (normalised) name.
+            ended: is told of each pull that has ended, before those who wait for it are.
+        """
+        self._runtime, self._access, self._changed = runtime, access, changed
         self._presence = Presence(runtime.image)
+        self._integrity = Integrity(runtime, self._presence.of, self._put_off, self._out_of_use)
         fetcher = Fetcher(runtime, credentials, access, asyncio.Semaphore(parallel_pulls))
         self._pulls = Pulls(fetcher, access, self._presence.of, self._presence.arrived, ended)
 
@@ -56,7 +70,13 @@ class Images:
         present = await self._presence.of(name)
         if present is not None and not self._usable(present, claim, held):
             present = None
-        return ImageView(present, self._pulls.of(name, self._access.key(name, claim)))
+        pull = self._pulls.of(name, self._access.key(name, claim))
+        found = self._integrity.damage(name) if present is None else None
+        if found is None or not self._usable(found.image, claim, held):
+            return ImageView(present, pull)
+        if pull is not None and not pull.running and found.message not in pull.message:
+            pull = replace(pull, message=f"{pull.message}; {found.message}")
+        return ImageView(None, pull, found.message)
 
     def pull(self, image: str, waiter: Waiter) -> bool:
         """Begin a pull, or join the one that is under way; returns whether this call began it.
@@ -77,6 +97,13 @@ class Images:
         """There is room on the disk: pulls that found none need not wait any longer."""
         self._pulls.room_made()
 
+    def suspect(self, image: ImageState, done: Told) -> bool:
+        """Something failed that a damaged image can be the cause of: have it read, and taken out of use if it is damaged.
+
+        Returns whether `done` is going to be called: not when the image was whole just now.
+        """
+        return self._integrity.suspect(image, done)
+
     def changed(self, name: str) -> None:
         """The runtime says that an image of this (normalised) name changed: look again when it is next needed."""
         self._presence.changed(name)
@@ -96,7 +123,17 @@ class Images:
 
     async def close(self) -> None:
         """Give up the pulls that are under way; what is complete of them stays in the runtime."""
+        await self._integrity.close()
         await self._pulls.close()
+
+    def _out_of_use(self, name: str) -> None:
+        self._presence.doubt()  # others may have the same layers
+        self._changed(name)
+
+    def _put_off(self, found: Found) -> None:
+        """What was damaged before, and then fetched anew, is fetched after a pause."""
+        if found.retry_at:
+            self._pulls.put_off(found.image.name, Pull(False, reason(found), found.message, found.retry_at))
 
     def _usable(self, image: ImageState, claim: Claim, held: Collection[tuple[str, str]]) -> bool:
         return (image.name, image.digest) in held or self._access.allowed(image, claim)

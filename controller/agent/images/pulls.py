@@ -126,6 +126,10 @@ class Pulls:
         """Names of what is being pulled, or waits for its turn."""
         return frozenset(name for name, puller in self._pullers.items() if puller.running is not None)
 
+    def put_off(self, name: str, pull: Pull) -> None:
+        """Have an image wait, for whomever, as after a pull that has failed so."""
+        self._pullers.setdefault(name, _Puller()).failures[_ANYBODY] = _Failure(pull, 1)
+
     def runtime_back(self) -> None:
         """What failed for want of the runtime need not wait any longer."""
         self._anew(lambda failure: failure.away)

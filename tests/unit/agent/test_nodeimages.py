@@ -278,6 +278,19 @@ async def test_what_was_removed_by_hand_comes_back(rig: Rig) -> None:
     await rig.until(web="Ready", db="Ready")
 
 
+async def test_what_was_found_damaged_is_fetched_again(rig: Rig) -> None:
+    """A pinned one, whoever has found it."""
+    await rig.want(entry())
+    await rig.until(web="Ready")
+    rig.node.damage_image(WEB)
+    found: list[str] = []
+    assert rig.images.suspect(rig.node.images[WEB], lambda damage: found.append(damage.message if damage else ""))
+    await rig.until(web="Pulling")
+    assert "damaged" in found[0]
+    await rig.until(web="Ready")
+    assert rig.node.damage == {}
+
+
 async def test_always_asks_the_registry_once_for_each_revision(rig: Rig) -> None:
     """Also over a restart of the agent, and not again when somebody else's revision changes."""
     await MemoryRuntime(rig.node).pull(WEB)

@@ -64,6 +64,8 @@ def failed(container: Container, wanted: str, current: ContainerState | None, ca
     trouble = case.seen.troubles.get(container.name)
     if trouble is None or (trouble.spec_hash, trouble.resources) != (wanted, applied(container)):
         return None
+    if container.name in case.seen.inspecting:
+        return Step(Verdict(trouble.reason, trouble.message, current))
     if trouble.started and not restarts(container, spec, EXIT_NOT_STARTED, failed=True):
         return Step(Verdict(trouble.reason, trouble.message, current, terminal=True, ended=True, start_failure=trouble.message))
     retry_at = trouble.at + backoff.delay(trouble.count, spec.backoff)
@@ -112,7 +114,8 @@ def fetched(asked: ImageAsked, current: ContainerState | None, seen: Observation
     if seen.pull_secrets_pending:
         return Step(Verdict(Reason.CONTAINER_CREATING, seen.pull_secrets_pending, current))
     if asked.policy == "Never":
-        message = f"image {asked.image!r} is not on the node, and {asked.field} is Never"
+        lacking = f"is not usable, and {asked.field} is Never: {view.damage}" if view.damage else ""
+        message = f"image {asked.image!r} {lacking or f'is not on the node, and {asked.field} is Never'}"
         return Step(Verdict(Reason.ERR_IMAGE_NEVER_PULL, message, current, terminal=True))
     joined = seen.pulling.get(asked.asker) == asked.wanted
     if view.pull is not None and (joined if view.pull.running else now < view.pull.retry_at):
