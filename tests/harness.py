@@ -29,6 +29,8 @@ MOORAGE = Path(sys.executable).with_name("moorage")
 GROUP = "/apis/moorage.dev/v1alpha1"
 NAMESPACE = "moorage"
 """Moorage's own namespace of containerd."""
+ANY_DISK = ("--image-gc-high-percent", "100", "--disk-pressure-percent", "0")
+"""Options of an agent to which it is all the same how full the disk is that the tests happen to run on."""
 KEPT_OF_INSTANCES = ("files", "networks", "volumes", "configmaps")
 """Folders below an agent's state folder that hold something for each instance, and nothing without."""
 
@@ -124,7 +126,7 @@ class Site:
         self.api = Watcher(plane)
         as_manager = plane.kubeconfig_of("manager", manager_user(plane))
         as_agent = plane.kubeconfig_of(f"agent-{node}", agent_user(plane, node))
-        own = ["--containerd", containerd.address, "--node-name", node, *self.dirs]
+        own = ["--containerd", containerd.address, "--node-name", node, *self.dirs, *ANY_DISK]
         own += ["--cni-conf-dir", str(state / "cni-conf"), "--cni-bin-dir", str(state / "cni-bin"), *options]
         self.manager = Process("manager", [MOORAGE, "manager", "--kubeconfig", as_manager], state)
         self.agent = Process("agent", [MOORAGE, "agent", "--kubeconfig", as_agent, *own], state)

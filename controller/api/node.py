@@ -153,6 +153,12 @@ class RuntimeNode(Model):
         Column("MEMORY", ".status.capacity.memory", wide=True, description="Its memory."),
         Column("IMAGES", ".status.images.count", "integer", wide=True, description="Images on it."),
         Column("DISK%", ".status.disk.percentUsed", "integer", wide=True, description="Use of the image file system."),
+        Column(
+            "DISK-PRESSURE",
+            f'.status.conditions[?(@.type=="{DISK_PRESSURE}")].status',
+            wide=True,
+            description="Whether it has too little disk for new instances.",
+        ),
         Column("AGENT", ".status.agentVersion", wide=True, description="Version of its agent."),
         AGE,
     )

@@ -35,6 +35,7 @@ def test_helm_finds_nothing_to_say(values: Object, tmp_path: Path) -> None:
         ({"manager": {"replicas": "two"}}, ["/manager/replicas", "got string, want integer"]),
         ({"podSecurity": {"enforce": "none"}}, ["/podSecurity/enforce", "'privileged', 'baseline', 'restricted'"]),
         ({"agent": {"logDir": None}}, ["/agent", "missing property 'logDir'"]),
+        ({"agent": {"images": {"gcLowPercent": 90}}}, ["agent.images.gcLowPercent must not be more than"]),
         ({"agents": {}}, ["'agents' not allowed"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

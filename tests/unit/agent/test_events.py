@@ -105,6 +105,22 @@ async def test_an_event_has_what_kubectl_describe_needs(rig: Rig) -> None:
     assert event["firstTimestamp"] == event["lastTimestamp"]
 
 
+async def test_what_is_of_the_whole_cluster_has_its_events_in_one_namespace(rig: Rig) -> None:
+    """As core/v1 has it: in `default`, whatever the namespaces of instances."""
+    node = {"apiVersion": "moorage.dev/v1alpha1", "kind": "RuntimeNode", "name": "node1", "uid": "n1"}
+    for _ in range(2):
+        rig.recorder.tell(node, Reason.FREE_DISK_SPACE_FAILED, "no room", warning=True)
+        rig.recorder.tell(node, Reason.IMAGE_GC_REMOVED, "removed 1 image")
+    await until(lambda: len(rig.events) == 2 and all(event["count"] == 2 for event in rig.events))
+    for event in rig.events:
+        assert event["involvedObject"] == node
+        assert event["metadata"]["namespace"] == "default"
+    assert {event["reason"]: event["type"] for event in rig.events} == {
+        "FreeDiskSpaceFailed": "Warning",
+        "ImageGCRemoved": "Normal",
+    }
+
+
 async def test_warnings_stand_for_themselves(rig: Rig) -> None:
     """Each keeps its own reason; what follows one is not mixed into it."""
     rig.record(Reason.PULLING, "Pulling")

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.node import node_root, os_image
+from controller.agent.node import NodeJudge, node_root, os_image
+from controller.api.conditions import find
+from controller.api.node import DISK_PRESSURE
+from controller.api.reasons import Reason
+from controller.runtime.memory import MemoryNode, MemoryRuntime
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,16 @@ def test_in_a_pod_the_node_is_not_the_image(monkeypatch: pytest.MonkeyPatch) -> 
     assert node_root() == Path("/")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     assert node_root() == Path("/proc/1/root")
+
+
+async def test_disk_pressure_is_told_with_its_message() -> None:
+    """While there is some, and no longer: the rest of the status is the same by it."""
+    why = ""
+    judge = NodeJudge("node1", MemoryRuntime(MemoryNode()), lambda: "", pressure=lambda: why)
+    told = find((await judge(1.0)).conditions, DISK_PRESSURE)
+    assert told is not None
+    assert (told.status, told.reason, told.message) == ("False", Reason.HAS_SUFFICIENT_DISK, "")
+    why = "less than 10% is free"
+    told = find((await judge(2.0)).conditions, DISK_PRESSURE)
+    assert told is not None
+    assert (told.status, told.reason, told.message) == ("True", Reason.HAS_DISK_PRESSURE, why)
