@@ -188,7 +188,7 @@ PullStallSeconds = Annotated[
         envvar="MOORAGE_PULL_STALL_SECONDS",
         min=2,
         max=3600,
-        help="A pull of which nothing has come for this long is given up and tried again. One that goes on never times out.",
+        help="A pull, push or import that does not move for this long is given up (a pull: tried again). Else none times out.",
         metavar="SECONDS",
     ),
 ]
