@@ -140,6 +140,15 @@ CASES = {
         port.PlatformMissing,
         "platform linux/",
     ),
+    "a layer that contradicts itself": (
+        CODES.UNKNOWN,
+        (
+            'failed to extract layer (application/vnd.oci.image.layer.v1.tar+gzip sha256:f0) to overlayfs as "extract-1": '
+            "mkparent /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/8/fs/a/b: not a directory"
+        ),
+        port.ImageFailure,
+        "hides files below what is a file in it",
+    ),
     "disk full, fetching": (
         CODES.UNKNOWN,
         COPY + "write /var/lib/containerd/io.containerd.content.v1.content/ingest/x/data: no space left on device",
@@ -183,6 +192,12 @@ CASES = {
         "unexpected EOF",
     ),
     "containerd is away": (CODES.UNAVAILABLE, "connection closed", port.Unavailable, "containerd"),
+    "schema 1 of a registry without digests": (
+        CODES.UNIMPLEMENTED,
+        "method Transfer not implemented for containerd.types.transfer.OCIRegistry to containerd.types.transfer.ImageStore",
+        port.ImageFailure,
+        "schema 1",
+    ),
     "schema 1": (CODES.INVALID_ARGUMENT, "schema 1 image manifests are no longer supported", port.ImageFailure, "schema 1"),
     "something new": (CODES.UNKNOWN, "the moon is in the way", port.ImageFailure, "the moon is in the way"),
 }

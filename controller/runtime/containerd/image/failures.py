@@ -58,12 +58,21 @@ _OF_PULLS: Final = rules(
         ),
     ),
     (
+        r"failed to extract layer .*mkparent \S+: not a directory",
+        ImageFailure,
+        (
+            "image {ref} has a layer that hides files below what is a file in it, which cannot be unpacked (umoci repack makes "
+            "such ones of a folder that became a file): have it built anew, the folder removed by a step of its own"
+        ),
+    ),
+    (
         r"no match for platform|no manifest found for platform",
         PlatformMissing,
         "image {ref} has nothing for this node's platform {platform}",
     ),
     (
-        r"schema ?1 .*(no longer|not) supported|distribution\.manifest\.v1",
+        # The last is told of a registry that sends no digest: the resolver's own words are lost on their way.
+        r"schema ?1 .*(no longer|not) supported|distribution\.manifest\.v1|Transfer not implemented for \S*OCIRegistry to",
         ImageFailure,
         "image {ref} has a manifest of Docker schema 1, which is not supported: have it built or pushed anew",
     ),
@@ -189,7 +198,9 @@ _NOT_ACCEPTED: Final = (
     "gives them, and whether they may pull it"
 )
 
-_OF_REGISTRY: Final = re.compile("failed to (?:resolve|copy|fetch|do request)|failed open|unexpected status")
+_OF_REGISTRY: Final = re.compile(
+    "failed to (?:resolve|copy|fetch|do request)|failed open|unexpected status|Transfer not implemented"
+)
 """Says that it is no failure of containerd's own."""
 
 _QUOTED: Final = re.compile(r'"[^"]*"')
