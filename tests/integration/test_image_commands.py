@@ -48,7 +48,7 @@ class Node:
     def command(self, verb: str, *arguments: str) -> list[str]:
         """The whole command line."""
         places = ["--containerd", self.containerd.address]
-        places += [] if verb in {"tag", "import", "export"} else ["--state-dir", str(self.state_dir)]
+        places += [] if verb in {"tag", "import", "export", "verify"} else ["--state-dir", str(self.state_dir)]
         return [str(MOORAGE), "image", verb, *places, *arguments]
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -186,6 +186,28 @@ def test_an_image_of_which_a_part_is_gone_is_shown_as_incomplete(node: Node, own
     assert (code, "incomplete" in shown) == (0, True)
     assert node.run("pull", name).returncode == 0
     assert node.json("ls", "-o", "json")[0]["complete"]
+
+
+def test_a_damaged_image_is_told_and_mended(node: Node, own: Containerd, registry: Registry, large: Image) -> None:
+    """Which blob, and what to do; when that is done, all is well."""
+    name = f"{registry.host}/commands:1"
+    node.run("pull", name)
+    whole = node.run("verify")
+    assert (whole.returncode, whole.stdout) == (0, f"{name}: whole\n")
+    layer = node.json("inspect", name)[0]["layers"][1]
+    (blob,) = own.state.rglob(f"blobs/sha256/{layer.removeprefix('sha256:')}")
+    content = bytearray(blob.read_bytes())
+    content[1000] ^= 0xFF
+    blob.write_bytes(content)
+    damaged = node.run("verify", name)
+    assert damaged.returncode == 1
+    assert damaged.stdout.splitlines()[0] == f"{name}: damaged"
+    assert f"  blob {layer}: " in damaged.stdout
+    assert f"moorage image verify --discard {name} ; moorage image pull {name}" in damaged.stdout
+    assert node.run("verify", "--discard", name).returncode == 1
+    assert node.run("pull", name).returncode == 0
+    mended = node.run("verify", "-o", "json", name)
+    assert mended.returncode == 0, mended.stdout
 
 
 def test_a_tag_is_another_name_and_removing_it_leaves_the_first(node: Node, registry: Registry) -> None:

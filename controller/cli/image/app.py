@@ -4,9 +4,9 @@ from typing import Final
 
 import typer
 
-from controller.cli.image import archives, inspect, ls, prune, pull, push, remove, tag
+from controller.cli.image import archives, inspect, ls, prune, pull, push, remove, tag, verify
 
-HELP: Final = """Look at this node's images, fetch, send and remove them.
+HELP: Final = """Look at this node's images, fetch, send, verify and remove them.
 
 They speak to the node's container runtime, so they work while the API
 server, or even the agent, is away. Images that many nodes are to have are
@@ -17,6 +17,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich")
 
 app.command(epilog=ls.EXAMPLES)(ls.ls)
 app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.command(epilog=pull.EXAMPLES)(pull.pull)
 app.command(epilog=push.EXAMPLES)(push.push)
 app.command("import", epilog=archives.IMPORT_EXAMPLES)(archives.import_)

@@ -15,7 +15,7 @@ from controller.api.schema import crds
 from controller.cli.app import app
 
 COMMANDS = ("agent", "manager", "up", "ps", "logs", "exec", "image", "crds")
-IMAGE_COMMANDS = ("ls", "inspect", "pull", "push", "import", "export", "tag", "rm", "prune")
+IMAGE_COMMANDS = ("ls", "inspect", "verify", "pull", "push", "import", "export", "tag", "rm", "prune")
 
 
 def run(*arguments: str, **environment: str) -> Result:

@@ -34,6 +34,7 @@ PLACES = {
     "image tag": (),
     "image import": (),
     "image export": (),
+    "image verify": (),
 }
 """Folders that commands look into; those of `image` into the state folder, unless they are listed."""
 
