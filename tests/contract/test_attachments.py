@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -198,8 +199,11 @@ async def test_limits_of_bandwidth_reach_the_plugin(node: Node) -> None:
     await networks.create(A, NetworkRequest(attached=True, ingress_bandwidth="10M", egress_bandwidth="8M", owner="default/a"))
     (link,) = node.net.links()
     assert "rate 10Mbit" in run("tc", "qdisc", "show", "dev", link)
+    shaper = re.search(r"\bbwp\w+", run("tc", "filter", "show", "dev", link, "ingress"))
+    assert shaper, "what the link receives goes through no device of the plugin"
+    assert "rate 8Mbit" in run("tc", "qdisc", "show", "dev", shaper[0])
     await networks.remove(A)
-    assert not [*Path("/sys/class/net").glob("bwp*")]
+    assert not Path("/sys/class/net", shaper[0]).exists()
 
 
 # --- what plugins are told, and what they do not see

@@ -10,6 +10,8 @@ from tools.lab import Containerd, ControlPlane, Registry
 from tools.lab.rights import install_rights
 
 ROOT = Path(__file__).resolve().parents[2]
+NODE = "own1"
+"""Another name than that of nodes of tests in other folders, which may run at the same time: cgroups are told apart by it."""
 
 
 @pytest.fixture
@@ -25,6 +27,6 @@ def own_site(own_plane: ControlPlane, registry: Registry, tmp_path: Path) -> Ite
     """Manager and agent on components that a test may break; at the end everything is deleted, and nothing may be left."""
     with (
         Containerd(tmp_path / "containerd") as containerd,
-        started(Site(own_plane, containerd, registry, tmp_path / "site", "node1")) as found,
+        started(Site(own_plane, containerd, registry, tmp_path / "site", NODE)) as found,
     ):
         yield found

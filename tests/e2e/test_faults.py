@@ -5,16 +5,18 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
 from tests.harness import Objects, Site, ready, workload
 from tests.runtime_events import RuntimeEvents
 from tests.waiting import eventually
+from tools.lab import procfs
 
 COUNT = 20
+OWN_COMMAND = ("sleep", str(1_000_000 + os.getpid()))
+"""That no other test's container on this machine has, so that its processes can be counted."""
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def _held(site: Site) -> list[str]:
 def test_everything_killed_at_random_in_a_rollout_leaves_what_was_asked_for(own_site: Site) -> None:
     """Agent, manager and containerd killed while 20 instances are created: all run once, nothing else is left."""
     chance = random.Random(os.getpid())
-    own_site.apply(workload("many", own_site.registry, replicas=COUNT))
+    own_site.apply(workload("many", own_site.registry, replicas=COUNT, container={"command": list(OWN_COMMAND)}))
     for _ in range(8):
         time.sleep(chance.uniform(0.1, 0.7))
         victim = chance.choice([own_site.agent, own_site.manager, own_site.containerd])
@@ -86,20 +88,11 @@ def test_everything_killed_at_random_in_a_rollout_leaves_what_was_asked_for(own_
     own_site.workloads(lambda o: ready(o["many"]), 90)
     running = own_site.containers()
     assert len(running) == COUNT
-    processes = [line for line in _commands() if line == b"sleep\x001000000\x00"]
+    processes = [command for command in map(procfs.command, procfs.process_ids()) if tuple(command) == OWN_COMMAND]
     assert len(processes) == COUNT, "a process runs that nothing knows of, or none where one should"
     own_site.plane.kubectl("delete", "cw", "many")
     own_site.instances(lambda o: not o, 60)
     assert own_site.containers() == {}
-
-
-def _commands() -> list[bytes]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                found.append((entry / "cmdline").read_bytes())
-    return found
 
 
 def test_a_containerd_restart_under_twenty_instances_restarts_none(own_site: Site) -> None:

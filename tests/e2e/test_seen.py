@@ -15,7 +15,7 @@ def seen(own_plane: ControlPlane, registry: Registry, tmp_path: Path) -> Iterato
     """A one-node installation of components that a test may break."""
     with (
         Containerd(tmp_path / "containerd") as containerd,
-        probed(Site(own_plane, containerd, registry, tmp_path / "site", "seen")) as found,
+        probed(Site(own_plane, containerd, registry, tmp_path / "site", "away1")) as found,
     ):
         yield found
 

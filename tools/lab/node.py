@@ -64,7 +64,8 @@ class Node(Component):
         self.network = f"moorage-{mark}"
         self.cgroup = f"/moorage-lab-{mark}"
         """The parent of all cgroups of the node's pods."""
-        self._cable = f"mrg{mark}"
+        self.cable = f"mrg{mark}"
+        """The network device at this machine's end of the cable."""
         self._ready = self.state / "ready"
         self.holder = Process("node", ["unshare", "--mount", "sh", "-euc", self._setup()], self.state)
 
@@ -127,11 +128,11 @@ class Node(Component):
     @contextmanager
     def cut_off(self) -> Iterator[None]:
         """Take the cable away for as long as the block runs: nothing gets through, and neither end is told."""
-        self._ip("link", "set", self._cable, "down")
+        self._ip("link", "set", self.cable, "down")
         try:
             yield
         finally:
-            self._ip("link", "set", self._cable, "up")
+            self._ip("link", "set", self.cable, "up")
 
     def _setup(self) -> str:
         binds = [BIND.format(source=self.path(folder), target=folder) for folder in FOLDERS]
@@ -155,9 +156,9 @@ class Node(Component):
         claim(self.state, "netns", self.network)
         if not (NETNS / self.network).exists():
             self._ip("netns", "add", self.network)
-            self._ip("link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self.network)
-        self._ip("address", "replace", f"{self.gateway}/30", "dev", self._cable)
-        self._ip("link", "set", self._cable, "up")
+            self._ip("link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns", self.network)
+        self._ip("address", "replace", f"{self.gateway}/30", "dev", self.cable)
+        self._ip("link", "set", self.cable, "up")
         here = ("-netns", self.network)
         self._ip(*here, "address", "replace", f"{self.address}/30", "dev", "eth0")
         self._ip(*here, "link", "set", "lo", "up")
