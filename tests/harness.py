@@ -158,9 +158,15 @@ class Site:
         self.api.until(f"{GROUP}/runtimenodes", lambda nodes: self.node in nodes and ready(nodes[self.node]))
 
     def stop(self) -> None:
-        """Delete every workload and instance, see that nothing is left on the node, and stop both halves.
+        """`clear`, and stop both halves."""
+        self.clear()
+        self._halt()
 
-        When that fails, what is left is removed by force, so that the machine stays clean and other tests are not disturbed.
+    def clear(self) -> None:
+        """Delete every workload and instance, and see that nothing is left on the node; both halves run on.
+
+        When that fails, both are stopped and what is left is removed by force, so that the machine stays clean and other tests
+        are not disturbed.
         """
         try:
             self._empty()
@@ -170,7 +176,6 @@ class Site:
                 self.plane.kubectl("patch", "ci", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
             down(self.state, cgroup_parents=[f"/moorage/{self.node}"], keep_logs=True)
             raise
-        self._halt()
 
     def _empty(self) -> None:
         self.agent.start()

@@ -10,6 +10,12 @@ import pytest
 from tests.harness import NAMESPACE, Site, message, ready, reason, until_logged, workload
 
 
+@pytest.fixture(name="site")
+def _site(kept_site: Site) -> Site:
+    """One for all tests here, empty for each of them."""
+    return kept_site
+
+
 def _status(obj: dict, name: str = "main") -> dict:
     return next(c for c in obj["status"]["containers"] if c["name"] == name)
 

@@ -18,6 +18,12 @@ SLACK = 400_000
 """Bytes that may have been on their way, in buffers, when a connection broke."""
 
 
+@pytest.fixture(name="site")
+def _site(kept_site: Site) -> Site:
+    """One for all tests here, empty for each of them."""
+    return kept_site
+
+
 @pytest.fixture
 def large(registry: Registry) -> Image:
     """A shell, and three layers that no other test has fetched."""

@@ -3,8 +3,16 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.attacks import tenant
 from tests.harness import Site, condition, message, ready, reason, workload
+
+
+@pytest.fixture(name="site")
+def _site(kept_site: Site) -> Site:
+    """One for all tests here, empty for each of them."""
+    return kept_site
 
 
 def shown(pid: int) -> dict[str, str]:
