@@ -1,4 +1,4 @@
-"""A one-node installation of its own components for each test: these tests break them."""
+"""A one-node installation for each test, on components that it may break: they are these tests' alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +14,19 @@ NODE = "own1"
 """Another name than that of nodes of tests in other folders, which may run at the same time: cgroups are told apart by it."""
 
 
-@pytest.fixture
-def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
-    """A control plane that a test may stop."""
-    with ControlPlane(tmp_path / "plane", crds=[ROOT / "crds"]) as found:
+@pytest.fixture(scope="session")
+def _own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("own") / "plane", crds=[ROOT / "crds"]) as found:
         install_rights(found)
         yield found
+
+
+@pytest.fixture
+def own_plane(_own_plane: ControlPlane) -> ControlPlane:
+    """A control plane that a test may stop; it runs, and tells of no Events of tests before."""
+    _own_plane.start_apiserver()
+    _own_plane.kubectl("delete", "events", "--all", "--namespace", "default")
+    return _own_plane
 
 
 @pytest.fixture

@@ -1,18 +1,21 @@
 """ConfigMaps and Secrets with the API server away: a node restarts what ran, and a Secret never reaches a disk."""
 
-import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import service_accounts
 from tests.files import files
 from tests.harness import Object, Objects, Site, message, ready, reason, workload
 from tests.waiting import eventually
+from tools.lab import ControlPlane
+from tools.lab.rights import LEVELS, render
 
 HIDDEN = "so-hidden-5309"
 
@@ -95,19 +98,19 @@ def test_a_node_needs_no_api_server_to_restart_what_names_a_secret(named: Site) 
 def test_what_was_never_read_is_waited_for_in_words(named: Site) -> None:
     """A right that is missing is told as such; the container starts when it is given."""
     site = named
-    site.plane.kubectl("patch", "clusterrole", "moorage-agent", "--type=json", "-p", without(site, "secrets"))
     env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "password", "key": "p"}}}]
-    site.apply(*settings("one"), workload("web", site.registry, container={"env": env}))
-    found = site.instances(lambda o: len(o) == 1 and all(reason(i) == "CreateContainerConfigError" for i in o.values()))
-    (told,) = (message(i) for i in found.values())
-    assert "agents have no right to read Secrets here" in told
-    assert HIDDEN not in str(found)
-    # for one namespace, and one Secret
-    site.plane.kubectl("create", "role", "x", "--verb=list,watch", "--resource=secrets", "--resource-name=password")
-    site.plane.kubectl("create", "rolebinding", "x", "--role=x", "--group=moorage:nodes")
-    site.instances(all_ready, 60)
-    (pid,) = site.containers().values()
-    started_with(pid, {"P": HIDDEN})
+    with agents_without(site.plane, "secrets"):
+        site.apply(*settings("one"), workload("web", site.registry, container={"env": env}))
+        found = site.instances(lambda o: len(o) == 1 and all(reason(i) == "CreateContainerConfigError" for i in o.values()))
+        (told,) = (message(i) for i in found.values())
+        assert "agents have no right to read Secrets here" in told
+        assert HIDDEN not in str(found)
+        # for one namespace, and one Secret
+        site.plane.kubectl("create", "role", "x", "--verb=list,watch", "--resource=secrets", "--resource-name=password")
+        site.plane.kubectl("create", "rolebinding", "x", "--role=x", "--group=moorage:nodes")
+        site.instances(all_ready, 60)
+        (pid,) = site.containers().values()
+        started_with(pid, {"P": HIDDEN})
 
 
 @pytest.mark.timeout(200)
@@ -143,12 +146,19 @@ def read(pid: int) -> str:
         return ""
 
 
-def without(site: Site, resource: str) -> str:
-    """A JSON patch that takes a resource out of the agents' role."""
-    role = json.loads(site.plane.kubectl("get", "clusterrole", "moorage-agent", "-o", "json").stdout)
-    ((at, rule),) = [(n, r) for n, r in enumerate(role["rules"]) if resource in r["resources"]]
-    left = [r for r in rule["resources"] if r != resource]
-    return json.dumps([{"op": "replace", "path": f"/rules/{at}/resources", "value": left}])
+@contextmanager
+def agents_without(plane: ControlPlane, resource: str) -> Iterator[None]:
+    """For as long as the block runs, the agents' role gives no right to a resource; what was given besides goes at the end."""
+    documents = yaml.safe_load_all(render(*LEVELS))
+    (role,) = (d for d in documents if d and (d["kind"], d["metadata"]["name"]) == ("ClusterRole", "moorage-agent"))
+    (rule,) = (rule for rule in role["rules"] if resource in rule["resources"])
+    rule["resources"].remove(resource)
+    try:
+        plane.kubectl("apply", "--server-side", "--filename", "-", stdin=yaml.safe_dump(role))
+        yield
+    finally:
+        service_accounts.apply_rights(plane)
+        plane.kubectl("delete", "--ignore-not-found", "role/x", "rolebinding/x")
 
 
 def kept_in_memory(site: Site) -> None:
