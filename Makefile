@@ -9,7 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STATE ?= .demo
 PYTEST := $(BIN)/python -m pytest
-BESIDE := tests/unit tests/chart tests/tools
+BESIDE := e2e rest
+LANE_e2e := tests/e2e
+LANE_rest := tests/contract tests/chart tests/tools tests/unit
 SCHEMA := $(BIN)/python -m controller.api.schema
 STUBS := $(BIN)/python -m controller.runtime.containerd.api.generate
 POD_SECURITY := $(BIN)/python -m controller.api.podsecurity.generate
@@ -80,12 +82,13 @@ check: $(VENV)/.done ## Lint, format, types, layers, generated files: in seconds
 
 # --- tests
 
-# What mostly computes runs beside what mostly waits for real components, and gives way to it; its output comes at the end.
+# Tests mostly wait for real components, so some run beside others: each lane has components, node names and networks of its own.
+# What is in no lane runs in sight, and first: the lanes give way to it, and their output comes at the end, a lane at a time.
 test: check pod-tools ## Everything that CI runs: check, then all tests
-	@nice -n 10 $(PYTEST) $(BESIDE) > $(VENV)/beside.log 2>&1 & beside=$$!; \
-	echo "beside: $(BESIDE) (their output comes at the end)"; \
-	code=0; $(PYTEST) $(addprefix --ignore=,$(BESIDE)) || code=$$?; \
-	wait $$beside || code=$$?; cat $(VENV)/beside.log; exit $$code
+	@$(foreach lane,$(BESIDE),nice -n 10 $(PYTEST) $(LANE_$(lane)) > $(VENV)/$(lane).log 2>&1 & $(lane)=$$!;) \
+	echo "beside: $(foreach lane,$(BESIDE),$(LANE_$(lane))) (their output comes at the end)"; \
+	code=0; $(PYTEST) $(foreach lane,$(BESIDE),$(addprefix --ignore=,$(LANE_$(lane)))) || code=$$?; \
+	$(foreach lane,$(BESIDE),wait $$$(lane) || code=$$?; cat $(VENV)/$(lane).log;) exit $$code
 
 test-unit: $(VENV)/.done ## Planners, placement, status, schema: needs nothing, in seconds
 	$(PYTEST) tests/unit
