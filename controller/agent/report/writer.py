@@ -7,7 +7,7 @@ A status is written as a delta (merge patch on the status subresource) and only 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from controller.api import conditions
 from controller.api.instance import InstanceStatus
 from controller.api.reasons import Reason
 from controller.kube.client import Client
-from controller.kube.errors import ApiFailure, ApiNotFound, ApiUnavailable
+from controller.kube.errors import ApiDenied, ApiFailure, ApiForbidden, ApiNotFound, ApiUnavailable
 from controller.kube.patch import delta
 from controller.kube.pauses import growing
 from controller.kube.resources import INSTANCES
@@ -40,6 +40,10 @@ FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
 """Pauses of a writer while the API server does not answer."""
 
+REFUSED_SECONDS: Final = (1.0, 60.0)
+"""First and longest pause before a status is tried again for which a right is missing. Nobody tells when that is given, and an
+API server that has just been started refuses for a moment what it has not read the rights of yet."""
+
 _OF_PROGRESS: Final = frozenset({"pull", "summary"})
 
 _PASSING: Final = {Reason.PENDING, Reason.CONTAINER_CREATING, Reason.PULLING, Reason.UPDATING, Reason.TERMINATING}
@@ -57,7 +61,11 @@ class _Entry:
     """The same as it was read or written, without defaults filled in."""
     want: InstanceStatus | None = None
     refused: InstanceStatus | None = None
-    """What the API server would not take; the same is not tried again."""
+    """What the API server would not take; the same is tried again only where a right is missing."""
+    pauses: Iterator[float] | None = None
+    """Of these tries; None while no right is missing."""
+    again: asyncio.TimerHandle | None = None
+    """The next of them."""
     timer: asyncio.TimerHandle | None = None
     due: float = 0.0
     queued: bool = False
@@ -110,8 +118,9 @@ class StatusWriter:
     def forget(self, uid: str) -> None:
         """Nobody will read it any more."""
         entry = self._entries.pop(uid, None)
-        if entry is not None and entry.timer is not None:
-            entry.timer.cancel()
+        if entry is not None:
+            self._unschedule(entry)
+            self._not_again(entry)
 
     async def run(self) -> None:
         """Write for ever."""
@@ -170,10 +179,30 @@ class StatusWriter:
                 entry.refused = merged(entry.sent, entry.want)
             except ApiFailure as exc:
                 metrics.STATUS_REFUSALS.inc()
-                log.warning("the API server refuses the status of %s/%s: %s", entry.namespace, entry.name, exc)
+                level = logging.WARNING if entry.pauses is None else logging.DEBUG
+                log.log(level, "the API server refuses the status of %s/%s: %s", entry.namespace, entry.name, exc)
                 entry.refused = merged(entry.sent, entry.want)
+                if isinstance(exc, ApiForbidden) and not isinstance(exc, ApiDenied):
+                    self._try_again(uid, entry)
             entry.queued = False
             self._consider(uid, entry)
+
+    def _try_again(self, uid: str, entry: _Entry) -> None:
+        """Write after the next pause, unless that is done before."""
+
+        def now() -> None:
+            entry.refused = None
+            if self._entries.get(uid) is entry:
+                self._consider(uid, entry)
+
+        pauses = entry.pauses or growing(*REFUSED_SECONDS)
+        self._not_again(entry)
+        entry.pauses, entry.again = pauses, asyncio.get_running_loop().call_later(next(pauses), now)
+
+    def _not_again(self, entry: _Entry) -> None:
+        if entry.again is not None:
+            entry.again.cancel()
+        entry.pauses = entry.again = None
 
     async def _write(self, uid: str, entry: _Entry, sent: InstanceStatus, newest: InstanceStatus) -> None:
         want = merged(sent, newest)
@@ -185,6 +214,7 @@ class StatusWriter:
             entry.wrote = self._clock()
         entry.since = self._clock()
         entry.sent, entry.sent_json, entry.refused = want, want.to_json(), None
+        self._not_again(entry)
 
 
 def merged(sent: InstanceStatus, want: InstanceStatus) -> InstanceStatus:

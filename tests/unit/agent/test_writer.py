@@ -15,7 +15,7 @@ from controller.agent.decide.status import instance_status
 from controller.agent.report.writer import FRESH_HOLD_SECONDS, PASSING_HOLD_SECONDS, StatusWriter
 from controller.api.instance import InstanceStatus
 from controller.api.reasons import Reason
-from controller.kube.errors import ApiForbidden, ApiInvalid
+from controller.kube.errors import ApiDenied, ApiForbidden, ApiInvalid
 from controller.kube.patch import delta
 from controller.runtime.port import Phase
 from tests.unit.agent.api import Api, merge
@@ -228,7 +228,7 @@ async def test_what_is_submitted_during_a_write_is_written_after_it(rig: Rig) ->
     assert rig.shown["status"]["restarts"] == 1
 
 
-@pytest.mark.parametrize("refusal", [ApiForbidden("no"), ApiInvalid("no")])
+@pytest.mark.parametrize("refusal", [ApiDenied("no"), ApiInvalid("no")])
 async def test_a_refused_status_is_not_tried_for_ever(rig: Rig, refusal: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """Told in the log; the next change is tried again, and says everything that was refused before."""
     rig.api.refusal = refusal  # type: ignore[assignment]
@@ -238,10 +238,26 @@ async def test_a_refused_status_is_not_tried_for_ever(rig: Rig, refusal: Excepti
     await asyncio.sleep(60)
     assert caplog.text.count("refuses") == 1
     rig.api.refusal = None
+    await asyncio.sleep(600)
+    assert rig.writes == 0
     rig.submit(seen(state(WEB, attempt=1)))
     await until(lambda: rig.writes == 1)
     assert rig.shown["status"]["restarts"] == 1
     assert rig.shown["status"]["conditions"][0]["reason"] == "Running"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 600])
+async def test_a_missing_right_is_waited_for(rig: Rig, seconds: float, caplog: pytest.LogCaptureFixture) -> None:
+    """As an API server that has just been started refuses for a moment; told once, and tried ever more rarely."""
+    rig.api.refusal = ApiForbidden("no")  # type: ignore[assignment]
+    rig.submit(RUNS)
+    await asyncio.sleep(seconds)
+    assert caplog.text.count("refuses") == 1
+    rig.api.refusal = None
+    await until(lambda: rig.writes == 1, 2 if seconds < 1 else 80)
+    assert rig.shown["status"]["conditions"][0]["reason"] == "Running"
+    await asyncio.sleep(600)
+    assert rig.writes == 1
 
 
 async def test_an_object_that_is_gone_needs_no_status(rig: Rig) -> None:
