@@ -19,6 +19,7 @@ from controller.agent.decide.credentials.access import Rule
 from controller.agent.files import FOLDER as FILES_FOLDER
 from controller.agent.files import InstanceFiles
 from controller.agent.images.access import Access
+from controller.agent.images.archives import FOLDER as ARCHIVES_FOLDER
 from controller.agent.images.collector import ImageCollector, RoomSettings
 from controller.agent.images.images import Images
 from controller.agent.images.records import PullRecords
@@ -125,6 +126,8 @@ class AgentSettings:
     """How much room there is to be on the disk of images."""
     credential_providers: tuple[Plugin, ...] = ()
     """Plugins that give more of them."""
+    archive_dirs: tuple[Path, ...] = (Path("/var/lib/moorage") / ARCHIVES_FOLDER,)
+    """Archives of images are read from below these folders, and from nowhere else."""
     image_verification: Rule = field(default_factory=Rule)
     """For which images that are on the node a right has to be shown."""
     log_max_bytes: int = 10 * 2**20
@@ -177,6 +180,7 @@ class Agent:
             parallel_pulls=settings.parallel_pulls,
             ended=self._pull_ended,
             changed=self._image_changed,
+            archive_dirs=settings.archive_dirs,
         )
         self.view = NodeView(runtime, self.wake, self._image_changed, self._availability_changed)
         self._logs = LogFiles(settings.log_dir, max_bytes=settings.log_max_bytes, max_files=settings.log_max_files)

@@ -1193,7 +1193,7 @@ FINGERPRINTS: Final[dict[str, dict[str, str]]] = {
         "status.snapshotters": "89370578",
     },
     "containerimages.moorage.dev": {
-        "spec": "118fa515",
+        "spec": "8f97074b",
         "spec.image": "a91d336d",
         "spec.parallelism": "71b4fba8",
         "spec.pin": "a2ff4207",
@@ -1210,6 +1210,8 @@ FINGERPRINTS: Final[dict[str, dict[str, str]]] = {
         "spec.pullSecrets[]": "8ba56fef",
         "spec.pullSecrets[].name": "11040bd9",
         "spec.refreshedAt": "75766ba4",
+        "spec.source": "9fa7caad",
+        "spec.source.archive": "935873bb",
         "status": "0ce5fd0d",
         "status.conditions[]": "799ff93f",
         "status.conditions[].lastTransitionTime": "ce7b87c9",
@@ -1241,6 +1243,7 @@ FINGERPRINTS: Final[dict[str, dict[str, str]]] = {
     "nodeimages.moorage.dev": {
         "spec": "9fa7caad",
         "spec.images[]": "34a8380f",
+        "spec.images[].archive": "2d3b634d",
         "spec.images[].image": "f870643e",
         "spec.images[].name": "420aaa7b",
         "spec.images[].namespace": "f04f420c",

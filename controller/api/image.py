@@ -18,8 +18,29 @@ MOST_FAILURES = 20
 MOST_PULL_SECRETS = 8
 """Secrets that an image may name; each of its nodes reads them."""
 
+MOST_PATH = 1024
+"""Bytes of an archive's path."""
+
 MOST_DIGESTS = 10
 """Different digests that a status tells of."""
+
+
+class ImageSource(Model):
+    """Where an image comes from, if not from its registry."""
+
+    archive: str = Field(
+        min_length=2,
+        max_length=MOST_PATH,
+        description="Path of a file on the nodes: an archive with this one image, as `docker save` writes it or an OCI "
+        "archive, also packed by gzip or zstd. Nodes read archives from certain folders alone (--archive-dirs). The image is "
+        "for this namespace, and no registry is asked.",
+        json_schema_extra=rules(
+            rule(
+                "self.matches('^(/[^/]+)+$') && !self.split('/').exists(part, part == '..')",
+                "archive must be an absolute path without '..', and end in the name of a file",
+            )
+        ),
+    )
 
 
 class ImageSpec(Model):
@@ -29,6 +50,9 @@ class ImageSpec(Model):
         min_length=1,
         max_length=1024,
         description="Image reference, by tag or digest, normalised as Docker does. Another one takes its place on the nodes.",
+    )
+    source: ImageSource | None = Field(
+        default=None, description="Where it comes from, if not from the registry that its reference names."
     )
     placement: Placement = Field(default_factory=Placement, description="Which nodes get it; all of them when it says nothing.")
     pull_secrets: tuple[LocalObjectReference, ...] = Field(
@@ -46,8 +70,8 @@ class ImageSpec(Model):
     )
     pull_policy: PullPolicy = Field(
         default="IfNotPresent",
-        description="IfNotPresent: what a node has of that name is left as it is. Always: each node asks the registry once "
-        "for every new image or refreshedAt, so that a tag that was moved is followed.",
+        description="IfNotPresent: what a node has of that name is left as it is. Always: each node asks the registry (or "
+        "reads the archive) once for every new image, source or refreshedAt, so that a tag that was moved is followed.",
     )
     refreshed_at: str = Field(
         default="",
@@ -158,6 +182,16 @@ class ContainerImage(Model):
                 "self.pullPolicy == 'Always' || !has(self.refreshedAt) || self.refreshedAt == ''",
                 "refreshedAt has nodes ask the registry again, which needs pullPolicy: Always",
                 path=".refreshedAt",
+            ),
+            rule(
+                "!has(self.source) || !self.image.contains('@')",
+                "an image from an archive has a tag and no digest: nobody but its registry can say what the digest is",
+                path=".image",
+            ),
+            rule(
+                "!has(self.source) || !has(self.pullSecrets) || size(self.pullSecrets) == 0",
+                "pullSecrets are shown to a registry, and none is asked for an image with a source",
+                path=".pullSecrets",
             ),
         ),
     )

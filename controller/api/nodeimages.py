@@ -6,7 +6,7 @@ from pydantic import Field
 
 from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map
 from controller.api.conditions import Condition
-from controller.api.image import MOST_PULL_SECRETS, PullPolicy
+from controller.api.image import MOST_PATH, MOST_PULL_SECRETS, PullPolicy
 from controller.api.meta import ObjectMeta
 from controller.api.pull import PullStatus
 
@@ -40,7 +40,12 @@ class NodeImage(Model):
         description="Names of the Secrets of its namespace with credentials for it.",
         json_schema_extra=LIST_ATOMIC,
     )
-    pull_policy: PullPolicy = Field(default="IfNotPresent", description="Always: the registry is asked once for each revision.")
+    pull_policy: PullPolicy = Field(
+        default="IfNotPresent", description="Always: the registry is asked, or the archive read, once for each revision."
+    )
+    archive: str = Field(
+        default="", max_length=MOST_PATH, description="Path of the archive that it comes from; empty: from its registry."
+    )
 
 
 class NodeImagesSpec(Model):

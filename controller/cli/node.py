@@ -30,6 +30,7 @@ from controller.cli.options import (
     DEFAULT_RESOLV_CONF,
     DEFAULT_STATE_DIR,
     AllowedUnsafeSysctls,
+    ArchiveDirs,
     ClusterDns,
     ClusterDomain,
     CniBinDir,
@@ -98,6 +99,7 @@ def node_half(
     allowed_unsafe_sysctls: AllowedUnsafeSysctls = [],  # noqa: B006 - as typer takes options that may be repeated
     pids_limit: PidsLimit = 0,
     registry_config: RegistryConfig = None,
+    archive_dirs: ArchiveDirs = [],  # noqa: B006 - as typer takes options that may be repeated
     image_credential_provider_config: ImageCredentialProviderConfig = None,
     image_credential_provider_bin_dir: ImageCredentialProviderBinDir = None,
     image_verification: ImageVerification = Policy.NEVER_VERIFY_PRELOADED_IMAGES,
@@ -118,6 +120,7 @@ def node_half(
 ) -> Half:
     """The node half; all but `health` are the options of every command that runs one (`with_node_options`)."""
     from controller.agent.agent import AgentSettings
+    from controller.agent.images.archives import FOLDER
 
     handlers = _handlers(runtime_handler)
     settings = AgentSettings(
@@ -134,6 +137,7 @@ def node_half(
         allowed_unsafe_sysctls=tuple(map(_sysctl, allowed_unsafe_sysctls)),
         pids_limit=pids_limit,
         registry_config=config_file(registry_config, state_dir),
+        archive_dirs=tuple(folder.absolute() for folder in archive_dirs or [state_dir / FOLDER]),
         credential_providers=providers(image_credential_provider_config, image_credential_provider_bin_dir),
         image_verification=_verification(image_verification, image_verification_allowlist),
         runtime_handlers=tuple(handlers),

@@ -133,6 +133,16 @@ RegistryConfig = Annotated[
         show_default=False,
     ),
 ]
+ArchiveDirs = Annotated[
+    list[Path],
+    typer.Option(
+        help="Folder on the node with archives of images, which ContainerImages may name (spec.source.archive); may be "
+        "repeated. Whatever is below it may be brought to the node by any namespace. Default: archives in the state folder, "
+        "which need not be there.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
 ImageCredentialProviderConfig = Annotated[
     Path | None,
     typer.Option(

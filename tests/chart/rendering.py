@@ -40,6 +40,7 @@ EVERYTHING: Object = {
         "heartbeatSeconds": 5,
         "cni": {"confDir": "/etc/cni/other", "garbageCollect": True},
         "registrySecret": "registries",
+        "archiveDirs": ["/srv/archives"],
         "imageCredentialProvider": {"config": "/etc/kubernetes/providers.yaml", "binDir": "/usr/libexec/kubelet/providers"},
         "imagePullCredentialsVerificationPolicy": "NeverVerifyAllowlistedImages",
         "preloadedImagesVerificationAllowlist": ["quay.io/team/*"],

@@ -186,6 +186,17 @@ def test_credentials_for_registries_are_read_only() -> None:
     assert not any("registry" in argument for argument in pods(render({}))["moorage-agent"]["containers"][0]["args"])
 
 
+def test_archives_of_images_are_read_only() -> None:
+    """Each folder at its own path, with what the node mounts there; without any it is one in the state folder."""
+    folders = ["/srv/archives", "/mnt/images"]
+    values = {"agent": {"archiveDirs": folders}}
+    mounts = _mounts(values)
+    assert [mounts[folder] for folder in folders] == [("HostToContainer", True)] * 2
+    args = pods(render(values))["moorage-agent"]["containers"][0]["args"]
+    assert [arg for arg in args if "archive" in arg] == [f"--archive-dirs={folder}" for folder in folders]
+    assert not any("archive" in arg for arg in pods(render({}))["moorage-agent"]["containers"][0]["args"])
+
+
 def test_a_folder_of_network_namespaces_elsewhere_is_mounted_both_ways() -> None:
     """The OCI runtime must find what the agent mounts there."""
     mounts = _mounts({"agent": {"netnsDir": "/run/elsewhere"}})

@@ -1,6 +1,8 @@
 """ContainerImages on real components: three nodes with a containerd each, a registry, an API server, and the manager."""
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,8 +16,9 @@ from tests.traces import traced
 from tests.verdicts import AGREES, Argo, kstatus
 from tests.waiting import eventually
 from tools.images import File, all_images, make_layer, push
-from tools.lab import Containerd, ControlPlane, Registry
+from tools.lab import Containerd, ControlPlane, FaultyRegistry, Registry
 
+MIB = 2**20
 NAMES = ("images1", "images2", "images3")
 IMAGES = f"{GROUP}/namespaces/default/containerimages"
 LISTS = f"{GROUP}/nodeimages"
@@ -151,6 +154,28 @@ def test_an_image_comes_is_replaced_and_let_go_of(nodes: Nodes) -> None:
     for obj, verdict in zip(judged, kstatus(judged), strict=True):
         assert argo.health(obj)[0] in AGREES[verdict], json.dumps(obj)
     assert {kstatus([o])[0] for o in trace.versions()} >= {"InProgress", "Current"}
+
+
+def test_how_far_it_is_is_told_as_it_goes_on(nodes: Nodes) -> None:
+    """By each node every two seconds, in bytes and percent; of the whole in tens, which costs as many writes at most."""
+    ballast = make_layer({"ballast": File(os.urandom(8 * MIB))})
+    base = next(image for image in all_images() if (image.name, image.tag) == ("busybox", "1"))
+    push(nodes.registry.host, [replace(base, name="wanted", tag="large", layers=[*base.layers, ballast])])
+    with FaultyRegistry(nodes.registry.host, bytes_per_second=2 * MIB) as slow:
+        with traced(nodes.api, IMAGES) as trace, traced(nodes.api, LISTS) as lists:
+            nodes.apply("large", f"{slow.host}/wanted:large")
+            nodes.until("large", lambda o: ready(o) and o["status"]["ready"] == "2/2", 60)
+        told = [s["pull"] for o in lists.versions() for s in o.get("status", {}).get("images", []) if "pull" in s]
+        assert len(told) >= 4, "two nodes, for eight seconds"
+        assert all(pull["percent"] == 100 * pull["bytesDone"] // pull["bytesTotal"] for pull in told)
+        assert max(pull["bytesTotal"] for pull in told) > 8 * MIB
+        assert not any("pull" in s for o in nodes.api.objects(LISTS).values() for s in o["status"]["images"])
+        summaries = list(dict.fromkeys(o["status"]["summary"] for o in trace.versions() if "summary" in o.get("status", {})))
+        steps = [s for s in summaries if re.fullmatch(r"Pulling [1-9]0%|Pulling 100%", s)]
+        assert len(steps) >= 2, summaries
+        assert summaries[-1] == "Pulled"
+        assert len([o for o in trace.versions() if "summary" in o.get("status", {})]) <= len(steps) + 4
+        assert "Pulled" in nodes.plane.kubectl("get", "cimg", "large", "-n", "default").stdout
 
 
 def test_a_node_that_comes_gets_what_others_have(nodes: Nodes, third: Callable[[], None]) -> None:

@@ -15,6 +15,14 @@ from controller.runtime.reference import parse
 PASSES = 60
 """After so many passes of the cleanup, each a minute, it is looked which images are still there."""
 
+_ARCHIVE = "archive "
+"""What keys of those begin with who name an archive; the others are hashes, or empty."""
+
+
+def alone(key: str) -> bool:
+    """Whether what happens to others says nothing to somebody with this key (`Access.key`)."""
+    return key.startswith(_ARCHIVE)
+
 
 class Access:
     """Rights to the images of one node."""
@@ -35,8 +43,13 @@ class Access:
             pulling=records.pulling(image.name),
         )
 
-    def key(self, name: str, claim: Claim) -> str:
-        """What sets those apart whose tries may end differently, or be told differently; the same for all without Secrets."""
+    def key(self, name: str, claim: Claim, archive: str = "") -> str:
+        """What sets those apart whose tries may end differently, or be told differently; the same for all without Secrets.
+
+        Who names an archive asks no registry, so what happens to others says nothing to it, nor the other way round (`alone`).
+        """
+        if archive:
+            return f"{_ARCHIVE}{claim.namespace}{archive}"
         found = claim.candidates(repository(name))
         parts = [*(part for one in found for part in (self._mark(one.credential), one.said)), *claim.problems]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest() if parts else ""
@@ -54,6 +67,17 @@ class Access:
         known = self._records.of(image.digest) or {}
         noted = access.noted(known, repository(image.name), used, self._mark)
         await self._records.put(image.digest, noted, of=image.name if pulled else "")
+
+    def replaceable(self, image: ImageState, claim: Claim) -> bool:
+        """Whether an archive may take the place of an image that is on the node; also of one whose import was cut short."""
+        known = self._records.of(image.digest)
+        cut_short = known is None and self._records.unfinished(image.name)
+        return cut_short or access.replaceable(known, repository(image.name), claim.namespace)
+
+    async def brought(self, image: ImageState, claim: Claim) -> None:
+        """It came by an archive that somebody named, by the import that was begun."""
+        known = self._records.of(image.digest) or {}
+        await self._records.put(image.digest, access.brought(known, repository(image.name), claim.namespace), of=image.name)
 
     async def tidy(self, images: Callable[[], Awaitable[Iterable[ImageState]]]) -> None:
         """Now and then: forget what is known of images that are gone.

@@ -4,6 +4,7 @@ import random
 from typing import Final
 
 from controller.agent.decide.observation import Pull
+from controller.agent.images.archives import ArchiveNotAllowed, ArchiveNotFound, InvalidArchive
 from controller.api.reasons import Reason
 from controller.runtime.port import ImageFailure, RegistryUnreachable
 
@@ -13,6 +14,14 @@ MAX_SECONDS: Final = 60.0
 
 JITTER: Final = 0.2
 """Part of a pause that it may be longer, so that a fleet does not come back as one."""
+
+_REASONS: Final = {
+    RegistryUnreachable: Reason.REGISTRY_UNAVAILABLE,
+    ArchiveNotAllowed: Reason.ARCHIVE_NOT_ALLOWED,
+    ArchiveNotFound: Reason.ARCHIVE_NOT_FOUND,
+    InvalidArchive: Reason.INVALID_ARCHIVE,
+}
+"""What keeps its name however often it fails."""
 
 
 def failed(cause: Exception, failures: int, now: float) -> Pull:
@@ -29,8 +38,9 @@ def failed(cause: Exception, failures: int, now: float) -> Pull:
 
 
 def _reason(cause: Exception, failures: int) -> Reason:
-    if isinstance(cause, RegistryUnreachable):
-        return Reason.REGISTRY_UNAVAILABLE
+    for kind, reason in _REASONS.items():
+        if isinstance(cause, kind):
+            return reason
     if isinstance(cause, ImageFailure) and failures:
         return Reason.IMAGE_PULL_BACK_OFF
     return Reason.ERR_IMAGE_PULL

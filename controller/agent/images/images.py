@@ -1,15 +1,17 @@
 """The node's images as supervisors see them, by the reference as it is written in specs."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.credentials.claim import NOTHING, Claim
 from controller.agent.decide.damage import Found, reason
 from controller.agent.decide.observation import ImageView, Pull
 from controller.agent.images.access import Access
+from controller.agent.images.archives import Archives
 from controller.agent.images.fetch import Fetcher
 from controller.agent.images.integrity import Integrity, Told
 from controller.agent.images.presence import Presence
@@ -30,6 +32,7 @@ class Images:
         access: Access,
         *,
         parallel_pulls: int = 3,
+        archive_dirs: Sequence[Path] = (),
         changed: Callable[[str], None] = lambda _name: None,
         ended: Ended = lambda _failure, _total: None,
     ) -> None:
@@ -40,16 +43,19 @@ class Images:
             credentials: what registries are shown.
             access: tells who may use what is there.
             parallel_pulls: how many pulls there are at the same time.
+            archive_dirs: archives are read from below these folders, and from nowhere else.
             changed: is to have everybody look who needs an image of this (normalised) name.
             ended: is told of each pull that has ended, before those who wait for it are.
         """
         self._runtime, self._access, self._changed = runtime, access, changed
         self._presence = Presence(runtime.image)
         self._integrity = Integrity(runtime, self._presence.of, self._put_off, self._out_of_use)
-        fetcher = Fetcher(runtime, credentials, access, asyncio.Semaphore(parallel_pulls))
+        fetcher = Fetcher(runtime, credentials, access, Archives(runtime, archive_dirs), asyncio.Semaphore(parallel_pulls))
         self._pulls = Pulls(fetcher, access, self._presence.of, self._presence.arrived, ended)
 
-    async def view(self, image: str, claim: Claim = NOTHING, held: Collection[tuple[str, str]] = ()) -> ImageView:
+    async def view(
+        self, image: str, claim: Claim = NOTHING, held: Collection[tuple[str, str]] = (), archive: str = ""
+    ) -> ImageView:
         """What is known of a reference to somebody; the runtime is only asked when that may have changed.
 
         An image that is there is not there for somebody who was not let in to it: nothing tells the two apart.
@@ -59,6 +65,7 @@ class Images:
             claim: by which Secrets it is asked for.
             held: normalised names and digests of images that containers of the same instance are made of: what it has been
                 let in to, it may use again.
+            archive: path of the archive that it is to come from, if not from its registry.
 
         Raises:
             RuntimeFailure: when the runtime could not be asked.
@@ -70,7 +77,7 @@ class Images:
         present = await self._presence.of(name)
         if present is not None and not self._usable(present, claim, held):
             present = None
-        pull = self._pulls.of(name, self._access.key(name, claim))
+        pull = self._pulls.of(name, self._access.key(name, claim, archive))
         found = self._integrity.damage(name) if present is None else None
         if found is None or not self._usable(found.image, claim, held):
             return ImageView(present, pull)

@@ -16,7 +16,7 @@ from controller.agent import metrics
 from controller.agent.credentials.tried import REFUSALS
 from controller.agent.decide.observation import Pull
 from controller.agent.images import backoff
-from controller.agent.images.access import Access
+from controller.agent.images.access import Access, alone
 from controller.agent.images.fetch import Fetched, Fetcher
 from controller.agent.images.meter import Meter
 from controller.agent.images.waiter import Waiter
@@ -64,7 +64,7 @@ class _Puller:
 
     def failure(self, key: str) -> _Failure | None:
         """The last one that is of any meaning to somebody with this key."""
-        return self.failures.get(key) or self.failures.get(_ANYBODY)
+        return self.failures.get(key) or (None if alone(key) else self.failures.get(_ANYBODY))
 
 
 class Pulls:
@@ -116,7 +116,7 @@ class Pulls:
         if puller.running is not None:
             return False
         puller.running = Pull(running=True, reason=Reason.PULLING, message=f"pulling {name}")
-        puller.key, puller.meter = self._access.key(name, waiter.claim), Meter(name)
+        puller.key, puller.meter = self._key(name, waiter), Meter(name)
         task = asyncio.create_task(self._run(name, puller, waiter, puller.meter), name=f"pull {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -168,14 +168,16 @@ class Pulls:
             else:
                 log.exception("pulling %s", name)  # a defect; but nobody may wait for ever
             refused = isinstance(exc, REFUSALS)
-            self._note(puller, key, exc, refused=refused, further=meter.fetched > 0)
+            self._note(puller, key, exc, own=refused or alone(key), further=meter.fetched > 0)
         finally:
             telling.cancel()
         puller.running = puller.meter = None
         self._ended(failure, meter.total)
         waiters, puller.waiters = puller.waiters, []
         for waiter in waiters:
-            self._tell(name, puller, waiter, fetched, others=refused and self._access.key(name, waiter.claim) != key)
+            theirs = self._key(name, waiter)
+            others = theirs != key and (refused or alone(key) or alone(theirs))
+            self._tell(name, puller, waiter, fetched, others=others)
 
     async def _tell_progress(self, name: str, puller: _Puller, meter: Meter) -> None:
         """Tell how far it is, for as long as it is under way, and only when that is something else than before."""
@@ -186,28 +188,31 @@ class Pulls:
                 continue
             puller.running = replace(puller.running, progress=now)
             for waiter in puller.waiters:
-                if self._access.key(name, waiter.claim) == puller.key:
+                if self._key(name, waiter) == puller.key:
                     waiter.moved()
 
-    def _note(self, puller: _Puller, key: str, exc: Exception, *, refused: bool, further: bool) -> None:
-        """A refusal is of who was refused; anything else would have happened to anybody.
+    def _key(self, name: str, waiter: Waiter) -> str:
+        return self._access.key(name, waiter.claim, waiter.archive)
+
+    def _note(self, puller: _Puller, key: str, exc: Exception, *, own: bool, further: bool) -> None:
+        """A refusal, or what is wrong with an archive, is their own who tried; anything else would have happened to anybody.
 
         One that came further begins anew: what broke may be whole again.
         """
-        before = puller.failures.pop(key, None) or puller.failures.pop(_ANYBODY, None)
+        before = puller.failures.pop(key, None) or (None if alone(key) else puller.failures.pop(_ANYBODY, None))
         anew = further and isinstance(exc, RegistryUnreachable | Unavailable)
         count = 0 if before is None or anew else before.count
         pull = backoff.failed(exc, count, time.time())
         failure = _Failure(pull, count + 1, away=isinstance(exc, Unavailable), full=isinstance(exc, DiskFull))
-        puller.failures[key if refused else _ANYBODY] = failure
+        puller.failures[key if own else _ANYBODY] = failure
         metrics.PULLS.labels(failure.pull.reason).inc()
 
     def _tell(self, name: str, puller: _Puller, waiter: Waiter, fetched: Fetched | None, *, others: bool) -> None:
         """The end of a pull, to one who waits."""
         if fetched is None:
-            failure = None if others else puller.failure(self._access.key(name, waiter.claim))
+            failure = None if others else puller.failure(self._key(name, waiter))
             waiter.done(None, failure.pull if failure is not None else None)
-        elif (fetched.anew or not waiter.anew) and self._access.allowed(fetched.image, waiter.claim):
+        elif fetched.serves(waiter) and self._access.allowed(fetched.image, waiter.claim):
             waiter.done(fetched.image, None)
         else:
             waiter.done(None, None)

@@ -62,7 +62,11 @@ class PullRecords:
 
     def pulling(self, name: str) -> bool:
         """Whether an image of this name may have come by a pull whose end was not noted."""
-        return self._lost or name in self._pulling or name in self._unknown
+        return self._lost or self.unfinished(name)
+
+    def unfinished(self, name: str) -> bool:
+        """Whether a pull of this name was begun whose end was not noted."""
+        return name in self._pulling or name in self._unknown
 
     async def begin(self, name: str) -> None:
         """A pull is about to begin; of one name there is one at a time."""
@@ -118,7 +122,8 @@ def _kept(record: Record) -> dict[str, Any]:
         {"namespace": g.secret.namespace, "name": g.secret.name, "uid": g.secret.uid, "hash": g.fingerprint}
         for g in record.grants
     ]
-    return {"everybody": record.everybody, "secrets": secrets_of}
+    archives = {"archives": list(record.archives)} if record.archives else {}
+    return {"everybody": record.everybody, "secrets": secrets_of, **archives}
 
 
 def _records(found: dict[str, Any]) -> Records:
@@ -126,6 +131,7 @@ def _records(found: dict[str, Any]) -> Records:
         place: Record(
             bool(one["everybody"]),
             tuple(Grant(SecretId(str(g["namespace"]), str(g["name"]), str(g["uid"])), str(g["hash"])) for g in one["secrets"]),
+            tuple(str(namespace) for namespace in one.get("archives", ())),
         )
         for place, one in found.items()
     }

@@ -22,5 +22,7 @@ class Waiter:
     """The Secrets by which it may be let in to the image."""
     anew: bool = False
     """The registry has to be asked what the name means now, also when an image of it is on the node."""
+    archive: str = ""
+    """Path of the archive that it is to come from; empty: from its registry."""
     moved: Callable[[], None] = lambda: None
     """Called each time that there is something new to tell of the pull's progress, as seldom as people look; likewise."""

@@ -100,7 +100,9 @@ class ImageKeeper:
         """Look at each of them once; when to look again."""
         entries, now = self._wanted.entries, time.time()
         claims = self._claims(entries)
-        views = [await self._images.view(entry.image, by) for entry, by in zip(entries, claims, strict=True)]
+        views = [
+            await self._images.view(entry.image, by, archive=entry.archive) for entry, by in zip(entries, claims, strict=True)
+        ]
         if entries is not self._wanted.entries:
             return now  # somebody wants something else meanwhile
         findings: list[Finding] = []
@@ -134,7 +136,8 @@ class ImageKeeper:
                 self._wanted.has(entry)
             self.wake()
 
-        self._images.pull(entry.image, Waiter(done, by, anew=entry.pull_policy == "Always", moved=self.wake))
+        anew = entry.pull_policy == "Always"
+        self._images.pull(entry.image, Waiter(done, by, anew=anew, archive=entry.archive, moved=self.wake))
 
     def _tell(self, findings: Sequence[Finding], now: float) -> None:
         self._states = Counter({"wanted": len(findings), "ready": 0, "pulling": 0, "failed": 0, "removed": 0})

@@ -154,6 +154,15 @@ told the same paths and look them up on the node itself.
   why: >-
     the node's CNI configuration, by which instances are attached. The plugins need no mount: they are run in containerd's
     mount namespace, which is the node's.
+{{- range $index, $folder := .archiveDirs }}
+- name: archives-{{ $index }}
+  path: {{ clean $folder }}
+  type: DirectoryOrCreate
+  readOnly: true
+  propagation: HostToContainer
+  why: >-
+    archives of images, which ContainerImages may name: the agent reads them, and hands their content to containerd.
+{{- end }}
 {{- with .imageCredentialProvider }}
 {{- if .config }}
 - name: credential-providers

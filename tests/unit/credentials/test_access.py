@@ -12,9 +12,11 @@ from controller.agent.decide.credentials.access import (
     Record,
     Rule,
     allowed,
+    brought,
     fingerprint,
     noted,
     patterns,
+    replaceable,
 )
 from controller.agent.decide.credentials.claim import NOTHING, Claim
 from controller.agent.decide.credentials.keyring import Candidate, SecretId, Source
@@ -85,6 +87,49 @@ def test_what_can_be_no_entry_of_the_allowlist_is_named(pattern: str) -> None:
     with pytest.raises(ValueError, match="final") as told:
         patterns(["fine.test/a", pattern])
     assert repr(pattern) in str(told.value)
+
+
+def by_archive(namespace: str) -> Claim:
+    """Somebody of a namespace, without any Secret."""
+    return Claim(namespace=namespace)
+
+
+ARCHIVED = brought({}, REPOSITORY, "team-a")
+ARCHIVES: dict[str, tuple[Mapping[str, Record] | None, str, bool, bool]] = {
+    "who brought it": (ARCHIVED, "team-a", True, True),
+    "another namespace": (ARCHIVED, "team-b", False, False),
+    "who has no namespace": (ARCHIVED, "", False, False),
+    "one of two who brought it": (brought(ARCHIVED, REPOSITORY, "team-b"), "team-a", True, False),
+    "who brought what a registry has given to all": (noted(ARCHIVED, REPOSITORY, None, mark), "team-a", True, False),
+    "another, of what a registry has given to all": (noted(ARCHIVED, REPOSITORY, None, mark), "team-b", True, False),
+    "who brought what a registry has given to another": (brought(PRESENT, REPOSITORY, "team-b"), "team-b", True, False),
+    "what was loaded by hand": (None, "team-a", True, False),
+    "the same, by hand under another name": (brought({}, "r.test/other", "team-b"), "team-a", True, False),
+}
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_whose_an_image_from_an_archive_is(case: str) -> None:
+    """Of the namespaces that brought it; and only one that has it alone may replace it."""
+    records, namespace, use, replace = ARCHIVES[case]
+    assert allowed(Rule(), REPOSITORY, records, by_archive(namespace), mark) is use
+    assert replaceable(records, REPOSITORY, namespace) is replace
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_no_setting_opens_an_archive_to_others(policy: Policy) -> None:
+    """It says nothing of what no registry has vouched for."""
+    rule = Rule(policy, patterns(["r.test/*"]) if policy is Policy.NEVER_VERIFY_ALLOWLISTED_IMAGES else ())
+    assert allowed(rule, REPOSITORY, ARCHIVED, by_archive("team-a"), mark)
+    assert not allowed(rule, REPOSITORY, ARCHIVED, by_archive("team-b"), mark)
+
+
+def test_only_so_many_namespaces_are_kept() -> None:
+    """The last ones, each once."""
+    records: Mapping[str, Record] = {}
+    for number in range(MOST_GRANTS + 5):
+        records = brought(brought(records, REPOSITORY, f"team-{number}"), REPOSITORY, f"team-{number}")
+    assert records[REPOSITORY].archives == tuple(f"team-{number}" for number in range(5, MOST_GRANTS + 5))
 
 
 CASES = {

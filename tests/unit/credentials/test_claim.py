@@ -2,7 +2,7 @@
 
 import json
 
-from controller.agent.decide.credentials.claim import NOTHING, claim, refs
+from controller.agent.decide.credentials.claim import Claim, claim, refs
 from controller.agent.decide.credentials.keyring import SecretId
 from controller.agent.sources.port import Absent, Found, Kind, Ref, Unread
 from controller.runtime.port import Credential
@@ -22,7 +22,7 @@ def ref(name: str) -> Ref:
 def test_secrets_are_named_once_in_their_order() -> None:
     """An empty name, which core/v1 has for no reason, names none."""
     assert refs("team", ["b", "a", "b", ""]) == (ref("b"), ref("a"))
-    assert claim("team", [], {}) == NOTHING
+    assert claim("team", [], {}) == Claim(namespace="team")
 
 
 def test_each_is_read_in_its_turn() -> None:

@@ -2,6 +2,9 @@
 
 Source: KEP-2535, "Ensure secret pulled images", and the kubelet's configuration of the same names. What was found out is kept
 by digest and repository, since a right to one repository is none to another that holds the same image.
+
+What came by an archive is for the namespaces that named the archive, whatever the node's setting: that it is what its name says
+is their word, and no registry's.
 """
 
 import hashlib
@@ -74,10 +77,17 @@ class Record:
     everybody: bool = False
     """Without credentials, or by the node's own."""
     grants: tuple[Grant, ...] = ()
+    archives: tuple[str, ...] = ()
+    """Namespaces that brought it by an archive, without any registry's word."""
+
+    @property
+    def vouched(self) -> bool:
+        """Whether a registry has let anybody in: the image is what its name says."""
+        return self.everybody or bool(self.grants)
 
 
 Records = Mapping[str, Record]
-"""Of one digest, by repository; there is none when Moorage has not pulled it."""
+"""Of one digest, by repository; there is none when it did not come by Moorage."""
 
 
 def fingerprint(credential: Credential, salt: bytes) -> str:
@@ -100,20 +110,24 @@ def allowed(
     Args:
         rule: the node's setting.
         repository: registry and path of the image.
-        records: what is known of its digest; None when Moorage has not pulled it.
+        records: what is known of its digest; None when it did not come by Moorage.
         claim: of who wants it.
         fingerprint_of: `fingerprint` with the node's salt.
         pulling: a pull of it was begun, and its end was not noted: who was let in is not known.
     """
-    if not rule.asks(repository, pulled=records is not None or pulling):
+    known = records or {}
+    record = known.get(repository)
+    unvouched = record is not None and not record.vouched
+    by_archives = bool(known) and not any(one.vouched for one in known.values())
+    pulled = pulling or (records is not None and not by_archives)
+    if not unvouched and not rule.asks(repository, pulled=pulled):
         return True
-    record = (records or {}).get(repository)
     if record is None:
         return False
-    if record.everybody:
+    if record.everybody or claim.namespace in record.archives:
         return True
-    known = {(grant.secret.namespace, grant.secret.name) for grant in record.grants}
-    if any((secret.namespace, secret.name) in known for secret in claim.unread):
+    granted = {(grant.secret.namespace, grant.secret.name) for grant in record.grants}
+    if any((secret.namespace, secret.name) in granted for secret in claim.unread):
         return True
     candidates = claim.candidates(repository) if record.grants else ()
     return any(_granted(grant, candidate, fingerprint_of) for candidate in candidates for grant in record.grants)
@@ -128,12 +142,29 @@ def noted(records: Records, repository: str, used: Candidate | None, fingerprint
     """The records of a digest after a registry has let somebody in; `used` is None for without credentials."""
     before = records.get(repository, Record())
     if used is None or used.secret is None:
-        return {**records, repository: Record(everybody=True)}
+        return {**records, repository: Record(everybody=True, archives=before.archives)}
     if before.everybody:
         return records
     grant = Grant(used.secret, fingerprint_of(used.credential))
     others = [one for one in before.grants if one.secret != used.secret]
     return {**records, repository: replace(before, grants=(*others[-MOST_GRANTS + 1 :], grant))}
+
+
+def brought(records: Records, repository: str, namespace: str) -> Records:
+    """The records of a digest after a namespace has brought it by an archive."""
+    before = records.get(repository, Record())
+    others = [one for one in before.archives if one != namespace]
+    return {**records, repository: replace(before, archives=(*others[-MOST_GRANTS + 1 :], namespace))}
+
+
+def replaceable(records: Records | None, repository: str, namespace: str) -> bool:
+    """Whether an archive of a namespace may take the place of an image on the node: only if it is that namespace's alone.
+
+    By an archive anybody may give any name to what is in it. So it takes no name from what a registry has vouched for, nor from
+    what was loaded by hand, nor from another namespace.
+    """
+    record = (records or {}).get(repository)
+    return record is not None and not record.vouched and record.archives == (namespace,)
 
 
 def patterns(listed: Iterable[str]) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ class Claim:
     """What keeps Secrets, or parts of them, from being used, for people."""
     missing: tuple[str, ...] = ()
     """Names of the Secrets that are not there, or cannot be read."""
+    namespace: str = ""
+    """Whose it is."""
 
     def candidates(self, repository: str) -> tuple[Candidate, ...]:
         """Its own credentials for an image, by registry and path, the first to be tried first."""
@@ -64,4 +66,4 @@ def claim(namespace: str, names: Iterable[str], objects: Mapping[Ref, View]) -> 
                     problems.append(why)
                 else:
                     pending = pending or f'secret "{ref.name}" is being read'
-    return Claim(tuple(sources), tuple(unread), pending, tuple(problems), tuple(missing))
+    return Claim(tuple(sources), tuple(unread), pending, tuple(problems), tuple(missing), namespace)

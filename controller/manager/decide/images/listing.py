@@ -14,7 +14,7 @@ _FRAME_BYTES: Final = 160
 
 def weight(entry: NodeImage) -> int:
     """About how many bytes it takes."""
-    texts = (entry.namespace, entry.name, entry.image, *entry.pull_secrets)
+    texts = (entry.namespace, entry.name, entry.image, entry.archive, *entry.pull_secrets)
     return _FRAME_BYTES + sum(len(text) + 3 for text in texts)
 
 

@@ -46,6 +46,7 @@ class Image:
             pin=self.spec.pin,
             pull_secrets=tuple(secret.name for secret in self.spec.pull_secrets),
             pull_policy=self.spec.pull_policy,
+            archive=self.spec.source.archive if self.spec.source is not None else "",
         )
 
 
@@ -146,7 +147,7 @@ def parse_image(obj: Mapping[str, Any]) -> Image:
         told=obj.get("status") or {},
         name=name,
         invalid=invalid,
-        revision=digest([meta.uid, name, *again]),
+        revision=digest([meta.uid, name, *again, *([spec.source.archive] if spec.source is not None else [])]),
     )
 
 
