@@ -197,6 +197,7 @@ class Agent:
         self.keeper = ImageKeeper(
             self._wanted_images,
             self._images,
+            runtime,
             self._sources,
             self._images_writer,
             parallel_pulls=settings.parallel_pulls,
@@ -377,6 +378,7 @@ class Agent:
         metrics.unfollow()
         await self._sources.close()
         await self._tokens.close()
+        await self.keeper.close()
         await self._images.close()
         await self._credentials.close()
         await self._client.close()

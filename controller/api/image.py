@@ -18,6 +18,9 @@ MOST_FAILURES = 20
 MOST_PULL_SECRETS = 8
 """Secrets that an image may name; each of its nodes reads them."""
 
+MOST_PUSHES = 5
+"""Places that an image may be pushed to."""
+
 MOST_PATH = 1024
 """Bytes of an archive's path."""
 
@@ -40,6 +43,26 @@ class ImageSource(Model):
                 "archive must be an absolute path without '..', and end in the name of a file",
             )
         ),
+    )
+
+
+class ImagePush(Model):
+    """A place in a registry that an image is pushed to."""
+
+    image: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="Reference with a tag, normalised as Docker does.",
+        json_schema_extra=rules(
+            rule("!self.contains('@')", "an image is pushed to a tag: nobody can choose the digest that it has there")
+        ),
+    )
+    secrets: tuple[LocalObjectReference, ...] = Field(
+        default=(),
+        max_length=MOST_PULL_SECRETS,
+        description="Secrets of the namespace (kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg) with credentials "
+        "that may push there, tried in this order. Without any, no credentials are shown: never those of the node.",
+        json_schema_extra=list_map("name"),
     )
 
 
@@ -77,6 +100,13 @@ class ImageSpec(Model):
         default="",
         max_length=64,
         description="Any new value, such as a time, has each node ask the registry once more; with pullPolicy Always.",
+    )
+    push: tuple[ImagePush, ...] = Field(
+        default=(),
+        max_length=MOST_PUSHES,
+        description="Where the image is pushed to, by one of the nodes that have it, once for every new image, source or "
+        "refreshedAt. The ContainerImage is Ready when that is done.",
+        json_schema_extra=list_map("image"),
     )
     parallelism: int | str = Field(
         default=10,
@@ -125,6 +155,28 @@ class ImageFailure(Model):
     message: str = Field(default="", description="What the node's agent says of it.")
 
 
+class ImagePushStatus(Model):
+    """How far a push is."""
+
+    image: str = Field(description="Where to, as the nodes know it.")
+    state: Literal["Pending", "Pushing", "Pushed", "Failed"] = Field(
+        description="Pending: no node has the image yet. Pushing: under way. Pushed: it is there, and is not pushed again. "
+        "Failed: it is tried again."
+    )
+    node: str = Field(default="", description="The node that pushes it, or has.")
+    revision: str = Field(default="", description="The revision, as in NodeImages, that this is about.")
+    source: str = Field(default="", description="Digest of what is pushed, as the node has it.")
+    digest: str = Field(
+        default="",
+        description="Digest that it has in the registry: that of the node's platform, where the node has no other.",
+    )
+    reason: str = Field(default="", description="Why it failed: ErrImagePush, RegistryUnavailable, ...")
+    message: str = Field(default="", description="What the node's agent says of it.")
+    since: str | None = Field(
+        default=None, description="Since when it is so, RFC 3339.", json_schema_extra={"format": "date-time"}
+    )
+
+
 class ImageStatus(Model):
     """Observed state of an image. Output only."""
 
@@ -148,6 +200,9 @@ class ImageStatus(Model):
         default=(),
         description=f"Nodes that cannot get it, by name, at most {MOST_FAILURES}.",
         json_schema_extra=list_map("node"),
+    )
+    pushes: tuple[ImagePushStatus, ...] = Field(
+        default=(), description="One for each place that it is pushed to.", json_schema_extra=list_map("image")
     )
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Ready, Reconciling, Stalled; SchemaStale while it is.", json_schema_extra=list_map("type")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from controller.api.base import AGE, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map
 from controller.api.conditions import Condition
-from controller.api.image import MOST_PATH, MOST_PULL_SECRETS, PullPolicy
+from controller.api.image import MOST_PATH, MOST_PULL_SECRETS, MOST_PUSHES, PullPolicy
 from controller.api.meta import ObjectMeta
 from controller.api.pull import PullStatus
 
@@ -21,6 +21,18 @@ below the 1.5 MiB that etcd takes, also where every name is as long as may be.""
 
 MOST_MESSAGE: Final = 512
 """Bytes of a message of a node."""
+
+
+class NodePush(Model):
+    """A place in a registry that an image is pushed to by this node."""
+
+    image: str = Field(max_length=1024, description="Normalised reference, with a tag.")
+    secrets: tuple[str, ...] = Field(
+        default=(),
+        max_length=MOST_PULL_SECRETS,
+        description="Names of the Secrets of the ContainerImage's namespace with credentials for it.",
+        json_schema_extra=LIST_ATOMIC,
+    )
 
 
 class NodeImage(Model):
@@ -45,6 +57,26 @@ class NodeImage(Model):
     )
     archive: str = Field(
         default="", max_length=MOST_PATH, description="Path of the archive that it comes from; empty: from its registry."
+    )
+    push: tuple[NodePush, ...] = Field(
+        default=(),
+        max_length=MOST_PUSHES,
+        description="Where this node pushes it to, when it has it.",
+        json_schema_extra=list_map("image"),
+    )
+
+
+class NodePushStatus(Model):
+    """How far a push is."""
+
+    image: str = Field(description="Where to.")
+    source: str = Field(default="", description="Digest of what is pushed, as it is here.")
+    state: Literal["Pushing", "Pushed", "Failed"] = Field(description="Failed: it is tried again.")
+    digest: str = Field(default="", description="Digest that it has in the registry.")
+    reason: str = Field(default="", description="Why it failed: ErrImagePush, RegistryUnavailable, ...")
+    message: str = Field(default="", max_length=MOST_MESSAGE, description="What a person should know of that.")
+    since: str | None = Field(
+        default=None, description="Since when it is so, RFC 3339.", json_schema_extra={"format": "date-time"}
     )
 
 
@@ -72,6 +104,9 @@ class NodeImageStatus(Model):
     )
     digest: str = Field(default="", description="What the reference stands for here.")
     bytes: int = Field(default=0, description="Size of its content as stored.")
+    pushes: tuple[NodePushStatus, ...] = Field(
+        default=(), description="One for each push that the node was asked for.", json_schema_extra=list_map("image")
+    )
     pull: PullStatus | None = Field(
         default=None,
         description="How far its pull is, renewed every two seconds at most; absent when there is none, or nothing is known of "

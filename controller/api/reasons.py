@@ -49,6 +49,10 @@ class Reason(StrEnum):
     """An image on the node was found damaged when it was used: it is taken out of use, and fetched again."""
     PULLED = "Pulled"
     """The image is on the node; of a ContainerImage: on every node that is to have it."""
+    PUSHING = "Pushing"
+    """Every node has the image, and it is being pushed to where it is to be pushed."""
+    ERR_IMAGE_PUSH = "ErrImagePush"
+    """A push failed, and is tried again after a pause; the message has the registry's words."""
     TOO_MANY_IMAGES = "TooManyImages"
     """The node is asked for as many images as it takes; delete ContainerImages that are not needed."""
 

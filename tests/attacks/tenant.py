@@ -354,9 +354,31 @@ def rights(level: str) -> list[Attack]:
     ]
 
 
+def archives(level: str) -> list[Attack]:
+    """Files of a node that a ContainerImage is to come from, and places that it is to be pushed to."""
+    path, says = f"{GROUP}/namespaces/{space(level)}/containerimages", "must be an absolute path without '..'"
+    folder = "/var/lib/moorage/archives"
+    head = {"apiVersion": "moorage.dev/v1alpha1", "kind": "ContainerImage", "metadata": {"name": "attack"}}
+
+    def refused(tries: str, says: str, **more: Any) -> Attack:
+        return Attack(tries, SCHEMA, says, *create(path, {**head, "spec": {"image": "web:1", **more}}))
+
+    return [
+        refused("have a node read its agent's files as an archive", says, source={"archive": f"{folder}/../images.json"}),
+        refused("have it read what is beside its working folder", says, source={"archive": "../images.json"}),
+        refused(
+            "name an archive's image by the digest of another",
+            "has a tag and no digest",
+            image="web@sha256:" + "0" * 64,
+            source={"archive": f"{folder}/web.tar"},
+        ),
+        refused("push over a digest", "is pushed to a tag", push=[{"image": "web@sha256:" + "0" * 64}]),
+    ]
+
+
 def attacks(level: str) -> list[Attack]:
     """All of them in a namespace of this level."""
-    return [*pod_security(level), *schema(level), *rights(level)]
+    return [*pod_security(level), *schema(level), *archives(level), *rights(level)]
 
 
 def dropped(level: str) -> list[tuple[str, dict[str, Any], str]]:

@@ -32,9 +32,13 @@ def failed(cause: Exception, failures: int, now: float) -> Pull:
         failures: how many failed in a row before it.
         now: seconds since the epoch.
     """
-    pause = min(INITIAL_SECONDS * 2 ** min(failures, 16), MAX_SECONDS)
-    retry_at = now + pause * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311 - jitter
-    return Pull(running=False, reason=_reason(cause, failures), message=str(cause), retry_at=retry_at)
+    return Pull(running=False, reason=_reason(cause, failures), message=str(cause), retry_at=now + pause(failures))
+
+
+def pause(failures: int) -> float:
+    """Seconds until the next try, after so many failures in a row before the last one."""
+    seconds: float = min(INITIAL_SECONDS * 2 ** min(failures, 16), MAX_SECONDS)
+    return seconds * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311 - jitter
 
 
 def _reason(cause: Exception, failures: int) -> Reason:

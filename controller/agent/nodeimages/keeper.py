@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,11 +15,12 @@ from controller.agent.decide.nodeimages import Finding, find, summarize
 from controller.agent.decide.observation import Pull
 from controller.agent.images.images import Images
 from controller.agent.images.waiter import Waiter
+from controller.agent.nodeimages.pushes import Pushes
 from controller.agent.nodeimages.wanted import Wanted
 from controller.agent.nodeimages.writer import NodeImagesWriter
 from controller.agent.sources.port import Sources
 from controller.api.nodeimages import NodeImage
-from controller.runtime.port import ImageState, RuntimeFailure
+from controller.runtime.port import ImageState, Runtime, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,14 @@ class ImageKeeper:
     """Keeps the images that ContainerImages want on this node."""
 
     def __init__(
-        self, wanted: Wanted, images: Images, sources: Sources, writer: NodeImagesWriter, *, parallel_pulls: int
+        self,
+        wanted: Wanted,
+        images: Images,
+        runtime: Runtime,
+        sources: Sources,
+        writer: NodeImagesWriter,
+        *,
+        parallel_pulls: int,
     ) -> None:
         """Prepare it.
 
@@ -38,11 +47,13 @@ class ImageKeeper:
             wanted: what is wanted.
             sources: the Secrets with credentials; when one changes, the keeper of the name `WATCHER` is to be woken.
             images: the node's images, which instances pull by, too.
+            runtime: pushes them.
             writer: gets the status.
             parallel_pulls: how many pulls the node has at a time; one of them is left to instances, if there are more than one.
         """
         self._wanted, self._images, self._sources, self._writer = wanted, images, sources, writer
         self._most = max(1, parallel_pulls - 1)
+        self._pushes = Pushes(runtime, wanted, self.wake)
         self._waiting: dict[NodeImage, str] = {}
         """What waits for the end of a pull, and of which image."""
         self._states: Counter[str] = Counter()
@@ -96,6 +107,10 @@ class ImageKeeper:
             except TimeoutError:
                 pass
 
+    async def close(self) -> None:
+        """Give up pushes that are under way."""
+        await self._pushes.close()
+
     async def _look(self) -> float | None:
         """Look at each of them once; when to look again."""
         entries, now = self._wanted.entries, time.time()
@@ -108,20 +123,33 @@ class ImageKeeper:
         findings: list[Finding] = []
         for entry, by, view in zip(entries, claims, views, strict=True):
             finding = find(entry, view, now, had=self._wanted.had(entry), pending=bool(by.pending))
+            if finding.status.state == "Ready" and entry.push:
+                finding = self._push(entry, finding, now)
             findings.append(finding)
             if finding.had:
                 self._wanted.has(entry)
             if finding.fetch:
                 self._fetch(entry, by, under_way=view.pull is not None and view.pull.running)
+        self._pushes.keep(entries)
         self._tell(findings, now)
-        return min((f.wake_at for f in findings if f.wake_at is not None), default=None)
+        times = [*(finding.wake_at for finding in findings), self._pushes.wake_at(now)]
+        return min((at for at in times if at is not None), default=None)
 
     def _claims(self, entries: Sequence[NodeImage]) -> list[Claim]:
         """By what each of them may have its image."""
-        named = {ref for entry in entries for ref in refs(entry.namespace, entry.pull_secrets)}
+        lists = [(entry.namespace, names) for entry in entries for names in _secrets(entry)]
+        named = {ref for namespace, names in lists for ref in refs(namespace, names)}
         self._sources.follow(WATCHER, frozenset(named))
-        objects = {ref: self._sources.view(ref) for ref in named}
-        return [claim(entry.namespace, entry.pull_secrets, objects) for entry in entries]
+        return [self._claim(entry.namespace, entry.pull_secrets) for entry in entries]
+
+    def _claim(self, namespace: str, names: Sequence[str]) -> Claim:
+        return claim(namespace, names, {ref: self._sources.view(ref) for ref in refs(namespace, names)})
+
+    def _push(self, entry: NodeImage, finding: Finding, now: float) -> Finding:
+        """Have it pushed, which is on the node and may be used by the ContainerImage."""
+        claims = [self._claim(entry.namespace, push.secrets) for push in entry.push]
+        told = self._pushes.look(entry, finding.status.digest, claims, now)
+        return replace(finding, status=finding.status.model_copy(update={"pushes": told}))
 
     def _fetch(self, entry: NodeImage, by: Claim, *, under_way: bool) -> None:
         """Pull it, or join who pulls it. One that has to wait for a turn is looked at again when another pull has ended."""
@@ -144,3 +172,8 @@ class ImageKeeper:
         self._states.update(finding.status.state.lower() for finding in findings)
         if self._wanted.generation:
             self._writer.submit(summarize(findings, self._wanted.generation, now))
+
+
+def _secrets(entry: NodeImage) -> list[tuple[str, ...]]:
+    """The lists of Secrets that it names."""
+    return [entry.pull_secrets, *(push.secrets for push in entry.push)]

@@ -6,6 +6,7 @@ from typing import Any
 from controller.api.nodeimages import NodeImage
 from controller.manager.cache import Versions
 from controller.manager.decide.images.listing import fits
+from controller.manager.decide.images.pushes import Pusher
 from controller.manager.decide.images.values import Held, Image, Place, parse_held, parse_image
 from controller.manager.decide.values import Key, Node
 
@@ -25,6 +26,8 @@ class ImageCache:
         """The nodes that are asked for an image."""
         self._turns: dict[str, dict[Key, str]] = {}
         """By node and image the revision that it has a turn for, which its NodeImages does not say yet."""
+        self.pushers: dict[Key, Pusher] = {}
+        """Who pushes what, of the images for which that has been decided."""
         self._versions = Versions()
 
     # --- images
@@ -43,6 +46,7 @@ class ImageCache:
         known = self.images.get(key)
         if known is not None and known.uid == uid:
             del self.images[key]
+            self.pushers.pop(key, None)
 
     def nodes_asked(self, key: Key) -> frozenset[str]:
         """The nodes that are asked for it, or have a turn that is not written yet."""

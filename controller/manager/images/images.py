@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from controller.api.conditions import READY, find
@@ -14,8 +14,9 @@ from controller.kube.resources import CONTAINER_IMAGES
 from controller.manager import metrics
 from controller.manager.cache import Cache
 from controller.manager.decide.images import turns
+from controller.manager.decide.images.pushes import assign
 from controller.manager.decide.images.status import Facts, deadline, summarize
-from controller.manager.decide.images.values import Image
+from controller.manager.decide.images.values import Image, Place
 from controller.manager.decide.values import Key
 from controller.manager.images.cache import ImageCache
 from controller.manager.remembered import Memory, first_seen
@@ -75,19 +76,27 @@ class ImageReconciler:
         known = self._images.images.get(key)
         if known is None or (known.uid, known.generation) != (image.uid, image.generation):
             return 0.0
+        self._have_pushed(known, places)
         at = deadline(facts)
         ahead = at - now + 0.01 if at is not None and at > now else None
         return min((seconds for seconds in (told_in, ahead) if seconds is not None), default=None)
 
     def _wake_changed(self, image: Image, named: set[str]) -> None:
         """Have those nodes looked at that are asked for something else than they were."""
-        entry = image.entry()
         for name in self._images.nodes_asked(image.key):
             held = self._images.held.get(name)
             asked = held.entries.get(image.key) if held is not None else None
-            due = asked is None or (asked.revision == image.revision and asked != entry)
+            push = asked.push if asked is not None else ()
+            due = asked is None or (asked.revision == image.revision and asked != image.entry(push))
             if due or name not in named or image.key in self._images.turns(name):
                 self._wake_node(name)
+
+    def _have_pushed(self, image: Image, places: Sequence[Place]) -> None:
+        """Decide who pushes what, after the status: what that tells as pushed, nobody is asked for any more."""
+        pusher = self._images.pushers[image.key] = assign(image, places)
+        for place in places:
+            if place.entry is not None and place.entry.push != pusher.of(place.node.name):
+                self._wake_node(place.node.name)
 
     def _remember(self, image: Image) -> Memory:
         memory = self._memories.get(image.key)

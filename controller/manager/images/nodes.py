@@ -40,7 +40,7 @@ class NodeListings:
             return frozenset(turns)
         held = self._images.held.get(name)
         before = self._images.asked(name)
-        wanted = listing(node, before, self._images.images.get, turns)
+        wanted = listing(node, before, self._images.images.get, turns, self._images.pushers)
         if held is None:
             changed = await self._create(node, wanted)
         elif wanted != tuple(before[key] for key in sorted(before)):

@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from controller.api.conditions import READY, contract, find, merge, stale_schema
-from controller.api.image import MOST_DIGESTS, MOST_FAILURES, ImageDigest, ImageFailure, ImageNodes, ImageStatus
+from controller.api.image import (
+    MOST_DIGESTS,
+    MOST_FAILURES,
+    ImageDigest,
+    ImageFailure,
+    ImageNodes,
+    ImagePushStatus,
+    ImageStatus,
+)
 from controller.api.nodeimages import MOST_BYTES, MOST_IMAGES
 from controller.api.quantity import for_people
 from controller.api.reasons import Reason
+from controller.manager.decide.images import pushes
 from controller.manager.decide.images.values import STEP, Image, Place, Standing
 from controller.manager.decide.status import Verdict
 from controller.manager.decide.values import seconds
@@ -32,12 +41,15 @@ class Facts:
     """Which installed definitions differ from this manager's own; empty when none does."""
     by: dict[Standing, list[Place]] = field(init=False)
     """The places by how far they are, by name."""
+    pushes: tuple[ImagePushStatus, ...] = field(init=False)
+    """How far the pushes are."""
 
     def __post_init__(self) -> None:
         by: dict[Standing, list[Place]] = {standing: [] for standing in Standing}
         for place in sorted(self.places, key=lambda p: p.node.name):
             by[place.standing(self.image)].append(place)
         object.__setattr__(self, "by", by)
+        object.__setattr__(self, "pushes", pushes.told(self.image, self.places))
 
 
 def summarize(facts: Facts) -> ImageStatus:
@@ -72,6 +84,7 @@ def summarize(facts: Facts) -> ImageStatus:
         ),
         ready=f"{len(by[Standing.READY])}/{len(facts.places)}",
         failures=tuple(failures),
+        pushes=facts.pushes,
         conditions=conditions + merge(old.conditions, stale_schema(facts.stale, facts.now, image.generation)),
     )
 
@@ -83,13 +96,21 @@ def judge(facts: Facts) -> Verdict:
 
 def deadline(facts: Facts) -> float | None:
     """When it is reported as stalled if nothing moves until then; None while something is about to move, or all is well."""
+    if _everywhere(facts):
+        failed = [push for push in facts.pushes if push.state == "Failed" and push.since]
+        return _after(facts, [seconds(push.since or "") for push in failed]) if failed else None
     if not facts.by[Standing.FAILED] or _about_to(facts):
         return None
+    reports = [place.report for place in facts.places if place.report is not None]
+    return _after(facts, [seconds(report.since) for report in reports if report.since])
+
+
+def _after(facts: Facts, moved: Sequence[float]) -> float:
+    """The deadline, after what moved last."""
     told = find(facts.image.status.conditions, READY)
     begun = facts.first_seen
     if told is not None and told.observed_generation == facts.image.generation and told.status == "Unknown":
         begun = seconds(told.last_transition_time)
-    moved = [seconds(place.report.since) for place in facts.places if place.report is not None and place.report.since]
     return max([begun, *moved]) + facts.image.spec.progress_deadline_seconds
 
 
@@ -135,7 +156,7 @@ def _invalid(facts: Facts) -> Verdict | None:
 def _complete(facts: Facts) -> Verdict | None:
     """Every node has had it."""
     by, wanted = facts.by, len(facts.places)
-    if len(by[Standing.READY]) + len(by[Standing.REMOVED]) != wanted:
+    if not _everywhere(facts) or any(push.state != "Pushed" for push in facts.pushes):
         return None
     parts = []
     if not wanted:
@@ -145,6 +166,22 @@ def _complete(facts: Facts) -> Verdict | None:
     if (different := len(_digests(facts))) > 1:
         parts.append(f"the nodes have {different} different digests, since its tag was moved: set refreshedAt, or use a digest")
     return Verdict(ready=True, stalled=False, reason=Reason.PULLED, message="; ".join(parts))
+
+
+def _unpushed(facts: Facts) -> Verdict | None:
+    """Every node has had it, and it is not yet everywhere that it is to be pushed to."""
+    if not _everywhere(facts):
+        return None
+    done = f"pushed to {sum(push.state == 'Pushed' for push in facts.pushes)} of {len(facts.pushes)} places"
+    failed = next((push for push in facts.pushes if push.state == "Failed"), None)
+    if failed is not None:
+        at = deadline(facts)
+        final = failed.reason == Reason.INVALID_IMAGE_NAME or (at is not None and facts.now >= at)
+        message = f"{done}; {failed.image}: {failed.message or failed.reason}"
+        return Verdict(ready=False, stalled=final, reason=failed.reason, message=message)
+    if not any(place.node.ready for place in facts.by[Standing.READY]):
+        return Verdict(ready=False, stalled=False, reason=Reason.PENDING, message=f"{done}; no node has it that could push it")
+    return Verdict(ready=False, stalled=False, reason=Reason.PUSHING, message=done)
 
 
 def _overdue(facts: Facts) -> Verdict | None:
@@ -197,8 +234,21 @@ def _lost(facts: Facts) -> Verdict:
     return Verdict(ready=False, stalled=False, reason=Reason.NODE_LOST, message=message)
 
 
+def _everywhere(facts: Facts) -> bool:
+    """Whether every node has had it."""
+    return len(facts.by[Standing.READY]) + len(facts.by[Standing.REMOVED]) == len(facts.places)
+
+
 def _count(facts: Facts) -> str:
     return f"{len(facts.by[Standing.READY])} of {len(facts.places)} nodes have it"
 
 
-_JUDGES: Final[tuple[Callable[[Facts], Verdict | None], ...]] = (_invalid, _complete, _overdue, _failed, _under_way, _lost)
+_JUDGES: Final[tuple[Callable[[Facts], Verdict | None], ...]] = (
+    _invalid,
+    _complete,
+    _unpushed,
+    _overdue,
+    _failed,
+    _under_way,
+    _lost,
+)

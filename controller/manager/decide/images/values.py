@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from controller.api.conditions import READY, Condition, find
 from controller.api.image import ContainerImage, ImageSpec, ImageStatus
-from controller.api.nodeimages import NodeImage, NodeImages, NodeImageStatus
+from controller.api.nodeimages import NodeImage, NodeImages, NodeImageStatus, NodePush
 from controller.manager.decide.values import Key, Node, digest
 from controller.runtime import reference
 from controller.runtime.port import InvalidReference
@@ -15,6 +15,18 @@ from controller.runtime.port import InvalidReference
 STEP: Final = 10
 """Percent between two things that are told of a pull: what is in between is left to the NodeImages, so that how far they are
 costs an image at most so many writes as there are steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place that an image is pushed to."""
+
+    name: str
+    """The normalised reference; as it is written, when it is none."""
+    invalid: str
+    """Why it is no reference; empty when it is one."""
+    secrets: tuple[str, ...]
+    """Names of the Secrets with credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +47,11 @@ class Image:
     """Why it is no reference; empty when it is one."""
     revision: str
     """16 hex digits over what has nodes fetch it, or ask for it, once more."""
+    targets: tuple[Target, ...]
+    """Where it is pushed to, each place once."""
 
-    def entry(self) -> NodeImage:
-        """What a node is asked for."""
+    def entry(self, push: tuple[NodePush, ...] = ()) -> NodeImage:
+        """What a node is asked for, of which `push` is what this one is to push."""
         return NodeImage(
             namespace=self.key.namespace,
             name=self.key.name,
@@ -46,6 +60,7 @@ class Image:
             pin=self.spec.pin,
             pull_secrets=tuple(secret.name for secret in self.spec.pull_secrets),
             pull_policy=self.spec.pull_policy,
+            push=push,
             archive=self.spec.source.archive if self.spec.source is not None else "",
         )
 
@@ -132,10 +147,7 @@ def parse_image(obj: Mapping[str, Any]) -> Image:
     """An image from its API object. Raises `pydantic.ValidationError`."""
     model = ContainerImage.model_validate(obj)
     meta, spec = model.metadata, model.spec
-    try:
-        name, invalid = str(reference.parse(spec.image)), ""
-    except InvalidReference as exc:
-        name, invalid = "", str(exc)
+    name, invalid = _parsed(spec.image)
     again = [spec.pull_policy, spec.refreshed_at] if spec.pull_policy == "Always" else []
     return Image(
         key=Key(meta.namespace, meta.name),
@@ -147,8 +159,25 @@ def parse_image(obj: Mapping[str, Any]) -> Image:
         told=obj.get("status") or {},
         name=name,
         invalid=invalid,
+        targets=_targets(spec),
         revision=digest([meta.uid, name, *again, *([spec.source.archive] if spec.source is not None else [])]),
     )
+
+
+def _parsed(image: str) -> tuple[str, str]:
+    """The normalised name, or why there is none."""
+    try:
+        return str(reference.parse(image)), ""
+    except InvalidReference as exc:
+        return "", str(exc)
+
+
+def _targets(spec: ImageSpec) -> tuple[Target, ...]:
+    found: dict[str, Target] = {}
+    for push in spec.push:
+        name, invalid = _parsed(push.image)
+        found.setdefault(name or push.image, Target(name or push.image, invalid, tuple(one.name for one in push.secrets)))
+    return tuple(found.values())
 
 
 def parse_held(obj: Mapping[str, Any]) -> Held:

@@ -7,6 +7,7 @@ from typing import Any
 from controller.api.conditions import timestamp
 from controller.api.nodeimages import NodeImage, NodeImageStatus
 from controller.manager.decide.images.listing import fits, listing
+from controller.manager.decide.images.pushes import Pusher, assign
 from controller.manager.decide.images.status import Facts, deadline, summarize
 from controller.manager.decide.images.turns import give, named
 from controller.manager.decide.images.values import STEP, Held, Image, Place, parse_image
@@ -91,7 +92,7 @@ class ImageWorld:
         for name, held in self.held.items():
             if name not in self.nodes:
                 continue
-            wanted = listing(self.nodes[name], held.entries, self.find, turns.get(name, {}))
+            wanted = listing(self.nodes[name], held.entries, self.find, turns.get(name, {}), self.pushers())
             asked = {Key(e.namespace, e.name): e for e in wanted}
             if asked != held.entries:
                 reports = {key: report for key, report in held.reports.items() if key in asked}
@@ -99,6 +100,11 @@ class ImageWorld:
                 written += 1
         self.writes += written
         return written
+
+    def pushers(self) -> dict[Key, Pusher]:
+        """Who pushes what."""
+        images = [parse_image(obj) for obj in self.objects.values()]
+        return {image.key: assign(image, self.places(image)) for image in images}
 
     def facts(self, first_seen: float = START) -> Facts:
         """Of the first image."""
