@@ -289,7 +289,7 @@ class Rig:
         self.sources = SimulatedSources(self.wake, self.objects)
         self.tokens = KubeTokens(self.token_server, "node1", self.wake)
         wanted, to_api = Wanted(self.folder / "nodeimages.json"), NodeImagesWriter(client, "node1")
-        self.keeper = ImageKeeper(wanted, self.images, self.sources, to_api, parallel_pulls=3)
+        self.keeper = ImageKeeper(wanted, self.images, self.runtime, self.sources, to_api, parallel_pulls=3)
         self.cleanup = Cleanup(
             self.store,
             self.view,
