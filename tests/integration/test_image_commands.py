@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,26 @@ def test_without_a_terminal_there_are_lines(node: Node, registry: Registry, larg
     assert 1 <= len(lines) <= 5, lines
     assert all(line.startswith(f"{slow.host}/commands:1: ") for line in lines)
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_an_interrupted_pull_ends_at_once_and_is_gone_on_with(node: Node, registry: Registry, large: Image) -> None:
+    """By Ctrl-C, as shells have it: 130, no traceback, and what came need not be fetched again."""
+    with FaultyRegistry(registry.host, bytes_per_second=MIB) as slow:
+        name = f"{slow.host}/commands:1"
+        with subprocess.Popen(node.command("pull", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                first = process.stderr.readline()
+                process.send_signal(signal.SIGINT)
+                out, errors = process.communicate(timeout=SECONDS)
+            finally:
+                process.kill()
+        assert first.startswith(f"{name}: "), first
+        assert (process.returncode, out) == (130, "")
+        assert "Traceback" not in errors
+        slow.bytes_per_second = 0
+        (pulled,) = node.json("pull", "-o", "json", name)
+    assert pulled["fetchedBytes"] < pulled["size"] - MIB // 2
 
 
 def test_a_private_registry_is_shown_what_the_node_has_or_what_is_typed(node: Node, registry: Registry, tmp_path: Path) -> None:
