@@ -102,13 +102,8 @@ def pull_status(pull: PullView | None) -> PullStatus | None:
 
 def rate_text(bytes_per_second: float) -> str:
     """A rate for people: `950kB/s`, `3.1MB/s`, `42MB/s`."""
-    return f"{bytes_text(bytes_per_second)}/s"
-
-
-def bytes_text(number: float) -> str:
-    """A number of bytes for people: `950kB`, `3.1MB`, `42MB`."""
-    value, unit = float(number), 0
+    value, unit = float(bytes_per_second), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     text = f"{value:.1f}" if unit and value < 9.95 else f"{value:.0f}"
-    return f"{text}{_UNITS[unit]}"
+    return f"{text}{_UNITS[unit]}/s"

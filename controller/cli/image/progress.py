@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import typer
 
-from controller.agent.decide.pulling import PullView, bytes_text, rate_text
+from controller.agent.decide.pulling import PullView, rate_text
 from controller.agent.images.meter import Meter
+from controller.api.quantity import for_people
 from controller.cli.rows import short_image
 from controller.cli.table import duration
 from controller.runtime.port import PullProgress
@@ -77,8 +78,8 @@ def words(view: PullView | None, unpacks: str) -> str:
     if view is None:
         return "asking the registry"
     if view.bytes_done == view.bytes_total:
-        return f"{bytes_text(view.bytes_total)}, {unpacks}"
-    done = f"{bytes_text(view.bytes_done)} of {bytes_text(view.bytes_total)}"
+        return f"{for_people(view.bytes_total)}, {unpacks}"
+    done = f"{for_people(view.bytes_done)} of {for_people(view.bytes_total)}"
     if view.eta_seconds is None:
         return f"{done}, nothing comes"
     return f"{done}, {rate_text(view.bytes_per_second)}, {duration(view.eta_seconds)} left"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from controller.agent.decide.pulling import bytes_text
+from controller.api.quantity import for_people
 from controller.cli.errors import finish
 from controller.cli.image.options import PasswordStdin, Quiet, Result, ResultOutput, Username
 from controller.cli.image.progress import Reporter, reporter
@@ -62,8 +62,8 @@ class Pulled:
         """For people."""
         assert self.state is not None
         state = self.state
-        came = f"fetched {bytes_text(self.fetched)} in {duration(self.seconds)}" if self.fetched else "was here"
-        return f"{state.name}: {short_digest(state.digest)}, {bytes_text(state.size)}, {came}"
+        came = f"fetched {for_people(self.fetched)} in {duration(self.seconds)}" if self.fetched else "was here"
+        return f"{state.name}: {short_digest(state.digest)}, {for_people(state.size)}, {came}"
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from controller.agent.decide.pulling import bytes_text
+from controller.api.quantity import for_people
 from controller.cli.errors import finish
 from controller.cli.image import find
 from controller.cli.image.options import ImageRef, PasswordStdin, Quiet, Result, ResultOutput, Username
@@ -89,7 +89,7 @@ def push(
     elif quiet:
         typer.echo(f"{pushed.target}@{pushed.digest}")
     else:
-        went = f"sent {bytes_text(pushed.sent)} in {duration(pushed.seconds)}" if pushed.sent else "was there"
+        went = f"sent {for_people(pushed.sent)} in {duration(pushed.seconds)}" if pushed.sent else "was there"
         typer.echo(f"{pushed.target}: {pushed.digest}, {went}")
 
 

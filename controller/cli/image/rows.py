@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any, Final
 
-from controller.agent.decide.pulling import bytes_text
 from controller.api.conditions import timestamp
+from controller.api.quantity import for_people
 from controller.cli.image.local import Local
 from controller.cli.image.uses import Uses
 from controller.cli.rows import short_image
@@ -30,7 +30,7 @@ def columns(local: Local, now: float, *, wide: bool) -> dict[str, str]:
         "NAME": name.name if wide else short_image(name.name),
         "DIGEST": name.digest if wide else short_digest(name.digest),
         "PLATFORM": (state.platform or "-") if state else "-",
-        "SIZE": bytes_text(state.size) if state else "incomplete",
+        "SIZE": for_people(state.size) if state else "incomplete",
         "AGE": duration(now - name.since) if name.since else "-",
         "USED BY": local.uses.summary,
     }

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from controller.agent.decide.imagerefs import image_references
 from controller.api.nodeimages import NodeImage
-from controller.api.spec import InstanceSpec
 from controller.cli.inventory import Inventory, Known, container_name
 from controller.runtime.port import ContainerState, ImageName, InvalidReference
 from controller.runtime.reference import parse
@@ -80,12 +80,7 @@ def _wanted(known: Known) -> set[str]:
     """The normalised names of all images in an instance's spec."""
     if known.desired is None:
         return set()
-    return {name for text in _images(known.desired.instance.spec) if (name := _normalised(text))}
-
-
-def _images(spec: InstanceSpec) -> Iterator[str]:
-    yield from (container.image for container in spec.all_containers)
-    yield from (volume.image.reference for volume in spec.volumes if volume.image is not None)
+    return {name for text in image_references(known.desired.instance.spec) if (name := _normalised(text))}
 
 
 def _normalised(text: str) -> str:

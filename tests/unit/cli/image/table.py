@@ -53,7 +53,12 @@ def container(name: str, image: str, of: str, *, owner: str = "web-0") -> Contai
     return ContainerState(f"{owner}.{name}", Phase.RUNNING, {labels.CONTAINER: name}, image, of)
 
 
-VOLUMES = [{"name": "data", "image": {"reference": "data:7"}}]
+VOLUME = {
+    "volumes": [{"name": "data", "image": {"reference": "data:7"}}],
+    "initContainers": [
+        {"name": "fill", "image": WEB, "command": ["fill"], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    ],
+}
 
 INVENTORY = Inventory(
     (
@@ -61,7 +66,7 @@ INVENTORY = Inventory(
             "1",
             "shop",
             "web-0",
-            Desired(instance("web-0", namespace="shop", image=WEB, volumes=VOLUMES)),
+            Desired(instance("web-0", namespace="shop", image=WEB, **VOLUME)),
             (container("main", WEB, digest("a")), container("side", WEB, digest("b"))),
         ),
         Known("2", "shop", "late-0", Desired(instance("late-0", namespace="shop", image=OLD))),

@@ -39,7 +39,7 @@ def test_what_came_is_told_in_a_line_for_each(fresh: World) -> None:
     result = fresh.run("image", "pull", "busybox:1", IMAGES[0])
     assert (result.exit_code, result.stderr) == (0, "")
     digest = fresh.node.images[IMAGES[1]].digest[7:19]
-    assert result.stdout.splitlines()[0] == f"{IMAGES[1]}: {digest}, 1.0kB, fetched 1.0kB in 0s"
+    assert result.stdout.splitlines()[0] == f"{IMAGES[1]}: {digest}, 1kB, fetched 1kB in 0s"
     assert set(fresh.node.images) == set(IMAGES[:2])
 
 

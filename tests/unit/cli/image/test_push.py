@@ -17,7 +17,7 @@ def test_it_goes_to_where_its_name_says(world: World) -> None:
     """Or by another name to another place; the digest is told, to be named by it."""
     digest = world.node.images[IMAGES[0]].digest
     result = world.run("image", "push", IMAGES[0])
-    assert (result.exit_code, result.stdout) == (0, f"{IMAGES[0]}: {digest}, sent 1.0kB in 0s\n")
+    assert (result.exit_code, result.stdout) == (0, f"{IMAGES[0]}: {digest}, sent 1kB in 0s\n")
     assert world.run("image", "push", "-q", IMAGES[0], "registry.test/copy:2").stdout == f"registry.test/copy:2@{digest}\n"
     assert world.node.registry["registry.test/copy:2"].state().digest == digest
     made = json.loads(world.run("image", "push", digest[7:19], "registry.test/copy:3", "-o", "json").stdout)

@@ -98,7 +98,7 @@ def test_rm_refuses_what_is_used_and_removes_the_others(used: World) -> None:
 def test_prune_keeps_what_is_used(used: World) -> None:
     """A dry run removes nothing, and tells the same images."""
     told = used.run("image", "prune", "--dry-run")
-    assert told.stdout.splitlines() == [f"would remove {IMAGES[1]} (1.0kB)", "1.0kB at most would be free again"]
+    assert told.stdout.splitlines() == [f"would remove {IMAGES[1]} (1kB)", "1kB at most would be free again"]
     assert set(used.node.images) == set(IMAGES)
     result = used.run("image", "prune", "--yes", "-o", "json")
     assert json.loads(result.stdout) == {"removed": [IMAGES[1]], "unused": [IMAGES[1]], "freedBytes": 1000}
