@@ -169,7 +169,8 @@ def test_the_tables_read_well(site: Site) -> None:
     heads: dict[str, str] = {
         "cw": "NAME READY STATUS RESTARTS IMAGE NODE AGE MODE UPDATED MESSAGE",
         "ci": "NAME READY STATUS RESTARTS IMAGE NODE AGE IP PHASE MESSAGE",
-        "rn": "NAME READY STATUS CORDONED RUNTIME VERSION IP ARCH KERNEL OS-IMAGE CPU MEMORY IMAGES DISK% AGENT AGE",
+        "rn": "NAME READY STATUS CORDONED RUNTIME VERSION IP ARCH KERNEL OS-IMAGE CPU MEMORY IMAGES DISK% DISK-PRESSURE "
+        "AGENT AGE",
     }
     tables = {kind: site.plane.kubectl("get", kind, "-o", "wide").stdout.splitlines() for kind in heads}
     assert {kind: " ".join(lines[0].split()) for kind, lines in tables.items()} == heads

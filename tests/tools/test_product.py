@@ -13,6 +13,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import controller
 from tools.images.product.wheels import runtime_pins
 from tools.lab import Containerd
@@ -68,6 +70,7 @@ def test_the_lock_gives_the_runtime_requirements_alone() -> None:
     assert pins[1].startswith("deep==3.0 ; python_version < '4' \\\n")
 
 
+@pytest.mark.timeout(300)
 def test_the_image_is_made_the_same_from_another_copy(product_image: Path, tmp_path: Path) -> None:
     """Another checkout, at another time, with another umask and nothing cached, gives the same archive to the last bit."""
     copy, archive = tmp_path / "copy", tmp_path / "image.tar"
