@@ -34,6 +34,7 @@ from controller.runtime.port import (
 )
 from tests.contract.containerd_subject import ContainerdSubject
 from tests.contract.subject import FOREVER, SECONDS
+from tests.waiting import eventually
 
 
 async def written(real: ContainerdSubject, *args: str, **changes: object) -> str:
@@ -394,11 +395,19 @@ async def test_a_killed_shim_takes_its_containers_along(real: ContainerdSubject)
     assert (await real.runtime.start(config.id)).phase is Phase.RUNNING
 
 
+def stop(pid: int) -> None:
+    """Stop a process; its threads may run on for a moment after the signal was sent, and are waited for."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = [path / "stat" for path in Path(f"/proc/{pid}/task").iterdir()]
+    states = eventually(lambda: {task.read_text().rpartition(")")[2].split()[0] for task in tasks}, lambda seen: seen == {"T"})
+    assert states == {"T"}
+
+
 async def test_a_hung_shim_is_not_taken_for_an_end(real: ContainerdSubject) -> None:
     """Neither gone nor ended: unknown. When it goes on, all is as before."""
     state = await real.run()
     (shim,) = real.shims()
-    os.kill(shim, signal.SIGSTOP)
+    stop(shim)
     try:
         assert [one.phase for one in await real.runtime.list()] == [Phase.UNKNOWN]
     finally:

@@ -142,7 +142,9 @@ def test_an_interrupted_pull_ends_at_once_and_is_gone_on_with(node: Node, regist
     """By Ctrl-C, as shells have it: 130, no traceback, and what came need not be fetched again."""
     with FaultyRegistry(registry.host, bytes_per_second=MIB) as slow:
         name = f"{slow.host}/commands:1"
-        with subprocess.Popen(node.command("pull", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # what a shell runs in the background does not hear of Ctrl-C, and these tests may be
+        command = ["env", "--default-signal=INT", *node.command("pull", name)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stderr is not None
                 first = process.stderr.readline()
