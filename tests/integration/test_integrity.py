@@ -45,7 +45,7 @@ def events(site: Site, instance: Object) -> list[str]:
 
     def mine(found: Objects) -> list[str]:
         uid = instance["metadata"]["uid"]
-        told = [e for e in found.values() if e["involvedObject"]["uid"] == uid and e["reason"] == "ImageDamaged"]
+        told = [e for e in found.values() if e["involvedObject"].get("uid") == uid and e["reason"] == "ImageDamaged"]
         return [event["message"] for event in told]
 
     return mine(site.api.until("/api/v1/namespaces/default/events", lambda found: bool(mine(found))))
