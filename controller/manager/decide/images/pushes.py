@@ -52,7 +52,7 @@ def _told(image: Image, places: Sequence[Place], target: Target) -> ImagePushSta
         return ImagePushStatus(image=target.name, state="Failed", reason=Reason.INVALID_IMAGE_NAME, message=target.invalid)
     if done := _done(image, places, target):
         return done
-    for place in sorted(places, key=lambda p: p.node.name):
+    for place in sorted(places, key=lambda p: _order(image, p, target)):
         report = _report(image, place, target)
         if report is not None:
             return ImagePushStatus(
@@ -67,6 +67,13 @@ def _told(image: Image, places: Sequence[Place], target: Target) -> ImagePushSta
                 since=report.since,
             )
     return ImagePushStatus(image=target.name, state="Pending")
+
+
+def _order(image: Image, place: Place, target: Target) -> tuple[bool, bool, str]:
+    """Whose report counts first: who has pushed it, then who is to. A node that was lost may tell of a try long ago."""
+    report = _report(image, place, target)
+    pushed = report is not None and report.state == "Pushed"
+    return not pushed, place.entry is None or not place.entry.push, place.node.name
 
 
 def _done(image: Image, places: Sequence[Place], target: Target) -> ImagePushStatus | None:

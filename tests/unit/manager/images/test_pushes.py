@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.api.conditions import timestamp
@@ -172,6 +172,7 @@ HAPPENINGS = st.tuples(st.sampled_from(["lose", "find", "fail", "push", "forget"
 
 
 @given(st.lists(HAPPENINGS, max_size=20))
+@example([("fail", 0), ("lose", 0)])  # the next one pushes it, and the lost one still tells of its failure
 def test_no_two_nodes_push_at_once_and_it_comes_to_an_end(happens: list[tuple[str, int]]) -> None:
     """Whatever becomes of nodes; what was told as pushed stays so; and a second look changes nothing."""
     found = world(4)
