@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 import urllib.request
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -187,6 +188,20 @@ class ContainerdSubject(Subject):
         found += CGROUPS.glob(self.cgroup.lstrip("/"))
         below = [path for top in found for path in top.glob("*") if path.is_dir()]
         return below + found
+
+
+@asynccontextmanager
+async def runtime(
+    real: ContainerdSubject, silence: float = 5.0, hosts_dir: str = "/nowhere"
+) -> AsyncIterator[ContainerdRuntime]:
+    """A further connection with settings of its own, as a restarted agent has it."""
+    made = ContainerdRuntime(
+        real.containerd.address, namespace=real.namespace, pull_silence=silence, hosts_dir=hosts_dir, run_dir=str(real.run_dir)
+    )
+    try:
+        yield made
+    finally:
+        await made.close()
 
 
 def _processes() -> list[int]:

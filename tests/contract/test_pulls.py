@@ -6,8 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from controller.runtime.port import (
     RegistryUntrusted,
     RuntimeFailure,
 )
-from tests.contract.containerd_subject import ContainerdSubject
+from tests.contract.containerd_subject import ContainerdSubject, runtime
 from tools.images import Image, push
 from tools.images.layers import File, make_layer
 from tools.lab import Fault, FaultyRegistry, Registry
@@ -54,20 +53,6 @@ def faulty(registry: Registry) -> Iterator[FaultyRegistry]:
     """The registry, misbehaving as it is told."""
     with FaultyRegistry(registry.host) as found:
         yield found
-
-
-@asynccontextmanager
-async def runtime(
-    real: ContainerdSubject, silence: float = 5.0, hosts_dir: str = "/nowhere"
-) -> AsyncIterator[ContainerdRuntime]:
-    """A further connection, as a restarted agent has it."""
-    made = ContainerdRuntime(
-        real.containerd.address, namespace=real.namespace, pull_silence=silence, hosts_dir=hosts_dir, run_dir=str(real.run_dir)
-    )
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 # --- what is told

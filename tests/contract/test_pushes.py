@@ -6,8 +6,7 @@ import asyncio
 import json
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import pytest
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import images_pb2
 from controller.runtime.containerd.image.passing import SECONDS, remove_abandoned
-from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.platforms import node_platform
 from controller.runtime.port import (
     Credential,
@@ -32,7 +30,7 @@ from controller.runtime.port import (
     RateLimited,
     RegistryUnreachable,
 )
-from tests.contract.containerd_subject import ContainerdSubject
+from tests.contract.containerd_subject import ContainerdSubject, runtime
 from tests.contract.subject import Subject
 from tests.private import GOOD, USERS, WRONG
 from tools.lab import Fault, FaultyRegistry, Registry
@@ -78,20 +76,6 @@ def faulty(registry: Registry, tmp_path: Path) -> Iterator[FaultyRegistry]:
     """A registry of its own, empty, misbehaving as it is told."""
     with Registry(tmp_path / "registry") as empty, FaultyRegistry(empty.host) as found:
         yield found
-
-
-@asynccontextmanager
-async def runtime(
-    real: ContainerdSubject, silence: float = 5.0, hosts_dir: str = "/nowhere"
-) -> AsyncIterator[ContainerdRuntime]:
-    """A further connection with settings of its own."""
-    made = ContainerdRuntime(
-        real.containerd.address, namespace=real.namespace, pull_silence=silence, hosts_dir=hosts_dir, run_dir=str(real.run_dir)
-    )
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 @dataclass

@@ -52,28 +52,27 @@ def _told(image: Image, places: Sequence[Place], target: Target) -> ImagePushSta
         return ImagePushStatus(image=target.name, state="Failed", reason=Reason.INVALID_IMAGE_NAME, message=target.invalid)
     if done := _done(image, places, target):
         return done
-    for place in sorted(places, key=lambda p: _order(image, p, target)):
-        report = _report(image, place, target)
-        if report is not None:
-            return ImagePushStatus(
-                image=target.name,
-                state=report.state,
-                node=place.node.name,
-                revision=image.revision,
-                source=report.source,
-                digest=report.digest,
-                reason=report.reason or (Reason.ERR_IMAGE_PUSH if report.state == "Failed" else ""),
-                message=report.message,
-                since=report.since,
-            )
-    return ImagePushStatus(image=target.name, state="Pending")
+    reports = [(place, report) for place in places if (report := _report(image, place, target)) is not None]
+    if not reports:
+        return ImagePushStatus(image=target.name, state="Pending")
+    place, report = min(reports, key=_order)
+    return ImagePushStatus(
+        image=target.name,
+        state=report.state,
+        node=place.node.name,
+        revision=image.revision,
+        source=report.source,
+        digest=report.digest,
+        reason=report.reason or (Reason.ERR_IMAGE_PUSH if report.state == "Failed" else ""),
+        message=report.message,
+        since=report.since,
+    )
 
 
-def _order(image: Image, place: Place, target: Target) -> tuple[bool, bool, str]:
+def _order(told: tuple[Place, NodePushStatus]) -> tuple[bool, bool, str]:
     """Whose report counts first: who has pushed it, then who is to. A node that was lost may tell of a try long ago."""
-    report = _report(image, place, target)
-    pushed = report is not None and report.state == "Pushed"
-    return not pushed, place.entry is None or not place.entry.push, place.node.name
+    place, report = told
+    return report.state != "Pushed", place.entry is None or not place.entry.push, place.node.name
 
 
 def _done(image: Image, places: Sequence[Place], target: Target) -> ImagePushStatus | None:
