@@ -122,7 +122,7 @@ class NodeImageStatus(Model):
 
 
 class NodeImagesStatus(Model):
-    """What a node has. Output only; written by its agent at most once in 2 s."""
+    """What a node has. Output only; written by its agent; what tells of progress alone, at most once in 2 s."""
 
     observed_generation: int = Field(default=-1, description="The generation that was settled last; -1 before the first.")
     ready: str = Field(default="", description="How many it has of those it is to have: 3/4.")

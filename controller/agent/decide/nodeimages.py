@@ -83,6 +83,13 @@ def summarize(findings: Sequence[Finding], generation: int, now: float) -> NodeI
     )
 
 
+def without_progress(status: NodeImagesStatus) -> NodeImagesStatus:
+    """The status without what changes all the time while something is pulled: two that differ in nothing else can wait."""
+    images = tuple(image.model_copy(update={"pull": None}) for image in status.images)
+    told = tuple(condition.model_copy(update={"message": ""}) for condition in status.conditions)
+    return status.model_copy(update={"images": images, "conditions": told})
+
+
 def _progress(finding: Finding) -> str:
     """The image, and how far it is: `registry.example.com/web:1, 42% 3.1MB/s`."""
     image, progress = finding.status.image, finding.progress

@@ -1,11 +1,13 @@
-"""The status of the node's NodeImages: the latest wins, at most one write in two seconds, and retried until it is written."""
+"""The status of the node's NodeImages: the latest wins, progress alone waits two seconds, and it is retried until it is written."""
 
 import asyncio
 import logging
+import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from controller.agent import metrics
-from controller.agent.decide.nodeimages import UNSETTLED
+from controller.agent.decide.nodeimages import UNSETTLED, without_progress
 from controller.api import conditions
 from controller.api.nodeimages import NodeImagesStatus, NodeImageStatus
 from controller.kube.client import Client
@@ -16,8 +18,11 @@ from controller.kube.resources import NODE_IMAGES
 
 log = logging.getLogger(__name__)
 
-WRITE_SECONDS: Final = 2.0
-"""Least pause between two writes."""
+PROGRESS_SECONDS: Final = 2.0
+"""Least pause before a write of progress and nothing else; most of the least pauses before any other."""
+
+CHANGE_SECONDS: Final = 0.2
+"""Least pause before a write of what people wait for, as of an image that is ready. It doubles while such follow each other."""
 
 _FIRST_SECONDS: Final = 0.2
 
@@ -35,6 +40,7 @@ class NodeImagesWriter:
         """What the API server has."""
         self._want: NodeImagesStatus | None = None
         self._woken = asyncio.Event()
+        self._pace = _Pace()
 
     def known(self, obj: dict[str, Any]) -> None:
         """Take in what the API server has; of another object by the name nothing was ever written."""
@@ -50,12 +56,14 @@ class NodeImagesWriter:
 
     async def run(self) -> None:
         """Write for ever."""
-        pauses = growing(_FIRST_SECONDS, LONGEST_SECONDS)
+        pauses, loop = growing(_FIRST_SECONDS, LONGEST_SECONDS), asyncio.get_running_loop()
+        again = loop.call_soon(self._woken.set)
         while True:
             await self._woken.wait()
             self._woken.clear()
+            again.cancel()
             try:
-                wrote = await self._write()
+                early = await self._write(loop.time)
             except (ApiNotFound, ApiConflict) as exc:  # that object is gone; the watch brings the one in its place
                 log.debug("status of the node's images: %s", exc)
                 self._uid = ""
@@ -69,21 +77,50 @@ class NodeImagesWriter:
                     self._woken.set()
             else:
                 pauses = growing(_FIRST_SECONDS, LONGEST_SECONDS)
-                await asyncio.sleep(WRITE_SECONDS if wrote else 0)
+                if early:
+                    again = loop.call_later(early, self._woken.set)
 
-    async def _write(self) -> bool:
+    async def _write(self, clock: Callable[[], float]) -> float:
+        """Write what there is to tell; returns in how many seconds that may be, if not yet: what comes before may be pressing."""
         uid, want = self._uid, self._want
         if not uid or want is None:
-            return False
-        new = merged(NodeImagesStatus.model_validate(self._sent), want).to_json()
+            return 0.0
+        sent = NodeImagesStatus.model_validate(self._sent)
+        told = merged(sent, want)
+        new = told.to_json()
         change = delta(self._sent, new)
         if not change:
-            return False
+            return 0.0
+        progress = without_progress(told) == without_progress(sent)
+        early = self._pace.early(clock(), progress=progress)
+        if early > 0:
+            return early
         await self._client.patch(NODE_IMAGES, self._node, {"metadata": {"uid": uid}, "status": change}, subresource="status")
+        self._pace.wrote(clock(), progress=progress)
         metrics.STATUS_WRITES.inc()
         if uid == self._uid:
             self._sent = new
-        return True
+        return 0.0
+
+
+class _Pace:
+    """When the next write may be: of progress seldom, of all else soon, though not many in a row."""
+
+    def __init__(self) -> None:
+        self._wrote = self._changed = -math.inf
+        self._gap = CHANGE_SECONDS
+
+    def early(self, now: float, *, progress: bool) -> float:
+        """Seconds until a write may be, of progress alone or of more; not above 0 when it may be now."""
+        return self._wrote + (PROGRESS_SECONDS if progress else self._gap) - now
+
+    def wrote(self, now: float, *, progress: bool) -> None:
+        """Take in that there was a write."""
+        if not progress:
+            in_a_row = now - self._changed < 2 * PROGRESS_SECONDS
+            self._gap = min(2 * self._gap, PROGRESS_SECONDS) if in_a_row else CHANGE_SECONDS
+            self._changed = now
+        self._wrote = now
 
 
 def merged(sent: NodeImagesStatus, want: NodeImagesStatus) -> NodeImagesStatus:

@@ -11,7 +11,7 @@ from controller.agent.decide.nodeimages import Finding, find, summarize
 from controller.agent.decide.observation import ImageView, Pull
 from controller.agent.nodeimages.keeper import WATCHER
 from controller.agent.nodeimages.wanted import Wanted
-from controller.agent.nodeimages.writer import WRITE_SECONDS
+from controller.agent.nodeimages.writer import CHANGE_SECONDS, PROGRESS_SECONDS
 from controller.agent.sources.port import Unread
 from controller.api.nodeimages import MOST_MESSAGE
 from controller.api.reasons import Reason
@@ -130,7 +130,15 @@ async def test_how_far_a_pull_is_is_told_every_two_seconds(rig: Rig) -> None:
     assert rig.status["conditions"][0]["message"] == f"pulling {WEB}, {pull['percent']}% 1.0kB/s"
     await rig.until(web="Ready")
     assert "pull" not in rig.status["images"][0]
-    assert 40 < rig.api.written(STATUS) <= 100 / WRITE_SECONDS + 2
+    assert 40 < rig.api.written(STATUS) <= 100 / PROGRESS_SECONDS + 2
+
+
+async def test_what_people_wait_for_waits_for_no_pause_of_progress(rig: Rig) -> None:
+    """That an image is ready is told as soon as it is, though it was told just before how far it is."""
+    rig.runtime.parts = 3
+    await rig.want(entry())
+    await until(lambda: WEB in rig.node.images)
+    assert await rig.until(web="Ready") <= CHANGE_SECONDS + 0.1
 
 
 async def test_how_far_it_is_is_nobody_elses_affair(rig: Rig) -> None:
@@ -249,18 +257,19 @@ async def test_one_pull_is_left_to_instances(rig: Rig) -> None:
     assert rig.runtime.most_at_once == 2
 
 
-async def test_writes_keep_their_distance(rig: Rig) -> None:
-    """Whatever changes meanwhile."""
-    times: list[float] = []
-    loop = asyncio.get_running_loop()
-    rig.api.watchers.append(lambda _resource, _kind, obj: times.append(loop.time()) if obj["status"] else None)
+async def test_writes_in_a_row_keep_their_distance(rig: Rig) -> None:
+    """A longer one each time, whatever changes meanwhile: the sixth comes after five seconds. After a rest they come soon again."""
+    counts: list[int] = []
     for number in range(60):
         await rig.want(*(entry(name=f"i{n}") for n in range(number)))
         await asyncio.sleep(0.1)
-    await asyncio.sleep(5)
-    writes = rig.api.written(STATUS)
-    assert 3 < writes <= 11 / WRITE_SECONDS + 1
-    assert rig.status["ready"].endswith("/59")
+        counts.append(rig.api.written(STATUS))
+    assert counts[0] == 1
+    assert 5 <= counts[-1] <= 6
+    await asyncio.sleep(20)
+    assert rig.status["ready"] == "59/59"
+    await rig.want(entry(name="one"))
+    assert await rig.until(one="Ready") <= CHANGE_SECONDS
 
 
 async def test_a_refusal_is_not_the_end(rig: Rig) -> None:
