@@ -86,13 +86,3 @@ Quantity = Annotated[
     ),
 ]
 """A quantity as written by the user; `parse`, `millis` and `whole` give its value."""
-
-
-def for_people(amount: int) -> str:
-    """Bytes to three digits by decimal suffixes, as registries and `docker images` show sizes: `1.24GB`, `41.9MB`, `512B`."""
-    value, suffix = float(amount), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:  # it would be shown as 1000
-            break
-        value, suffix = value / 1000, larger
-    return f"{value:.3g}{suffix}"

@@ -9,9 +9,9 @@ from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import restart_count
 from controller.api import labels
 from controller.api.conditions import timestamp
+from controller.api.people import duration_text
 from controller.api.spec import Container
 from controller.cli.inventory import Inventory, Known
-from controller.cli.table import duration
 from controller.runtime.port import ContainerState, Phase
 
 WAITING: Final = "waiting"
@@ -62,7 +62,7 @@ def columns(row: Row, now: float, *, wide: bool) -> dict[str, str]:
         "RESTARTS": str(row.restarts),
         "IMAGE": short_image(row.image),
         "PID": str(state.pid) if state and state.pid else "-",
-        "AGE": duration(now - row.age_from) if row.age_from else "-",
+        "AGE": duration_text(now - row.age_from) if row.age_from else "-",
     }
     if wide:
         cells |= {
@@ -87,12 +87,12 @@ def told(state: ContainerState | None, now: float) -> str:
         return "Waiting"
     match state.phase:
         case Phase.RUNNING | Phase.PAUSED:
-            since = f" {duration(now - state.started_at)}" if state.started_at else ""
+            since = f" {duration_text(now - state.started_at)}" if state.started_at else ""
             return state.phase.capitalize() + since
         case Phase.EXITED:
             code = "?" if state.exit_code is None else str(state.exit_code)
             how = f"{code}, OOM" if state.oom_killed else code
-            return f"Exited ({how})" + (f" {duration(now - state.exited_at)} ago" if state.exited_at else "")
+            return f"Exited ({how})" + (f" {duration_text(now - state.exited_at)} ago" if state.exited_at else "")
         case _:
             return state.phase.capitalize()
 

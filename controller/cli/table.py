@@ -1,4 +1,4 @@
-"""Tables and durations for people. Pure.
+"""Tables for people. Pure.
 
 A table that is wider than the terminal is narrowed where it hurts least: names are never cut or wrapped before everything else
 was tried.
@@ -10,8 +10,6 @@ from typing import Final
 
 GAP: Final = 2
 """Blanks between two columns."""
-
-_MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +37,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | Non
         padded[-1] = [cell.rstrip() for cell in padded[-1]]
     lines = [list(line) for line in zip(*padded, strict=True)]
     return lines if width is None else [_cropped(line, width) for line in lines]
-
-
-def duration(seconds: float) -> str:
-    """A length of time in two figures at most, as kubectl shows ages: 45s, 5m30s, 3h12m, 2d4h, 300d."""
-    whole = max(int(seconds), 0)
-    if whole < 2 * _MINUTE:
-        return f"{whole}s"
-    if whole < 10 * _MINUTE:
-        return _two(whole, _MINUTE, "m", 1, "s")
-    if whole < 3 * _HOUR:
-        return f"{whole // _MINUTE}m"
-    if whole < 8 * _HOUR:
-        return _two(whole, _HOUR, "h", _MINUTE, "m")
-    if whole < 2 * _DAY:
-        return f"{whole // _HOUR}h"
-    if whole < 8 * _DAY:
-        return _two(whole, _DAY, "d", _HOUR, "h")
-    return f"{whole // _DAY}d" if whole < 2 * _YEAR else _two(whole, _YEAR, "y", _DAY, "d")
-
-
-def _two(whole: int, unit: int, sign: str, smaller: int, smaller_sign: str) -> str:
-    rest = whole % unit // smaller
-    return f"{whole // unit}{sign}" + (f"{rest}{smaller_sign}" if rest else "")
 
 
 def _width(columns: Mapping[str, Sequence[str]]) -> int:

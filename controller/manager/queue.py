@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
+
+from controller.pauses import doubled, jittered
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,7 @@ class WorkQueue(Generic[K]):
         except Exception as exc:
             self.failed += 1
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            pause = min(BACKOFF_LONGEST_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(failures - 1, 10))
-            pause *= random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            pause = jittered(doubled(BACKOFF_FIRST_SECONDS, BACKOFF_LONGEST_SECONDS, failures - 1), 0.2, 0.2)
             known = isinstance(exc, self._expected)
             log.log(
                 logging.WARNING if known else logging.ERROR,

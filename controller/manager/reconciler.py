@@ -19,6 +19,7 @@ from controller.manager.decide import rollout, status
 from controller.manager.decide.decision import Decision
 from controller.manager.decide.values import Key, Workload
 from controller.manager.remembered import Memory, first_seen
+from controller.pauses import doubled
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Reconciler:
         if memory.refusal is None:
             memory.refusals = 0
             return decision
-        pause = min(RETRY_LONGEST_SECONDS, RETRY_FIRST_SECONDS * 2 ** min(memory.refusals, 8))
+        pause = doubled(RETRY_FIRST_SECONDS, RETRY_LONGEST_SECONDS, memory.refusals)
         memory.refusals += 1
         memory.retry_at = time.monotonic() + pause
         log.warning("%s/%s: %s (again in %.0f s)", *workload.key, memory.refusal.message, pause)

@@ -5,6 +5,7 @@ A run of `resetAfterSeconds` clears the history.
 """
 
 from controller.api.spec import Backoff
+from controller.pauses import doubled
 from controller.runtime.port import ContainerState
 
 
@@ -12,8 +13,7 @@ def delay(attempts: int, backoff: Backoff) -> float:
     """Seconds to wait when `attempts` ended in a row before; none for the first."""
     if attempts <= 0:
         return 0.0
-    doublings = min(attempts - 1, 32)
-    return float(min(backoff.initial_seconds * 2**doublings, backoff.max_seconds))
+    return doubled(backoff.initial_seconds, backoff.max_seconds, attempts - 1)
 
 
 def ends_in_a_row(container: ContainerState, crashes: int, backoff: Backoff) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from controller.api.quantity import for_people
+from controller.api.people import duration_text, size_text
 from controller.runtime.port import ImageName, ImageState
 
 NEVER: Final = 100
@@ -187,19 +187,11 @@ def _use(image: _Image, facts: Facts) -> Use | None:
 
 def _removal(image: _Image, now: float) -> Removal:
     size = image.state.size if image.state else 0
-    since = for_long(max(0.0, now - image.used_at))
+    since = duration_text(max(0.0, now - image.used_at))
     if image.state is None:
         return Removal(image.digest, image.names, Kind.INCOMPLETE, size, f"not complete, there for {since}")
     reason = f"not used for {since}" if image.used else f"never used, there for {since}"
     return Removal(image.digest, image.names, Kind.UNUSED, size, reason)
-
-
-def for_long(seconds: float) -> str:
-    """A time for people, in its largest unit: `45s`, `12m`, `3h`, `2d`."""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)}{unit}"
-    return f"{int(seconds)}s"
 
 
 def told_removed(removed: Iterable[Removal], freed: int, before: Disk, after: Disk) -> str:
@@ -208,7 +200,7 @@ def told_removed(removed: Iterable[Removal], freed: int, before: Disk, after: Di
     named = "; ".join(map(str, images[:_NAMED]))
     rest = f"; and {len(images) - _NAMED} more" if len(images) > _NAMED else ""
     count = f"{len(images)} image{'s' if len(images) != 1 else ''}"
-    return f"removed {count}, {for_people(freed)} freed, disk from {before.percent}% to {after.percent}% in use: {named}{rest}"
+    return f"removed {count}, {size_text(freed)} freed, disk from {before.percent}% to {after.percent}% in use: {named}{rest}"
 
 
 def told_short(survey: Survey) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.api.reasons import Reason
+from controller.pauses import doubled
 from controller.runtime.port import (
     ContainerState,
     Damage,
@@ -63,8 +64,7 @@ class Found:
         """When it may be fetched; at once, unless it was damaged before."""
         if self.row < 2:
             return 0.0
-        pause: float = FIRST_PAUSE_SECONDS * 2 ** min(self.row - 2, 16)
-        return self.at + min(pause, LONGEST_PAUSE_SECONDS)
+        return self.at + doubled(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, self.row - 2)
 
     @property
     def message(self) -> str:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from controller.api.people import rate_text
 from controller.api.pull import PullStatus
 from controller.runtime.port import PullProgress
 
 WINDOW_SECONDS: Final = 10.0
 """What the rate is the mean of: long enough that pieces of a megabyte do not make it jump, short enough that a stall shows."""
-
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
-"""Powers of a thousand, as Docker writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +96,3 @@ def pull_status(pull: PullView | None) -> PullStatus | None:
         bytes_per_second=pull.bytes_per_second,
         eta_seconds=pull.eta_seconds,
     )
-
-
-def rate_text(bytes_per_second: float) -> str:
-    """A rate for people: `950kB/s`, `3.1MB/s`, `42MB/s`."""
-    value, unit = float(bytes_per_second), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    text = f"{value:.1f}" if unit and value < 9.95 else f"{value:.0f}"
-    return f"{text}{_UNITS[unit]}/s"

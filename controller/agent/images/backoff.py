@@ -1,11 +1,11 @@
-"""What a failed pull is called, and how long the next try waits. Pure."""
+"""What a failed pull is called, and how long the next try waits."""
 
-import random
 from typing import Final
 
 from controller.agent.decide.observation import Pull
 from controller.agent.images.archives import ArchiveNotAllowed, ArchiveNotFound, InvalidArchive
 from controller.api.reasons import Reason
+from controller.pauses import doubled, jittered
 from controller.runtime.port import ImageFailure, RegistryUnreachable
 
 INITIAL_SECONDS: Final = 1.0
@@ -37,8 +37,7 @@ def failed(cause: Exception, failures: int, now: float) -> Pull:
 
 def pause(failures: int) -> float:
     """Seconds until the next try, after so many failures in a row before the last one."""
-    seconds: float = min(INITIAL_SECONDS * 2 ** min(failures, 16), MAX_SECONDS)
-    return seconds * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311 - jitter
+    return jittered(doubled(INITIAL_SECONDS, MAX_SECONDS, failures), 0.0, JITTER)
 
 
 def _reason(cause: Exception, failures: int) -> Reason:

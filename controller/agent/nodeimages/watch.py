@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from controller.kube.connection import Connection
 from controller.kube.errors import ApiFailure, ApiForbidden, ApiNotFound
-from controller.kube.pauses import Forever, growing
+from controller.kube.pauses import Forever
 from controller.kube.resources import NODE_IMAGES
 from controller.kube.single import Single, changes
+from controller.pauses import growing
 
 log = logging.getLogger(__name__)
 

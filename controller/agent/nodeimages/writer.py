@@ -1,4 +1,4 @@
-"""The status of the node's NodeImages: the latest wins, progress alone waits two seconds, and it is retried until it is written."""
+"""The status of the node's NodeImages: the latest wins, progress alone waits two seconds, and all is retried."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ from controller.api.nodeimages import NodeImagesStatus, NodeImageStatus
 from controller.kube.client import Client
 from controller.kube.errors import ApiConflict, ApiFailure, ApiInvalid, ApiNotFound, ApiUnavailable
 from controller.kube.patch import delta
-from controller.kube.pauses import growing
 from controller.kube.resources import NODE_IMAGES
+from controller.pauses import growing
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,11 @@ class NodeImagesWriter:
                     again = loop.call_later(early, self._woken.set)
 
     async def _write(self, clock: Callable[[], float]) -> float:
-        """Write what there is to tell; returns in how many seconds that may be, if not yet: what comes before may be pressing."""
+        """Write what there is to tell.
+
+        Returns:
+            In how many seconds that may be, if not yet; what there is to tell by then may be more pressing.
+        """
         uid, want = self._uid, self._want
         if not uid or want is None:
             return 0.0

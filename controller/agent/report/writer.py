@@ -19,8 +19,8 @@ from controller.api.reasons import Reason
 from controller.kube.client import Client
 from controller.kube.errors import ApiDenied, ApiFailure, ApiForbidden, ApiNotFound, ApiUnavailable
 from controller.kube.patch import delta
-from controller.kube.pauses import growing
 from controller.kube.resources import INSTANCES
+from controller.pauses import growing
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from controller.agent.sources.kept import Kept
 from controller.agent.sources.port import Absent, Found, Kind, Ref, Unread, View
 from controller.kube.connection import Connection
 from controller.kube.errors import ApiFailure, ApiForbidden
-from controller.kube.pauses import Forever, growing
+from controller.kube.pauses import Forever
 from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from controller.kube.single import Single, changes
+from controller.pauses import growing
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from controller.agent.named import Named
 from controller.agent.tokens import rotation
 from controller.agent.tokens.port import NoToken, Token, TokenRef, TokenView
 from controller.kube.errors import ApiDenied, ApiFailure, ApiForbidden, ApiNotFound, ApiUnavailable
-from controller.kube.pauses import Forever, growing
+from controller.kube.pauses import Forever
 from controller.kube.resources import SERVICE_ACCOUNTS, Resource
+from controller.pauses import growing
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from controller.api.quantity import for_people
+from controller.api.people import size_text
 from controller.cli.errors import finish
 from controller.cli.image import find
 from controller.cli.image.options import ImageRefs, Quiet, Result, ResultOutput
@@ -62,7 +62,7 @@ def import_(
         typer.echo(json.dumps([{"name": s.name, "digest": s.digest, "size": s.size} for s in states], indent=2))
         return
     for state in states:
-        known = f"{state.name}: {short_digest(state.digest)}, {for_people(state.size)}"
+        known = f"{state.name}: {short_digest(state.digest)}, {size_text(state.size)}"
         typer.echo(f"{state.name}@{state.digest}" if quiet else known)
 
 
@@ -88,7 +88,7 @@ def export(
     """
     names = finish(_export(open_runtime(context, containerd), images, file.absolute()))
     if not quiet:
-        typer.echo(f"{file}: {for_people(file.stat().st_size)}, with {', '.join(names)}")
+        typer.echo(f"{file}: {size_text(file.stat().st_size)}, with {', '.join(names)}")
 
 
 async def _import(runtime: Runtime, file: Path, name: str, show: Reporter) -> tuple[ImageState, ...]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import typer
 
-from controller.agent.decide.pulling import PullView, rate_text
+from controller.agent.decide.pulling import PullView
 from controller.agent.images.meter import Meter
-from controller.api.quantity import for_people
+from controller.api.people import duration_text, rate_text, size_text
 from controller.cli.rows import short_image
-from controller.cli.table import duration
 from controller.runtime.port import PullProgress
 
 if TYPE_CHECKING:
@@ -78,11 +77,11 @@ def words(view: PullView | None, unpacks: str) -> str:
     if view is None:
         return "asking the registry"
     if view.bytes_done == view.bytes_total:
-        return f"{for_people(view.bytes_total)}, {unpacks}"
-    done = f"{for_people(view.bytes_done)} of {for_people(view.bytes_total)}"
+        return f"{size_text(view.bytes_total)}, {unpacks}"
+    done = f"{size_text(view.bytes_done)} of {size_text(view.bytes_total)}"
     if view.eta_seconds is None:
         return f"{done}, nothing comes"
-    return f"{done}, {rate_text(view.bytes_per_second)}, {duration(view.eta_seconds)} left"
+    return f"{done}, {rate_text(view.bytes_per_second)}, {duration_text(view.eta_seconds)} left"
 
 
 def cut(name: str, most: int) -> str:

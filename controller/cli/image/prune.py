@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from controller.api.quantity import for_people
+from controller.api.people import size_text
 from controller.cli.errors import CommandError, finish
 from controller.cli.image.local import Found, Local, look
 from controller.cli.image.options import Result, ResultOutput
@@ -53,7 +53,7 @@ def prune(
     elif not names:
         typer.echo("nothing to remove: every image of this node is used")
     elif not dry_run:
-        typer.echo(f"removed {len(names)} image{'' if len(names) == 1 else 's'}, {for_people(freed)} are free again")
+        typer.echo(f"removed {len(names)} image{'' if len(names) == 1 else 's'}, {size_text(freed)} are free again")
 
 
 def unused(found: Found) -> tuple[Local, ...]:
@@ -97,10 +97,10 @@ def _show(found: Found, images: Sequence[Local], *, dry_run: bool) -> None:
     for note in found.notes:
         typer.echo(f"moorage: {note}", err=True)
     for local in images:
-        size = for_people(local.state.size) if local.state else "incomplete"
+        size = size_text(local.state.size) if local.state else "incomplete"
         typer.echo(f"{'would remove' if dry_run else 'unused:'} {local.name.name} ({size})")
     if dry_run and images:
-        typer.echo(f"{for_people(content(images))} at most would be free again")
+        typer.echo(f"{size_text(content(images))} at most would be free again")
 
 
 def _confirm(images: Sequence[Local]) -> None:

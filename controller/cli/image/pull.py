@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from controller.api.quantity import for_people
+from controller.api.people import duration_text, size_text
 from controller.cli.errors import finish
 from controller.cli.image.options import PasswordStdin, Quiet, Result, ResultOutput, Username
 from controller.cli.image.progress import Reporter, reporter
@@ -25,7 +25,6 @@ from controller.cli.options import (
     StateDir,
     open_runtime,
 )
-from controller.cli.table import duration
 from controller.runtime.port import ImageFailure, ImageState, Runtime
 from controller.runtime.reference import parse
 
@@ -62,8 +61,8 @@ class Pulled:
         """For people."""
         assert self.state is not None
         state = self.state
-        came = f"fetched {for_people(self.fetched)} in {duration(self.seconds)}" if self.fetched else "was here"
-        return f"{state.name}: {short_digest(state.digest)}, {for_people(state.size)}, {came}"
+        came = f"fetched {size_text(self.fetched)} in {duration_text(self.seconds)}" if self.fetched else "was here"
+        return f"{state.name}: {short_digest(state.digest)}, {size_text(state.size)}, {came}"
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from controller.api.quantity import for_people
+from controller.api.people import duration_text, size_text
 from controller.cli.errors import finish
 from controller.cli.image import find
 from controller.cli.image.options import ImageRef, PasswordStdin, Quiet, Result, ResultOutput, Username
@@ -23,7 +23,6 @@ from controller.cli.options import (
     StateDir,
     open_runtime,
 )
-from controller.cli.table import duration
 from controller.runtime.port import Runtime
 from controller.runtime.reference import parse
 
@@ -89,7 +88,7 @@ def push(
     elif quiet:
         typer.echo(f"{pushed.target}@{pushed.digest}")
     else:
-        went = f"sent {for_people(pushed.sent)} in {duration(pushed.seconds)}" if pushed.sent else "was there"
+        went = f"sent {size_text(pushed.sent)} in {duration_text(pushed.seconds)}" if pushed.sent else "was there"
         typer.echo(f"{pushed.target}: {pushed.digest}, {went}")
 
 

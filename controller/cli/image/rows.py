@@ -4,11 +4,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from controller.api.conditions import timestamp
-from controller.api.quantity import for_people
+from controller.api.people import duration_text, size_text
 from controller.cli.image.local import Local
 from controller.cli.image.uses import Uses
 from controller.cli.rows import short_image
-from controller.cli.table import duration
 from controller.runtime.port import ImageConfig, ImageState
 
 _SHORT_DIGEST: Final = 12
@@ -30,8 +29,8 @@ def columns(local: Local, now: float, *, wide: bool) -> dict[str, str]:
         "NAME": name.name if wide else short_image(name.name),
         "DIGEST": name.digest if wide else short_digest(name.digest),
         "PLATFORM": (state.platform or "-") if state else "-",
-        "SIZE": for_people(state.size) if state else "incomplete",
-        "AGE": duration(now - name.since) if name.since else "-",
+        "SIZE": size_text(state.size) if state else "incomplete",
+        "AGE": duration_text(now - name.since) if name.since else "-",
         "USED BY": local.uses.summary,
     }
 

@@ -14,7 +14,6 @@ from controller.agent.decide.collect import (
     Removal,
     Survey,
     Use,
-    for_long,
     survey,
     told_removed,
     told_short,
@@ -110,9 +109,8 @@ def test_each_removal_says_why() -> None:
     assert [str(removal) for removal in survey(given).removals] == [
         "half (not complete, there for 10m)",
         "c (never used, there for 3d)",
-        "a, b (not used for 1h)",
+        "a, b (not used for 61m)",
     ]
-    assert for_long(59) == "59s"
 
 
 def test_messages() -> None:

@@ -183,7 +183,7 @@ async def test_above_the_high_mark_down_to_the_low_one(rig: Rig) -> None:
     ((reason, message, warning),) = rig.told
     assert (reason, warning) == (Reason.IMAGE_GC_REMOVED, False)
     assert message.startswith(
-        f"removed 3 images, 30B freed, disk from 90% to 60% in use: {ref('a')} (never used, there for 2h)"
+        f"removed 3 images, 30B freed, disk from 90% to 60% in use: {ref('a')} (never used, there for 166m)"
     )
     assert rig.collector.used == 0.6
     await rig.collector.once()

@@ -258,7 +258,7 @@ async def test_one_pull_is_left_to_instances(rig: Rig) -> None:
 
 
 async def test_writes_in_a_row_keep_their_distance(rig: Rig) -> None:
-    """A longer one each time, whatever changes meanwhile: the sixth comes after five seconds. After a rest they come soon again."""
+    """A longer one each time, whatever changes meanwhile: the sixth comes after five seconds. After a rest, soon again."""
     counts: list[int] = []
     for number in range(60):
         await rig.want(*(entry(name=f"i{n}") for n in range(number)))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.agent.decide.pulling import WINDOW_SECONDS, Sample, kept, rate, rate_text, view
+from controller.agent.decide.pulling import WINDOW_SECONDS, Sample, kept, rate, view
 from controller.runtime.port import PullProgress
 
 STEADY = [Sample(at, at * 1000) for at in range(0, 31, 2)]
@@ -67,25 +67,3 @@ def test_nearly_all_is_not_all() -> None:
     told = view("x", PullProgress(99_999, 100_000), [], 0)
     assert told is not None
     assert told.percent == 99
-
-
-@pytest.mark.parametrize(
-    ("rate_", "text"),
-    [
-        (0, "0B/s"),
-        (999, "999B/s"),
-        (999.6, "1.0kB/s"),
-        (1000, "1.0kB/s"),
-        (9949, "9.9kB/s"),
-        (9951, "10kB/s"),
-        (950_000, "950kB/s"),
-        (999_600, "1.0MB/s"),
-        (3_140_000, "3.1MB/s"),
-        (42_400_000, "42MB/s"),
-        (1_250_000_000, "1.2GB/s"),
-        (5e15, "5000TB/s"),
-    ],
-)
-def test_rates_for_people(rate_: float, text: str) -> None:
-    """Two or three digits, and units as Docker writes them."""
-    assert rate_text(rate_) == text

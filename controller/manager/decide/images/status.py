@@ -19,7 +19,7 @@ from controller.api.image import (
     ImageStatus,
 )
 from controller.api.nodeimages import MOST_BYTES, MOST_IMAGES
-from controller.api.quantity import for_people
+from controller.api.people import size_text
 from controller.api.reasons import Reason
 from controller.manager.decide.images import pushes
 from controller.manager.decide.images.values import STEP, Image, Place, Standing
@@ -74,7 +74,7 @@ def summarize(facts: Facts) -> ImageStatus:
         observed_generation=image.generation if settled else old.observed_generation,
         image=image.name,
         digests=tuple(digests[:MOST_DIGESTS]),
-        size=for_people(digests[0].bytes) if digests else "",
+        size=size_text(digests[0].bytes) if digests else "",
         nodes=ImageNodes(
             wanted=len(facts.places),
             ready=len(by[Standing.READY]),
