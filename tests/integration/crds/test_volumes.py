@@ -1,4 +1,4 @@
-"""What the API server refuses of volumes and their mounts, by the schema and its rules, as core/v1 validates them."""
+"""Volumes and their mounts: what is refused, as core/v1 validates them, and the defaults of tokens."""
 
 import json
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.test_crds import CONTAINER, Object, workload
+from tests.harness import Object
+from tests.integration.crds.cases import CONTAINER, Case, refusal, take, workload
 from tools.lab import ControlPlane
 
 VOLUME = {"name": "data", "emptyDir": {}}
@@ -32,7 +33,7 @@ def token(**fields: Any) -> Object:
     return {"name": "data", "projected": {"sources": [{"serviceAccountToken": fields}]}}
 
 
-MISMOUNTED: dict[str, tuple[Object, str, str]] = {
+MISMOUNTED: dict[str, Case] = {
     "a mount of no volume": (
         mounting({"name": "other", "mountPath": "/d"}),
         VOLUMES,
@@ -184,10 +185,9 @@ MISMOUNTED: dict[str, tuple[Object, str, str]] = {
 def test_bad_volumes_are_refused(plane: ControlPlane, sentence: str) -> None:
     """At apply, with the path of the field and what is wrong with it."""
     obj, path, message = MISMOUNTED[sentence]
-    answer = plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
-    assert answer.returncode != 0, answer.stdout
-    assert path in answer.stderr
-    assert message in answer.stderr
+    told = refusal(plane, obj)
+    assert path in told
+    assert message in told
 
 
 def test_a_token_has_the_defaults_of_core(plane: ControlPlane) -> None:
@@ -204,5 +204,4 @@ def test_a_token_has_the_defaults_of_core(plane: ControlPlane) -> None:
 
 def test_a_privileged_container_may_mount_both_ways(plane: ControlPlane) -> None:
     """What the rule asks for is enough."""
-    obj = mounting(AT | {"mountPropagation": "Bidirectional"}, **PRIVILEGED)
-    plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(obj))
+    take(plane, mounting(AT | {"mountPropagation": "Bidirectional"}, **PRIVILEGED))
