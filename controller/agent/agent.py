@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.agent import metrics
-from controller.agent.act import Hands
+from controller.agent.acting.hands import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.credentials.credentials import Credentials
 from controller.agent.credentials.nodewide import ConfigFile

@@ -10,7 +10,8 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from controller.agent.act import AROUND, Actor, Hands, turn
+from controller.agent.acting.actor import AROUND, Actor, turn
+from controller.agent.acting.hands import Hands
 from controller.agent.decide.actions import Action
 from controller.agent.decide.eviction import size_limits
 from controller.agent.decide.observation import Desired, Observation

@@ -1,4 +1,4 @@
-"""The planner's vocabulary: small frozen values, carried out by `agent/act.py`."""
+"""The planner's vocabulary: small frozen values, carried out by `agent/acting/`."""
 
 from dataclasses import dataclass, field
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.agent.act import Hands
+from controller.agent.acting.hands import Hands
 from controller.agent.cleanup import Cleanup
 from controller.agent.credentials.credentials import Credentials
 from controller.agent.decide.eviction import Exceeded, SizeLimit

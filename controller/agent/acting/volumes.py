@@ -3,20 +3,19 @@
 import time
 
 from controller.agent import metrics
+from controller.agent.acting.hands import Hands
 from controller.agent.decide.actions import MakeVolumes, RemoveVolumes
 from controller.agent.decide.observation import Desired, VolumeTrouble
 from controller.agent.decide.volumes.wanted import VolumeFailure
 from controller.agent.observe import Notes
-from controller.agent.report.events import EventRecorder
-from controller.agent.volumes.port import Volumes
 from controller.api.reasons import Reason
 
 
 class VolumeActions:
     """Makes and removes the volumes of one instance."""
 
-    def __init__(self, volumes: Volumes, events: EventRecorder, notes: Notes) -> None:
-        self._volumes, self._events, self._notes = volumes, events, notes
+    def __init__(self, hands: Hands, notes: Notes) -> None:
+        self._volumes, self._events, self._notes = hands.volumes, hands.events, notes
 
     async def carry_out(self, desired: Desired, action: MakeVolumes | RemoveVolumes) -> None:
         """Do it; no later action of the row depends on it.
