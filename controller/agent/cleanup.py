@@ -11,17 +11,12 @@ import shutil
 from typing import Final
 
 from controller.agent import metrics
+from controller.agent.acting.hands import Hands
 from controller.agent.decide.volumes.wanted import VolumeFailure
-from controller.agent.files import InstanceFiles
-from controller.agent.images.images import Images
-from controller.agent.logs import LogFiles
-from controller.agent.sources.port import Sources
 from controller.agent.store import Store
-from controller.agent.view import NodeView
-from controller.agent.volumes.port import Volumes
 from controller.api import labels
-from controller.network.port import NetworkFailure, Networks
-from controller.runtime.port import Runtime, RuntimeFailure
+from controller.network.port import NetworkFailure
+from controller.runtime.port import RuntimeFailure
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +28,10 @@ SETTLE_SECONDS: Final = 2.0
 class Cleanup:
     """Removes what belongs to no instance."""
 
-    def __init__(
-        self,
-        store: Store,
-        view: NodeView,
-        runtime: Runtime,
-        logs: LogFiles,
-        networks: Networks,
-        volumes: Volumes,
-        files: InstanceFiles,
-        sources: Sources,
-        images: Images,
-    ) -> None:
-        self._store, self._view, self._runtime, self._logs, self._networks = store, view, runtime, logs, networks
-        self._volumes, self._files, self._sources, self._images = volumes, files, sources, images
+    def __init__(self, store: Store, hands: Hands) -> None:
+        self._store, self._view, self._runtime, self._images = store, hands.view, hands.runtime, hands.images
+        self._logs, self._files, self._sources = hands.logs, hands.files, hands.sources
+        self._networks, self._volumes = hands.networks, hands.volumes
         self._suspects: set[str] = set()
         self._exists: frozenset[str] = frozenset()
         self._confirmed = asyncio.Event()

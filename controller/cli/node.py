@@ -71,8 +71,8 @@ from controller.runtime.port import Runtime, RuntimeFailure, Unavailable
 from controller.telemetry.health import Health
 
 if TYPE_CHECKING:
-    from controller.agent.agent import AgentSettings
     from controller.agent.images.collector import RoomSettings
+    from controller.agent.settings import AgentSettings
     from controller.network.attached import CniSettings
     from controller.runtime.containerd.handlers import Handler
 
@@ -119,8 +119,8 @@ def node_half(
     pod_security_version: PodSecurityVersion = LATEST,
 ) -> Half:
     """The node half; all but `health` are the options of every command that runs one (`with_node_options`)."""
-    from controller.agent.agent import AgentSettings
     from controller.agent.images.archives import FOLDER
+    from controller.agent.settings import AgentSettings
 
     handlers = _handlers(runtime_handler)
     settings = AgentSettings(
@@ -263,7 +263,8 @@ def _half(settings: "AgentSettings", make: Callable[[], Runtime], kubeconfig: st
     health.ready["agent"] = lambda: "it is starting"
 
     async def half(stop: asyncio.Event) -> None:
-        from controller.agent.agent import Agent, AgentError, sole_agent
+        from controller.agent.agent import Agent
+        from controller.agent.lock import AgentError, sole_agent
         from controller.kube.connection import Connection, NoConnection
 
         try:

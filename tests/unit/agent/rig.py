@@ -290,17 +290,6 @@ class Rig:
         self.tokens = KubeTokens(self.token_server, "node1", self.wake)
         wanted, to_api = Wanted(self.folder / "nodeimages.json"), NodeImagesWriter(client, "node1")
         self.keeper = ImageKeeper(wanted, self.images, self.runtime, self.sources, to_api, parallel_pulls=3)
-        self.cleanup = Cleanup(
-            self.store,
-            self.view,
-            self.runtime,
-            self.logs,
-            self.networks,
-            self.volumes,
-            self.files,
-            self.sources,
-            self.images,
-        )
         self.probes = Probes(self.runtime, self.view, self.events, facts, slots, self.wake, self.networks.addresses)
         self.hands = Hands(
             room=self.room,
@@ -320,6 +309,7 @@ class Rig:
             node=facts,
             slots=slots,
         )
+        self.cleanup = Cleanup(self.store, self.hands)
         self.operator = AgentOperator("node1", self.store, self.levels, self.classes, self.writer, self.heartbeat, self.cleanup)
         self.finalizer = Finalizer(client, self.operator.answered)
 
