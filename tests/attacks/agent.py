@@ -554,7 +554,6 @@ WITH_TOKENS: Final = [
 ]
 """What a stolen agent tries with the right to ask for tokens (value agent.serviceAccountTokens.enabled of the chart)."""
 
-ATTACKS: Final = [*ON_INSTANCES, *ON_NODES, *ON_LEASES, *ON_EVENTS, *ELSEWHERE]
 ATTACKS: Final = [*ON_INSTANCES, *ON_NODES, *ON_IMAGES, *ON_LEASES, *ON_EVENTS, *ELSEWHERE]
 
 UNBOUND: Final = [

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from google.protobuf.empty_pb2 import Empty
+
 from controller.runtime.containerd import methods
 from controller.runtime.containerd.api import images_pb2, leases_pb2, namespaces_pb2, snapshots_pb2
 from controller.runtime.containerd.channel import Channel
@@ -37,7 +39,7 @@ _LIST_SNAPSHOTS = Streamed(
 _DELETE_NAMESPACE = Unary(
     "/containerd.services.namespaces.v1.Namespaces/Delete",
     namespaces_pb2.DeleteNamespaceRequest,
-    methods.Empty,
+    Empty,
     10.0,
 )
 _numbers = itertools.count(1)
@@ -45,6 +47,8 @@ _numbers = itertools.count(1)
 
 class ContainerdSubject(Subject):
     """A namespace of a real containerd."""
+
+    runtime: ContainerdRuntime
 
     def __init__(self, containerd: Containerd, registry: Registry, folder: Path) -> None:
         super().__init__(folder)

@@ -151,6 +151,10 @@ class Watch:
                 self._more.clear()
                 await self._more.wait()
 
+    async def until_told(self, kind: EventKind, container_id: str) -> RuntimeEvent:
+        """The first event of this kind of a container."""
+        return await self.until(lambda event: (event.kind, event.container_id) == (kind, container_id))
+
     async def broken(self) -> None:
         """Wait for the end of the stream and raise what ended it."""
         async with asyncio.timeout(SECONDS):

@@ -381,7 +381,7 @@ async def test_others_read_what_is_written(real: ContainerdSubject, tmp_path: Pa
     await real.runtime.export_images([pulled.name, "web:1"], path)
     for name in (pulled.name, "web:1"):
         await real.runtime.remove_image(name, wait=True)
-    ctr = [tool("ctr"), "--address", real.containerd.address, "--namespace", real.namespace, "images", "import", path]
+    ctr = [str(tool("ctr")), "--address", real.containerd.address, "--namespace", real.namespace, "images", "import", path]
     await asyncio.to_thread(subprocess.run, ctr, check=True, timeout=60, capture_output=True)
     assert {(name.name, name.digest) for name in await real.runtime.image_names()} == {
         (pulled.name, pulled.digest),

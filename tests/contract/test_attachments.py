@@ -79,11 +79,11 @@ async def test_an_instance_is_attached_until_it_is_removed(node: Node) -> None:
     assert f"inet {address}/24" in node.inside(A, "ip", "-o", "address", "show", "eth0")
     assert f"default via {node.net.subnet}1" in node.inside(A, "ip", "route")
     again = node.agent()
-    assert (again.state(A, PLAIN), again.addresses(A), again.uids()) == (READY, (address,), {A})
+    assert (again.state(A, PLAIN), again.addresses(A), again.uids()) == (READY, (address,), frozenset({A}))
     await again.create(A, PLAIN)
     assert again.addresses(A) == (address,)
     await again.remove(A)
-    assert (again.state(A), again.addresses(A), again.uids()) == (ABSENT, (), set())
+    assert (again.state(A), again.addresses(A), again.uids()) == (ABSENT, (), frozenset())
     assert (node.net.left(), node.records()) == ([], [])
 
 
@@ -497,7 +497,7 @@ async def test_a_del_that_fails_for_ever_is_tried_without_the_namespace(node: No
             await networks.remove(A)
     assert len(node.net.leased()) == 1
     await networks.remove(A)
-    assert (node.net.leased(), node.records(), networks.uids()) == (set(), [], set())
+    assert (node.net.leased(), node.records(), networks.uids()) == (set(), [], frozenset())
 
 
 async def test_a_del_that_is_late_again_and_again_still_gets_its_namespace(node: Node) -> None:

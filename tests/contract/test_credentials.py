@@ -49,7 +49,8 @@ async def test_what_is_refused(real: ContainerdSubject, private: FaultyRegistry,
 
 async def test_a_registry_that_asks_for_nothing_is_shown_nothing(real: ContainerdSubject) -> None:
     """Wrong credentials do no harm there."""
-    assert await real.runtime.pull(real.ref("busybox:1"), credential=WRONG)
+    pulled = await real.runtime.pull(real.ref("busybox:1"), credential=WRONG)
+    assert pulled.name == real.ref("busybox:1")
 
 
 async def test_the_right_to_an_image_that_is_on_the_node_costs_one_question(

@@ -65,7 +65,7 @@ async def test_no_end_is_missed_after_the_list(subject: Subject) -> None:
         listed = {state.id for state in await subject.runtime.list() if state.exited_at is not None}
         await starts
         for container_id in set(ids) - listed:
-            await watch.until(lambda event, id_=container_id: event.kind is EventKind.EXITED and event.container_id == id_)
+            await watch.until_told(EventKind.EXITED, container_id)
 
 
 async def test_a_closed_connection_has_no_events(subject: Subject) -> None:

@@ -109,7 +109,7 @@ async def test_a_blob_is_fetched_anew_under_what_runs(subject: Subject) -> None:
     state = await subject.run(image=subject.ref(USER))
     await subject.damage(USER, DamageKind.BLOB)
     await subject.runtime.quarantine(subject.ref(USER), await verified(subject))
-    assert await subject.runtime.image(subject.ref(USER))
+    assert (await subject.runtime.image(subject.ref(USER))).name == subject.ref(USER)
     await subject.pull(USER)
     assert await verified(subject) == ()
     assert (await subject.runtime.inspect(state.id)).phase is Phase.RUNNING

@@ -58,11 +58,11 @@ async def test_a_network_is_there_until_it_is_removed(node: Make) -> None:
     networks = node()
     assert networks.state(A) is ABSENT
     await networks.create(A, ALONE)
-    assert (networks.state(A), networks.state(B), networks.uids()) == (READY, ABSENT, {A})
+    assert (networks.state(A), networks.state(B), networks.uids()) == (READY, ABSENT, frozenset({A}))
     again = node()
-    assert (again.state(A), again.uids()) == (READY, {A})
+    assert (again.state(A), again.uids()) == (READY, frozenset({A}))
     await again.remove(A)
-    assert (again.state(A), again.uids()) == (ABSENT, set())
+    assert (again.state(A), again.uids()) == (ABSENT, frozenset())
 
 
 async def test_doing_it_again_is_success(node: Make) -> None:

@@ -36,7 +36,7 @@ async def test_nothing_but_the_containers_is_told_of(subject: Subject) -> None:
         assert {stats.id for stats in await subject.runtime.stats()} == ids
         for id_ in ids:
             await subject.runtime.remove(id_)
-            await watch.until(lambda event, id_=id_: (event.kind, event.container_id) == (EventKind.REMOVED, id_))
+            await watch.until_told(EventKind.REMOVED, id_)
         assert {event.container_id for event in watch.events if event.container_id} == ids
     assert await subject.runtime.list() == ()
 

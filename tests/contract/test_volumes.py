@@ -101,9 +101,9 @@ async def test_what_containers_share_goes_with_the_instance(make: Make, folder: 
     volumes = make()
     for _ in range(2):
         await volumes.prepare(A, "main", [], shared)
-    assert (volumes.made(A), volumes.uids()) == ({}, {A})
+    assert (volumes.made(A), volumes.uids()) == ({}, frozenset({A}))
     again = make()
-    assert (again.made(A), await again.found()) == ({}, {A})
+    assert (again.made(A), await again.found()) == ({}, frozenset({A}))
     await again.remove(A)
     assert again.uids() == make().uids() == frozenset()
 
@@ -351,7 +351,7 @@ async def test_images_are_held_until_their_volumes_go(folder: Path) -> None:
     for _ in range(2):
         begun = NodeVolumes(str(folder), Place(seconds=20), runtime)
         begun.load()
-        assert (begun.uids(), await begun.found()) == (frozenset(), {A})
+        assert (begun.uids(), await begun.found()) == (frozenset(), frozenset({A}))
     await begun.remove(A)
     assert await begun.found() == frozenset()
     await volumes.make(B, [art])

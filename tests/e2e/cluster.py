@@ -40,7 +40,7 @@ class Cluster:
         """Run Helm as the admin of the cluster; what it prints."""
         folders = {f"HELM_{name}_HOME": str(self.state / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         settings = [f"{key}={value}" for key, value in folders.items()]
-        options = ["--namespace", RELEASE, "--kubeconfig", self.plane.kubeconfig, "--timeout", "80s"]
+        options: list[str | Path] = ["--namespace", RELEASE, "--kubeconfig", self.plane.kubeconfig, "--timeout", "80s"]
         return run(["env", *settings, tool("helm"), *arguments, *options], self.state, timeout=100).stdout
 
     @property

@@ -46,7 +46,7 @@ class Member:
         self.containerd.ctr("images", "import", str(images), namespace=NAMESPACE)
         kubeconfig = plane.kubeconfig_of(f"agent-{self.name}", agent_user(plane, self.name))
         options = ["--kubeconfig", str(kubeconfig), "--node-name", self.name]
-        command = [MOORAGE, "agent", *options, "--heartbeat-seconds", str(HEARTBEAT_SECONDS)]
+        command: list[str | Path] = [MOORAGE, "agent", *options, "--heartbeat-seconds", str(HEARTBEAT_SECONDS)]
         self.agent = stack.enter_context(Process("agent", self.node.inside(command), self.node.state))
 
     def running(self) -> dict[str, int]:

@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from tests.harness import Objects, Site, ready, workload
 from tests.runtime_events import RuntimeEvents
 from tests.waiting import eventually
-from tools.lab import procfs
+from tools.lab import Containerd, Process, procfs
 
 COUNT = 20
 OWN_COMMAND = ("sleep", str(1_000_000 + os.getpid()))
@@ -31,7 +31,7 @@ def starts(site: Site) -> Iterator[list[str]]:
         found += [event.body["container_id"] for event in events.told() if event.topic == "/tasks/start"]
 
 
-def _ready(count: int, restarts: int):
+def _ready(count: int, restarts: int) -> Callable[[Objects], bool]:
     def true(found: Objects) -> bool:
         return len(found) == count and all(ready(o) and o["status"]["restarts"] == restarts for o in found.values())
 
@@ -80,9 +80,10 @@ def test_everything_killed_at_random_in_a_rollout_leaves_what_was_asked_for(own_
     """Agent, manager and containerd killed while 20 instances are created: all run once, nothing else is left."""
     chance = random.Random(os.getpid())
     own_site.apply(workload("many", own_site.registry, replicas=COUNT, container={"command": list(OWN_COMMAND)}))
+    victims: list[Process | Containerd] = [own_site.agent, own_site.manager, own_site.containerd]
     for _ in range(8):
         time.sleep(chance.uniform(0.1, 0.7))
-        victim = chance.choice([own_site.agent, own_site.manager, own_site.containerd])
+        victim = chance.choice(victims)
         victim.kill()
         victim.start()
     own_site.workloads(lambda o: ready(o["many"]), 90)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -50,7 +50,7 @@ def spread(found: Objects, name: str) -> dict[str, int]:
     return dict(Counter(o["spec"]["nodeName"] for o in of(found, name)))
 
 
-def all_ready(**counts: int):
+def all_ready(**counts: int) -> Callable[[Objects], bool]:
     """The workloads have so many instances, all of them ready."""
 
     def true(found: Objects) -> bool:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.harness import MOORAGE, Site, ready, workload
+from tests.harness import MOORAGE, Objects, Site, ready, workload
 
 
 def _kubectl(site: Site, *words: str, **options: object) -> str:
@@ -38,7 +38,7 @@ def test_apply_wait_get_scale_update_and_delete(own_site: Site) -> None:
     assert own_site.containers() == {}
 
 
-def _all_told(events: dict) -> bool:
+def _all_told(events: Objects) -> bool:
     return {"Pulling", "Pulled", "Started", "Killing"} <= {e["reason"] for e in events.values()}
 
 

@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.harness import NAMESPACE, Site, message, ready, reason, until_logged, workload
+from tests.harness import NAMESPACE, Object, Objects, Site, message, ready, reason, until_logged, workload
 
 
 @pytest.fixture(name="site")
@@ -16,25 +17,26 @@ def _site(kept_site: Site) -> Site:
     return kept_site
 
 
-def _status(obj: dict, name: str = "main") -> dict:
-    return next(c for c in obj["status"]["containers"] if c["name"] == name)
+def _status(obj: Object, name: str = "main") -> Object:
+    found: list[Object] = obj["status"]["containers"]
+    return next(c for c in found if c["name"] == name)
 
 
-def _one(objects: dict) -> dict:
+def _one(objects: Objects) -> Object:
     assert len(objects) == 1
     return next(iter(objects.values()))
 
 
-def _all_ready(count: int):
+def _all_ready(count: int) -> Callable[[Objects], bool]:
     return lambda found: len(found) == count and all(ready(o) for o in found.values())
 
 
-def _log_file(site: Site, obj: dict, attempt: int = 0) -> Path:
+def _log_file(site: Site, obj: Object, attempt: int = 0) -> Path:
     meta = obj["metadata"]
     return site.state / "containers" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / "main" / f"{attempt}.log"
 
 
-def _log(site: Site, obj: dict, attempt: int = 0) -> str:
+def _log(site: Site, obj: Object, attempt: int = 0) -> str:
     return _log_file(site, obj, attempt).read_text()
 
 
@@ -153,7 +155,7 @@ def test_a_suspended_workload_runs_nothing_and_comes_back(site: Site) -> None:
     assert found["metadata"]["uid"] == uid
 
 
-BAD = {
+BAD: dict[str, tuple[Object, str, str]] = {
     "an image name that cannot be parsed": ({"image": "Not//An Image"}, "InvalidImageName", "Not//An Image"),
     "an image that the registry does not have": ({"image": "{registry}/nope:1"}, "ImagePullBackOff", "nope"),
     "a registry that does not answer": ({"image": "127.0.0.1:9/nope:1"}, "RegistryUnavailable", "127.0.0.1:9"),
@@ -187,7 +189,7 @@ def test_bad_input_has_its_own_reason_and_disturbs_nobody(site: Site, case: str)
     assert site.api.until("/api/v1/namespaces/default/events", lambda o: _told(o, bad), 20)
 
 
-def _told(events: dict, instance: dict) -> bool:
+def _told(events: Objects, instance: Object) -> bool:
     uid = instance["metadata"]["uid"]
     return any(e["involvedObject"].get("uid") == uid and e["type"] == "Warning" for e in events.values())
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.harness import GROUP, Object, Site, condition, ready, workload
+from tests.harness import GROUP, Object, Objects, Site, condition, ready, workload
 
 FIELD = "setHostnameAsFQDN"
 LACKING = {
@@ -107,7 +107,7 @@ def test_what_is_older_than_the_definitions_says_so_at_its_start(site: Site) -> 
     site.workloads(lambda found: not told(found["web"]))
 
 
-def about(events: dict[str, Object]) -> set[str]:
+def about(events: Objects) -> set[str]:
     """What the warnings are about: kinds, and for definitions their plural names."""
     found = [e["involvedObject"] for e in events.values() if e["reason"] == "SchemaStale"]
     return {ref["name"].split(".")[0] if ref["kind"] == "CustomResourceDefinition" else ref["kind"] for ref in found}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.archives import blob_path, docker, layout, packed, tar
-from tests.harness import GROUP, NAMESPACE, Object, Site, condition, message, ready, reason, started
+from tests.harness import GROUP, NAMESPACE, Object, Objects, Site, condition, message, ready, reason, started
 from tests.waiting import eventually
 from tools.images import File, Image, all_images, make_layer
 from tools.lab import Containerd, ControlPlane, Registry
@@ -45,7 +45,7 @@ class Place:
     def until(self, name: str, *reasons: str, namespace: str = TENANTS[0], generation: int = 1) -> Object:
         """A ContainerImage, once it is ready, or not for one of these reasons."""
 
-        def true(known: dict[str, Object]) -> bool:
+        def true(known: Objects) -> bool:
             found = known.get(name)
             if found is None or found["metadata"]["generation"] < generation or not condition(found, "Ready"):
                 return False

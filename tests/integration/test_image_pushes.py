@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from controller.runtime.port import Credential
-from tests.harness import GROUP, NAMESPACE, Object, Site, condition, message, ready, reason
+from tests.harness import GROUP, NAMESPACE, Object, Objects, Site, condition, message, ready, reason
 from tests.private import GOOD, USERS, WRONG, docker_config
 from tests.verdicts import AGREES, Argo, kstatus
 from tests.waiting import eventually
@@ -49,7 +49,7 @@ class Place:
     def until(self, name: str, true: Any = ready, generation: int = 1, seconds: float = 30.0) -> Object:
         """A ContainerImage, once its status is about this generation and something is true of it."""
 
-        def known(found: dict[str, Object]) -> bool:
+        def known(found: Objects) -> bool:
             told = condition(found[name], "Ready") if name in found else {}
             return bool(told) and told["observedGeneration"] == generation and true(found[name])
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def pair(site: Site, **containers: str) -> dict[str, Any]:
     return workload("pair", site.registry, instance=OWN | {"containers": listed})
 
 
-def all_ready(restarts: int = 0):
+def all_ready(restarts: int = 0) -> Callable[[Objects], bool]:
     """Every instance is ready, with so many restarts."""
 
     def true(found: Objects) -> bool:

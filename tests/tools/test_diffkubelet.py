@@ -41,7 +41,7 @@ def test_both_sides_are_given_the_same_fields() -> None:
         assert pod["metadata"] == instance["metadata"]
 
 
-ODD = {
+ODD: dict[str, tuple[dict[str, Any], str]] = {
     "a field that there is not": ({"says": "x", "speck": {}}, "'speck'"),
     "no sentence": ({"spec": {}}, "does not say"),
     "an unknown moment": ({"says": "x", "until": "tomorrow"}, "'tomorrow'"),
@@ -122,7 +122,7 @@ def test_when_a_spec_is_settled(container: dict[str, Any], phase: str, until: st
 
 def test_containers_that_run_before_the_others_need_not_run_still() -> None:
     """But they, too, must have been told of."""
-    first = {"initContainers": [{"name": "first"}]}
+    first: dict[str, Any] = {"initContainers": [{"name": "first"}]}
     assert not status.settled(pod(RUNNING, **first), "ready")
     found = pod(RUNNING, **first)
     found["status"]["initContainerStatuses"] = [ENDED | {"name": "first"}]
@@ -229,7 +229,7 @@ def sleeper(tmp_path: Path) -> Iterator[int]:
     shutil.copy("/bin/busybox", tmp_path / "bin")
     os.mknod(tmp_path / "dev" / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
     (tmp_path / "etc" / "hosts").write_text("# ours\n127.0.0.1\tlocalhost\n")
-    command = ["/bin/busybox", "chroot", tmp_path, "/bin/busybox", "sleep", "1000"]
+    command: list[str | Path] = ["/bin/busybox", "chroot", tmp_path, "/bin/busybox", "sleep", "1000"]
     with subprocess.Popen(command, env={"COLOUR": "blue"}) as process:
         eventually(lambda: procfs.command(process.pid), lambda line: "sleep" in line[1:2])
         yield process.pid

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,11 @@ from tools.lab import Fault, FaultyRegistry, Registry
 OWN = {"os": "linux", "architecture": MACHINE}
 FOREIGN = {"os": "linux", "architecture": "mips64le"}
 NONE = {"os": "unknown", "architecture": "unknown"}
-HISTORY = [{"created_by": "below"}, {"created_by": "a setting", "empty_layer": True}, {"created_by": "above"}]
+HISTORY: list[dict[str, Any]] = [
+    {"created_by": "below"},
+    {"created_by": "a setting", "empty_layer": True},
+    {"created_by": "above"},
+]
 
 SUFFIXES = {"gzip": ".gz", "zstd": ".zst"}
 

@@ -29,7 +29,7 @@ class Case:
 def instance(name: str, case: Case, registry: Registry, node: str) -> Object:
     """The ContainerInstance of a case: one container `main` of busybox in a network of its own, unless it says otherwise."""
     main = {"name": "main", "image": f"{registry.host}/busybox:1", "command": ["sleep", "1000000"]} | case.container
-    spec = {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [main]} | case.spec
+    spec: Spec = {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [main]} | case.spec
     if inits := spec.get("initContainers"):
         spec["initContainers"] = [{"image": main["image"]} | c for c in inits]
     if not spec.get("hostNetwork"):

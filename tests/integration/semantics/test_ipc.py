@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Object, ready
-from tests.integration.semantics.cases import Case, Spec, is_ready, shell
+from tests.integration.semantics.cases import Case, Check, Spec, is_ready, shell
 from tests.integration.semantics.world import World
 from tools.lab import Registry
 
@@ -129,6 +129,11 @@ def test_system_v(world: World, table: dict[str, Case]) -> None:
     assert len(seen.stdout.splitlines()) == 2  # a line of titles, and it
 
 
+def ready_after(restarts: int) -> Check:
+    """It is ready, with so many restarts."""
+    return lambda obj: ready(obj) and obj["status"]["restarts"] == restarts
+
+
 def test_it_outlives_its_containers(world: World, table: dict[str, Case]) -> None:
     """Their ends, those of agents, and those of the runtime."""
     world.holds("kept", table["kept"])
@@ -140,7 +145,7 @@ def test_it_outlives_its_containers(world: World, table: dict[str, Case]) -> Non
             restart.start()
         os.kill(pid(world, "kept"), signal.SIGKILL)
         world.until_said("kept", "kept", attempt=attempt)
-        world.until("kept", lambda obj, wanted=attempt: ready(obj) and obj["status"]["restarts"] == wanted)
+        world.until("kept", ready_after(attempt))
         assert namespace(pid(world, "kept")) == before
 
 

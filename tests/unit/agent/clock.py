@@ -7,7 +7,11 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 REAL_TIME = time.time
 
@@ -50,7 +54,7 @@ class PassingLoop(asyncio.SelectorEventLoop):
         """Seconds since its making."""
         return self.passed
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
         """Run a job in a thread; until it is done, no time passes."""
         self.threads += 1
         future = super().run_in_executor(executor, func, *args)

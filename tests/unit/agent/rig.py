@@ -260,8 +260,8 @@ class Rig:
 
     def build(self) -> None:
         """Make the agent's parts, as `Agent` does."""
-        self.watches = Watch(INSTANCES, "spec.nodeName=node1"), Watch(NODES, "metadata.name=node1"), Watch(NAMESPACES)
-        self.watches = (*self.watches, Watch(RUNTIME_CLASSES))
+        mine = Watch(INSTANCES, "spec.nodeName=node1"), Watch(NODES, "metadata.name=node1")
+        self.watches = (*mine, Watch(NAMESPACES), Watch(RUNTIME_CLASSES))
         self.levels = Levels(self.folder / "levels.json", BASELINE, lambda _: self.wake_all())
         self.classes = RuntimeClasses(self.folder / "classes.json", self.node.handlers, lambda _: self.wake_all())
         self.store = Store(self.folder / "instances", self.desired_changed)
@@ -391,8 +391,8 @@ class Rig:
         self.operator.known_from_disk(d.uid for d in self.store)
         for desired in self.store:
             self.desired_changed(desired.uid)
-        running = (self.view.run(), self.store.flush_for_ever(), self.writer.run(), self.events.run(), self.cleanup.run())
-        running = (*running, self.levels.keep_for_ever(), self.classes.keep_for_ever())
+        running = [self.view.run(), self.store.flush_for_ever(), self.writer.run(), self.events.run(), self.cleanup.run()]
+        running += [self.levels.keep_for_ever(), self.classes.keep_for_ever()]
         self.tasks = [asyncio.create_task(c) for c in running]
         if not self.api.down:
             self.relist()

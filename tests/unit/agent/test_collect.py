@@ -28,7 +28,7 @@ GB = 10**9
 
 def facts(*images: ImageState, names: tuple[ImageName, ...] = (), **more: Any) -> Facts:
     """Images that are complete, beside further names."""
-    known = {"uses": {}, "used_at": {}, "now": NOW, "minimum_age": 120.0} | more
+    known: dict[str, Any] = {"uses": {}, "used_at": {}, "now": NOW, "minimum_age": 120.0} | more
     all_names = (*(ImageName(image.name, image.digest, image.since) for image in images), *names)
     return Facts(names=all_names, complete=images, **known)
 
@@ -150,7 +150,8 @@ USED_AT = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(NOW - 500, NOW)
 @st.composite
 def histories(draw: st.DrawFn) -> Facts:
     """Any node: what of a digest is complete, and its layers, is the same by each of its names."""
-    names, complete = [], {}
+    names: list[ImageName] = []
+    complete: dict[str, tuple[bool, tuple[str, ...]]] = {}
     for name, letter, since, whole, layers in draw(IMAGES):
         digest = f"sha256:{letter}"
         names.append(ImageName(name, digest, since))

@@ -256,7 +256,7 @@ def test_a_rollout_over_several_instances_keeps_what_they_come_from(tmp_path: Pa
     uses, rig = ImageUses(tmp_path / FILE), Rig(tmp_path)
     uses.look([rig.want("u1", "a", owner="web"), rig.want("u2", "a", owner="web"), rig.want("u3", "x")], ())
     uses.note(rig.want("u1", "b", owner="web"))
-    assert (uses.before(), uses.named()) == (frozenset(), {ref("a"), ref("b"), ref("x")})
+    assert (uses.before(), uses.named()) == (frozenset(), frozenset({ref("a"), ref("b"), ref("x")}))
     uses.note(rig.want("u2", "b", owner="web"))
     assert uses.before() == {ref("a")}
     uses.look(rig.store.values(), ())

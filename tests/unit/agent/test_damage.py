@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -26,6 +27,7 @@ from controller.runtime.port import (
     Unavailable,
 )
 from tests.unit.agent import rig as rigs
+from tests.unit.agent.api import Object
 from tests.unit.agent.clock import until
 from tests.unit.agent.rig import IMAGE, Rig
 from tests.unit.agent.values import container
@@ -120,7 +122,7 @@ async def _rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
-def app(**fields: object) -> dict[str, object]:
+def app(**fields: Any) -> Object:
     """A container of the image that the registry has."""
     return container(image=IMAGE, **fields)
 

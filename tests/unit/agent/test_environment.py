@@ -205,7 +205,7 @@ def test_handlers_know_what_is_written_only() -> None:
 @any_of(st.lists(st.tuples(st.sampled_from("ABC"), st.text(alphabet="$()ABC", max_size=8)), max_size=6))
 def test_written_values_are_the_same_for_both(pairs: list[tuple[str, str]]) -> None:
     """Where nothing is taken from elsewhere, handlers and the process agree."""
-    plain = Container(name="c", image="i", env=tuple({"name": n, "value": v} for n, v in pairs))  # type: ignore[arg-type]
+    plain = Container(name="c", image="i", env=tuple({"name": n, "value": v} for n, v in pairs))
     assert written_environment(plain) == own_environment(plain, Given(desired().instance, NODE))
 
 

@@ -16,7 +16,7 @@ from controller.agent.slots import Priority, Slots
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig, ImageNotFound, NotFound, RuntimeEvent, StartFailure
 from tests.unit.agent import rig as rigs
-from tests.unit.agent.clock import until
+from tests.unit.agent.clock import now, until
 from tests.unit.agent.rig import IMAGE, Rig
 from tests.unit.agent.values import container
 
@@ -164,8 +164,8 @@ async def test_gauges_are_read_from_the_state(rig: Rig) -> None:
     listed, event = (_now(f"moorage_agent_runtime_last_{what}_timestamp_seconds") for what in ("list", "event"))
     assert listed is not None
     assert event is not None
-    assert rigs.now() - 70 < listed <= rigs.now()
-    assert rigs.now() - 70 < event <= rigs.now()
+    assert now() - 70 < listed <= now()
+    assert now() - 70 < event <= now()
 
 
 @pytest.mark.usefixtures("followed")

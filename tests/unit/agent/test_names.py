@@ -3,6 +3,7 @@
 import os
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from controller.network.port import Resolver
 from tests.unit.agent.values import NODE, UID, desired
 
 NODES_OWN = Resolver(("192.0.2.53",), ("example.org",), ("ndots:2",))
-OWN = {"hostNetwork": False}
+OWN: dict[str, Any] = {"hostNetwork": False}
 
 
 @pytest.mark.parametrize(

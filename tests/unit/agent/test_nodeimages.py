@@ -204,12 +204,12 @@ async def test_pins_hold_without_an_api_server(rig: Rig) -> None:
     """A new agent knows them from the disk, and goes on fetching; one that knows nothing says so."""
     assert rig.keeper.pinned() is None
     await rig.want(entry(), entry(DATABASE, "db", pin=False))
-    assert rig.keeper.pinned() == {WEB}
+    assert rig.keeper.pinned() == frozenset({WEB})
     await asyncio.sleep(5)
     await rig.stop()
     rig.api.down = True
     rig.start()
-    assert rig.keeper.pinned() == {WEB}
+    assert rig.keeper.pinned() == frozenset({WEB})
     await until(lambda: WEB in rig.node.images)
     rig.api.down = False
 
@@ -218,9 +218,9 @@ async def test_an_object_that_vanished_takes_no_pin_away(rig: Rig) -> None:
     """The manager makes another one; what that says holds."""
     await rig.want(entry())
     rig.keeper.seen(None)
-    assert rig.keeper.pinned() == {WEB}
+    assert rig.keeper.pinned() == frozenset({WEB})
     await rig.want(entry(DATABASE, "db"), uid="u2")
-    assert rig.keeper.pinned() == {DATABASE}
+    assert rig.keeper.pinned() == frozenset({DATABASE})
     await rig.until(db="Ready")
 
 

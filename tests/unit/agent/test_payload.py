@@ -139,7 +139,7 @@ def test_sources_go_into_one_volume() -> None:
         {"downwardAPI": {"items": [{"path": "of/name", "fieldRef": {"fieldPath": "metadata.name"}, "mode": 0o444}]}},
         defaultMode=0o400,
     )
-    assert made(volume, OBJECTS | {secret("other"): found(**{"a.conf": "over"})}) == {
+    assert made(volume, {**OBJECTS, secret("other"): found(**{"a.conf": "over"})}) == {
         "a.conf": "400 b'over'",
         "b.conf": "400 b'b'",
         "raw": r"400 b'\xff\x00'",
@@ -197,7 +197,7 @@ def test_what_a_volume_names() -> None:
     mixed = projected({"configMap": {"name": "a"}}, {"secret": {"name": "b"}}, {"downwardAPI": {}})
     assert named(mixed, "shop") == {config_map("a", "shop"), secret("b", "shop")}
     assert named(downward(), "shop") == frozenset()
-    hidden = [mixed, of_secret(), projected(NAMED)]
+    hidden: list[Source] = [mixed, of_secret(), projected(NAMED)]
     assert [confidential(s) for s in (*hidden, of_map(), downward(), projected())] == [True] * 3 + [False] * 3
 
 

@@ -353,7 +353,7 @@ def test_teardown(way: str, sentence: str, grace: int, observation: Observation,
     }
     result = plan(ways[way], observation, NOW)
     assert (kinds(result.actions), None if result.wake_at is None else result.wake_at - NOW) == then, sentence
-    assert result.torn_down is not observation.containers if not observation.containers else not result.torn_down
+    assert result.torn_down is not bool(observation.containers)
 
 
 def test_the_images_own_stop_signal_is_used() -> None:

@@ -181,7 +181,7 @@ def test_an_instance_with_a_failing_image_update_of_an_init_container_runs_on() 
 
 
 LIMIT = desired(**SPEC, activeDeadlineSeconds=60)
-LATE = {"active_since": NOW - 60}
+LATE: dict[str, Any] = {"active_since": NOW - 60}
 
 DEADLINES: dict[str, tuple[tuple[ContainerState, ...], dict[str, Any], str, float | None, str]] = {
     "before it, it is awaited": ((ONE, PROXY, TWO, MAIN), {"active_since": NOW - 50}, "", 10, "Running"),

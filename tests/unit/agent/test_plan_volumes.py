@@ -1,6 +1,7 @@
 """The plan for an instance with volumes: there before the first container, gone after the last."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.unit.agent.values import HERE, NOW, PRESENT, container, deleted, desi
 CREATED, RUNNING, EXITED = Phase.CREATED, Phase.RUNNING, Phase.EXITED
 DATA = {"name": "data", "emptyDir": {}}
 MOUNT = {"name": "data", "mountPath": "/data"}
-SPEC = {"volumes": [DATA, {"name": "unused", "emptyDir": {}}]}
+SPEC: dict[str, Any] = {"volumes": [DATA, {"name": "unused", "emptyDir": {}}]}
 ONE = desired(container(volumeMounts=[MOUNT]), **SPEC)
 TWO = desired(container(volumeMounts=[MOUNT]), container("side"), **SPEC)
 HOST = desired(container(volumeMounts=[MOUNT]), volumes=[{"name": "data", "hostPath": {"path": "/srv"}}])

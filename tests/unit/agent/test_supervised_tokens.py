@@ -95,7 +95,7 @@ async def test_what_runs_needs_no_api_server(rig: Rig) -> None:
 
 async def test_what_has_ended_needs_no_token(rig: Rig) -> None:
     """None is asked for any more, also by the next agent; begun anew, it has a new one."""
-    spec = {"volumes": [token_volume()], "restartPolicy": "Never"}
+    spec: dict[str, Any] = {"volumes": [token_volume()], "restartPolicy": "Never"}
     rig.apply(mounting(), **spec)
     await rig.settle()
     running = rig.running()

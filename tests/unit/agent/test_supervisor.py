@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from controller.runtime.port import (
     Unavailable,
 )
 from tests.unit.agent import rig as rigs
+from tests.unit.agent.api import Object
 from tests.unit.agent.clock import until
 from tests.unit.agent.rig import IMAGE, Rig
 from tests.unit.agent.values import container
@@ -37,7 +39,7 @@ async def _rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
-def app(**fields: object) -> dict[str, object]:
+def app(**fields: Any) -> Object:
     """A container of the image that the registry has."""
     return container(image=IMAGE, **fields)
 
@@ -105,7 +107,7 @@ async def test_a_job_ends_and_stays_ended(rig: Rig) -> None:
     assert (rig.api.instance() or {})["status"]["phase"] == "Succeeded"
 
 
-OWN = {"hostNetwork": False, "network": "None"}
+OWN: Object = {"hostNetwork": False, "network": "None"}
 
 
 async def test_a_network_of_its_own_comes_first_and_goes_last(rig: Rig) -> None:
@@ -285,8 +287,7 @@ async def test_all_who_wait_for_a_pull_are_told_of_its_end(rig: Rig) -> None:
     names = [f"web{n}" for n in range(5)]
     for name in names:
         rig.apply(container(image="registry.test/none:1"), name=name)
-    for name in names:
-        await until(lambda name=name: rig.reason(name) in {"ErrImagePull", "ImagePullBackOff"})
+    await until(lambda: {rig.reason(name) for name in names} <= {"ErrImagePull", "ImagePullBackOff"})
 
 
 async def test_an_image_that_appears_is_found_at_the_next_try(rig: Rig) -> None:
@@ -568,8 +569,12 @@ async def test_agents_that_are_killed_again_and_again(rig: Rig) -> None:
             for each in range(10):
                 rig.apply(app(args=["new"]), name=f"web{each}")
         await rig.restart()
-    for number in range(10):
-        await until(lambda n=number: ((rig.api.instance(f"web{n}") or {})["status"]["observedGeneration"]) == 2)
+
+    def settled() -> bool:
+        found = [rig.api.instance(f"web{number}") or {} for number in range(10)]
+        return all(one["status"]["observedGeneration"] == 2 for one in found)
+
+    await until(settled)
     assert len([c for c in rig.containers() if c.phase is Phase.RUNNING]) == len(rig.containers()) == 10
     assert len(set(rig.runtime.started)) == len(rig.runtime.started) <= 20
 

@@ -12,7 +12,8 @@ from tests.unit.agent.values import current_hash, desired
 def spec(*names: str, value: str = "1", **fields: Any) -> ContainerInstanceSpec:
     """A spec that sets these."""
     context = {"sysctls": [{"name": name, "value": value} for name in names]}
-    return desired(**{"hostNetwork": False, "network": "None", "securityContext": context} | fields).instance.spec
+    said: dict[str, Any] = {"hostNetwork": False, "network": "None", "securityContext": context}
+    return desired(**said | fields).instance.spec
 
 
 def test_safe_ones_may_be_set_on_every_node() -> None:

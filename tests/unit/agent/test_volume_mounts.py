@@ -173,7 +173,7 @@ def test_what_the_node_has_is_not_known() -> None:
     assert [v.source for v in wanted(given.instance.spec)] == [Folder(memory=True)]
 
 
-BEFORE = {"volumeMounts": [{"name": "data", "mountPath": "/m"}]}
+BEFORE: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/m"}]}
 
 
 @pytest.mark.parametrize(

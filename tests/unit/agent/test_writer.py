@@ -249,7 +249,7 @@ async def test_a_refused_status_is_not_tried_for_ever(rig: Rig, refusal: Excepti
 @pytest.mark.parametrize("seconds", [0.5, 600])
 async def test_a_missing_right_is_waited_for(rig: Rig, seconds: float, caplog: pytest.LogCaptureFixture) -> None:
     """As an API server that has just been started refuses for a moment; told once, and tried ever more rarely."""
-    rig.api.refusal = ApiForbidden("no")  # type: ignore[assignment]
+    rig.api.refusal = ApiForbidden("no")
     rig.submit(RUNS)
     await asyncio.sleep(seconds)
     assert caplog.text.count("refuses") == 1

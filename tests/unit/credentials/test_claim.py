@@ -4,7 +4,7 @@ import json
 
 from controller.agent.decide.credentials.claim import Claim, claim, refs
 from controller.agent.decide.credentials.keyring import SecretId
-from controller.agent.sources.port import Absent, Found, Kind, Ref, Unread
+from controller.agent.sources.port import Absent, Found, Kind, Ref, Unread, View
 from controller.runtime.port import Credential
 
 
@@ -38,7 +38,7 @@ def test_each_is_read_in_its_turn() -> None:
 
 def test_what_is_missing_is_told_and_keeps_nothing_else_from_use() -> None:
     """As the kubelet, which goes on with what there is."""
-    objects = {
+    objects: dict[Ref, View] = {
         ref("gone"): Absent(),
         ref("closed"): Unread("agents have no right to read Secrets here"),
         ref("odd"): Found({"password": b"x"}),

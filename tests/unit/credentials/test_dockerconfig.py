@@ -43,7 +43,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "an entry is a list": ([HIDDEN], "is no JSON object"),
 }
 
-DOCUMENTS = {
+DOCUMENTS: dict[str, tuple[str | bytes, str]] = {
     "no JSON": (f'{{"auths": {HIDDEN}', "is not JSON"),
     "no text": (b"\xff\xfe\xff", "is not JSON"),
     "a list": (f'["{HIDDEN}"]', "is no JSON object"),

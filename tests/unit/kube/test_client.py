@@ -133,9 +133,10 @@ async def test_each_call_is_what_the_api_server_wants(server: tuple[Server, Clie
 async def test_lists_are_read_to_their_end(server: tuple[Server, Client]) -> None:
     """Page by page; of a metadata list only metadata is asked for."""
     api, client = server
-    pages = [{"items": [1], "metadata": {"continue": "x/y+z"}}, {"items": [2], "metadata": {}}, {"items": None}]
+    one, two = ({"metadata": {"name": name}} for name in ("one", "two"))
+    pages = [{"items": [one], "metadata": {"continue": "x/y+z"}}, {"items": [two], "metadata": {}}, {"items": None}]
     api.answers = [answer(p) for p in pages]
-    assert await client.list(INSTANCES, field_selector="spec.nodeName=a") == [1, 2]
+    assert await client.list(INSTANCES, field_selector="spec.nodeName=a") == [one, two]
     assert await client.list_metadata(INSTANCES, "ns") == []
     first, second, third = (dict(parse_qsl(request[1].partition("?")[2])) for request in api.requests)
     assert first == {"limit": "500", "fieldSelector": "spec.nodeName=a"}

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
+import kopf
 import pytest
 from prometheus_client import REGISTRY
 
@@ -96,6 +97,10 @@ class Rig:
         """The server has it, and Kopf brings it."""
         self.server.objects[uid] = version
         self.informer.kopf("MODIFIED", obj(uid, version))
+
+    async def restarted(self, times: int) -> None:
+        """Wait until it has watched anew so many times."""
+        await until(lambda: self.informer.restarts == times, 60)
 
 
 @pytest.fixture(name="rig")
@@ -209,7 +214,7 @@ async def test_blindness_that_watching_anew_does_not_cure_is_told(rig: Rig) -> N
     for times in range(1, INCURABLE_TIMES + 1):
         assert rig.informer.incurable() == ""
         rig.informer.listed()
-        await until(lambda times=times: rig.informer.restarts == times, 60)
+        await rig.restarted(times)
         rig.server.down = True
         await asyncio.sleep(10 * BLIND_SECONDS)
         rig.server.down = False
@@ -222,7 +227,7 @@ async def test_blindness_that_is_over_is_forgotten(rig: Rig) -> None:
     for version in range(1, INCURABLE_TIMES + 2):
         rig.server.objects = {"a": version}
         rig.informer.listed()
-        await until(lambda version=version: rig.informer.restarts == version, 60)
+        await rig.restarted(version)
         rig.have("a", version)
         rig.informer.listed()
         await asyncio.sleep(SETTLE_SECONDS + BLIND_SECONDS + 1)
@@ -287,8 +292,8 @@ def test_kopf_is_set_up_to_write_nothing() -> None:
     """No annotations, no events, no peering; only the objects that are asked for."""
     found = settings([MINE, Watch(NODES)])
     storage = found.persistence.diffbase_storage
-    assert storage.build(body={}, extra_fields=None) == {}
-    assert storage.fetch(body={}) is None
+    assert storage.build(body=kopf.Body({}), extra_fields=None) == {}
+    assert storage.fetch(body=kopf.Body({})) is None
     assert not found.posting.enabled
     assert found.peering.standalone
     assert found.process.ultimate_exiting_timeout is None

@@ -1,10 +1,8 @@
 """Carrying out decisions: what waits for what."""
 
-from typing import Any
-
 import pytest
 
-from controller.kube.client import Client
+from controller.kube.client import Client, Object
 from controller.kube.errors import ApiFailure, ApiForbidden, ApiUnavailable
 from controller.kube.resources import Resource
 from controller.manager.apply import Writer
@@ -20,13 +18,16 @@ class Refusing(Client):
     def __init__(self, failure: ApiFailure | None) -> None:
         self.failure, self.created = failure, 0
 
-    async def delete(self, *_: str, **__: str) -> None:
+    async def delete(self, *_: object, **__: object) -> None:
         """Not now, or never."""
         if self.failure is not None:
             raise self.failure
 
-    async def create(self, _resource: Resource, body: dict[str, Any], namespace: str = "") -> dict[str, Any]:
+    async def create(
+        self, resource: Resource, body: Object, namespace: str = "", name: str = "", subresource: str = ""
+    ) -> Object:
         """Take it."""
+        del resource, name, subresource
         self.created += 1
         return {**body, "metadata": {**body["metadata"], "namespace": namespace, "uid": "new", "resourceVersion": "9"}}
 

@@ -80,7 +80,8 @@ def test_what_is_about_to_be_created_counts_for_others() -> None:
 
 def test_room_is_told_when_an_instance_goes_or_gives_up_a_host_port() -> None:
     """Whether the watch brings it or the answer to an own write: workloads that wait for room look again."""
-    cache, told = Cache(), []
+    cache = Cache()
+    told: list[Key | None] = []
     cache.room_made = told.append
     taken = {"containers": [{"name": "a", "image": "a", "ports": [{"containerPort": 80, "hostPort": 80}]}]}
     for version in (5, 6):
@@ -96,7 +97,8 @@ def test_room_is_told_when_an_instance_goes_or_gives_up_a_host_port() -> None:
 
 def test_what_instances_ask_for_is_added_up_by_node() -> None:
     """Those that are about to be created count, not those that ran to their end or never fit; who asks for less makes room."""
-    cache, told = Cache(), []
+    cache = Cache()
+    told: list[Key | None] = []
     cache.room_made = told.append
 
     def put(version: int, cpu: str, phase: str = "Running", *stalled: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.kube.errors import ApiUnavailable
-from controller.manager.ears import CHECK_SECONDS, DEAF_SECONDS, INCURABLE_TIMES, Ears
+from controller.kube.informer import INCURABLE_TIMES
+from controller.manager.ears import CHECK_SECONDS, DEAF_SECONDS, Ears
 
 START = 1_800_000_000.0
 

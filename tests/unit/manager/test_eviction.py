@@ -12,7 +12,8 @@ TOLD = 'Usage of EmptyDir volume "data" exceeds the limit "1Mi".'
 
 def workload(policy: str = "Always", mode: str = "Replicated", seconds: int = 60) -> World:
     """A settled one of two instances on two nodes."""
-    world = World.of(node("n1"), node("n2"), mode=mode, **({"replicas": 2} if mode == "Replicated" else {}))
+    count: dict[str, Any] = {"replicas": 2} if mode == "Replicated" else {}
+    world = World.of(node("n1"), node("n2"), mode=mode, **count)
     world.spec["template"]["spec"] |= {"restartPolicy": policy, "backoff": {"maxSeconds": seconds}}
     world.settle()
     return world

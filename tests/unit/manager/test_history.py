@@ -52,9 +52,8 @@ OPERATIONS = st.one_of(
 def operate(world: World, kind: str, value: object) -> None:
     """Let one thing happen."""
     if isinstance(value, str) and value in world.nodes:
-        world.nodes[value] = replace(
-            world.nodes[value], **NODE_CHANGES[kind], **({"lost_at": world.now} if kind == "silent" else {})
-        )
+        changes = NODE_CHANGES[kind] | ({"lost_at": world.now} if kind == "silent" else {})
+        world.nodes[value] = replace(world.nodes[value], **changes)
     elif kind in EDITS:
         if kind != "replicas" or world.spec.get("mode") != "Global":
             world.edit(**EDITS[kind](value))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.kube.client import Client
+from controller.kube.client import Client, Object
 from controller.kube.resources import Resource
 from controller.manager.cache import Cache
 from controller.manager.decide.values import Key
@@ -30,8 +30,9 @@ class Edited(Client):
     def __init__(self) -> None:
         self.version = 1
 
-    async def patch(self, _resource: Resource, _name: str, body: dict[str, Any], *_: str, **__: str) -> dict[str, Any]:
+    async def patch(self, resource: Resource, name: str, body: Object, namespace: str = "", subresource: str = "") -> Object:
         """The answer has the other's change in it, and a later version than the event of that change."""
+        del resource, name, namespace, subresource
         self.version += 2
         return workload(3, 2, self.version) | {"status": body["status"]}
 

@@ -8,6 +8,7 @@ from controller.api.amounts import NOTHING, Amounts
 from controller.api.runtimeclass import RuntimeClass
 from controller.manager.cache import Cache
 from controller.manager.decide.runtimeclass import overhead, scheduled
+from controller.manager.decide.values import Key
 from tests.unit.manager.test_status import message, summary, told
 from tests.unit.manager.world import World, node
 
@@ -172,7 +173,8 @@ def test_overhead_takes_room() -> None:
 
 def test_the_cache_counts_overhead() -> None:
     """By node, until the instance ends or its class goes; whoever waits for room is told of that."""
-    cache, woken = Cache(), []
+    cache = Cache()
+    woken: list[Key | None] = []
     cache.room_made = woken.append
     cache.put_class(class_object("vm", overhead={"podFixed": {"cpu": "250m"}}))
     found = world(node("n1"), name="vm", classes=(runtime_class("vm"),), mode="Global")

@@ -185,7 +185,9 @@ class World:
         told = {"name": container["name"], "image": container["image"]}
         if status != "True":
             return told
-        before = next((c for c in obj.get("status", {}).get("containers", []) if c["image"] == container["image"]), {})
+        before: dict[str, Any] = next(
+            (c for c in obj.get("status", {}).get("containers", []) if c["image"] == container["image"]), {}
+        )
         return told | {"state": before.get("state") or {"running": {"startedAt": timestamp(self.now)}}}
 
     def ready(self, *names: str) -> None:

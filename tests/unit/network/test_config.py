@@ -12,7 +12,7 @@ from controller.network.cni.config import InvalidConfiguration, Network, choose,
 BRIDGE = {"type": "bridge", "bridge": "cni0", "capabilities": {"mac": True, "portMappings": False}}
 
 
-def listed(name: str = "net", **fields: Any) -> str:
+def listed(name: object = "net", **fields: Any) -> str:
     """A configuration list."""
     return json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": [BRIDGE], **fields})
 

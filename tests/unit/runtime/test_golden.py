@@ -27,8 +27,9 @@ def golden(name: str) -> dict[str, Any]:
     given = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     about = given.get("host", {})
     host = Host(**about | {"devices": tuple(Device(**device) for device in about.get("devices", ()))})
-    image = {key: value if isinstance(value, str) else tuple(value) for key, value in given.get("image", {}).items()}
-    found = json.loads(json.dumps(made(given["spec"], ImageConfig(**{"entrypoint": ("/app",)} | image), host)))
+    image: dict[str, Any] = {"entrypoint": ("/app",)}
+    image |= {key: value if isinstance(value, str) else tuple(value) for key, value in given.get("image", {}).items()}
+    found = json.loads(json.dumps(made(given["spec"], ImageConfig(**image), host)))
     if rules := found["linux"].get("seccomp", {}).get("syscalls"):
         digest = hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]
         found["linux"]["seccomp"]["syscalls"] = f"{len(rules)} rules, sha256 {digest}"

@@ -100,11 +100,8 @@ def test_complete_is_when_every_byte_is_here() -> None:
 def test_a_push_settles_until_the_registry_confirms() -> None:
     """That bytes arrived is told later than that they have gone; until then only the registry's disk is waited for."""
     tally = Tally()
-    assert told(tally, part("a", 100, "waiting"), part("a", 100, "uploading", 40)) == [True, True]
-    assert not tally.settling
-    assert told(tally, part("a", 100, "uploading", 100)) == [True]
-    assert tally.settling
+    assert (told(tally, part("a", 100, "waiting"), part("a", 100, "uploading", 40)), tally.settling) == ([True, True], False)
+    assert (told(tally, part("a", 100, "uploading", 100)), tally.settling) == ([True], True)
     tally.add(part("a", 100, "complete"))
     tally.add(part("b", 50, "already exists"))
-    assert not tally.settling
-    assert tally.state == PullProgress(150, 150, 50)
+    assert (tally.settling, tally.state) == (False, PullProgress(150, 150, 50))

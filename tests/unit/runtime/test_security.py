@@ -84,8 +84,9 @@ def test_what_the_node_lacks() -> None:
 @pytest.mark.parametrize("name", ["FLY", "CAP_CHOWN", "chown", ""])
 def test_what_is_no_capability_is_refused(field: str, name: str) -> None:
     """An OCI runtime would pass over it: what was to be dropped would stay."""
+    given: dict[str, Any] = {field: (name,)}
     with pytest.raises(InvalidConfig, match="is none"):
-        bounding_set(Security(**{field: (name,)}), HOST)
+        bounding_set(Security(**given), HOST)
 
 
 def test_added_capabilities_open_their_calls_in_the_filter() -> None:

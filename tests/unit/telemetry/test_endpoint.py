@@ -68,9 +68,13 @@ def test_what_is_not_well_is_told_with_503_and_why() -> None:
 
 def test_a_check_is_asked_anew_each_time_and_in_the_loop() -> None:
     """The answer is that of this moment, read in the thread that owns the state."""
-    threads = []
-    health = Health(ready={"caches": lambda: threads.append(threading.current_thread()) or f"asked {len(threads)}"})
-    with _served(health) as endpoint:
+    threads: list[threading.Thread] = []
+
+    def caches() -> str:
+        threads.append(threading.current_thread())
+        return f"asked {len(threads)}"
+
+    with _served(Health(ready={"caches": caches})) as endpoint:
         assert "asked 1" in _get(endpoint, "/readyz")[1]
         assert "asked 2" in _get(endpoint, "/readyz")[1]
     assert len(set(threads)) == 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cni import Wire
-from tests.harness import GROUP, Object, Site, condition, message, reason, workload
+from tests.harness import GROUP, Object, Objects, Site, condition, message, reason, workload
 from tests.integration.semantics.network.world import SERVER, all_ready, inside, instance, pid, remove
 from tests.waiting import eventually
 from tools.lab import free_port
@@ -234,7 +234,7 @@ def test_a_plugin_that_hangs_is_told_and_holds_nobody_else_up(home: Site, net: W
     net.configure({"type": "bad"})
     names = [f"stuck-{n}" for n in range(5)]
     home.apply(*(instance(home, name) for name in names))
-    home.instances(lambda o: names[0] in o and o[names[0]].get("status"))
+    home.instances(lambda o: names[0] in o and bool(o[names[0]].get("status")))
     home.apply(instance(home, "free", hostNetwork=True))
     before = home.instances(all_ready("free"))
     assert not any(reason(before[name]) == "Running" for name in names)
@@ -300,11 +300,12 @@ def test_an_instance_moves_between_networks(home: Site, net: Wire) -> None:
     """From the node's network to its own, to loopback only, and back: in place, and nothing of the former one is left."""
     home.apply(instance(home, "mover", hostNetwork=True))
     home.instances(all_ready("mover"))
-    for restarts, (spec, addresses) in enumerate((({}, 1), ({"network": "None"}, 0), ({"hostNetwork": True}, 0)), 1):
+    moves: list[tuple[Object, int]] = [({}, 1), ({"network": "None"}, 0), ({"hostNetwork": True}, 0)]
+    for restarts, (spec, addresses) in enumerate(moves, 1):
         changed = instance(home, "mover", **spec)
         home.apply(changed)
 
-        def moved(found: dict[str, Object] | Any, restarts: int = restarts) -> bool:
+        def moved(found: Objects, restarts: int = restarts) -> bool:
             return all_ready("mover")(found) and found["mover"]["status"]["restarts"] == restarts
 
         found = home.instances(moved)["mover"]

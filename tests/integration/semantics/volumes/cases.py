@@ -6,7 +6,7 @@ from typing import Any
 from tests.harness import Object
 from tests.integration.semantics.cases import Case, Check, both, ended, is_ready, main, shell, summary
 
-EMPTY = {"emptyDir": {}}
+EMPTY: Object = {"emptyDir": {}}
 MEMORY = {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
 LIMITED = {"emptyDir": {"sizeLimit": "1Mi"}}
 EVICTED = 'Usage of EmptyDir volume "data" exceeds the limit "1Mi".'

@@ -200,11 +200,8 @@ def test_a_token_ends_with_its_node(applied: World) -> None:
 def test_another_account_replaces_what_mounts_its_token(applied: World) -> None:
     """In a workload, as every change of its template: in the same instance, and only the container that mounts it."""
     site = applied.site
-    main_, beside = (
-        {"name": name, "image": f"{site.registry.host}/busybox:1", "command": ["sleep", "1000000"]}
-        for name in ("main", "beside")
-    )
-    main_["volumeMounts"] = [at("/t", "token")]
+    beside = {"name": "beside", "image": f"{site.registry.host}/busybox:1", "command": ["sleep", "1000000"]}
+    main_ = beside | {"name": "main", "volumeMounts": [at("/t", "token")]}
     spec: Object = {"containers": [main_, beside], "volumes": [{"name": "token", **volume()}]}
     site.apply(workload("acting", site.registry, instance=spec | BUILDER))
     before = site.workloads(lambda found: "acting" in found and ready(found["acting"]))

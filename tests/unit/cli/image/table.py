@@ -1,5 +1,7 @@
 """A node's images as values: one of everything that a list has to show."""
 
+from typing import Any
+
 from controller.agent.decide.observation import Desired
 from controller.api import labels
 from controller.api.nodeimages import NodeImage
@@ -53,7 +55,7 @@ def container(name: str, image: str, of: str, *, owner: str = "web-0") -> Contai
     return ContainerState(f"{owner}.{name}", Phase.RUNNING, {labels.CONTAINER: name}, image, of)
 
 
-VOLUME = {
+VOLUME: dict[str, Any] = {
     "volumes": [{"name": "data", "image": {"reference": "data:7"}}],
     "initContainers": [
         {"name": "fill", "image": WEB, "command": ["fill"], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}

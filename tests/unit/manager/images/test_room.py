@@ -95,7 +95,7 @@ class Rig:
         """Somebody applies a ContainerImage."""
         key = (CONTAINER_IMAGES.plural, "default", name)
         old = self.api.objects.get(key)
-        meta = {"name": name, "namespace": "default", "uid": f"uid-{name}"}
+        meta: dict[str, Any] = {"name": name, "namespace": "default", "uid": f"uid-{name}"}
         meta["generation"] = old["metadata"]["generation"] + 1 if old else 1
         status = old["status"] if old else {"observedGeneration": -1}
         obj = {"metadata": meta, "spec": {"image": image, **spec}, "status": status}

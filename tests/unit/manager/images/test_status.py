@@ -112,8 +112,7 @@ def test_it_is_stalled_when_nobody_else_is_about_to_get_it() -> None:
     world.report("n00", "Failed", reason="ErrImagePull")
     world.decide()
     world.now += 100
-    assert verdict(world.status()) == ("Unknown", "ErrImagePull")
-    assert world.deadline is None
+    assert (*verdict(world.status()), world.deadline) == ("Unknown", "ErrImagePull", None)
     world.report("n01", "Ready")
     world.decide()
     world.report("n02", "Ready")

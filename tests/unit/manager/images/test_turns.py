@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -111,7 +112,7 @@ def test_an_edit_while_nodes_are_at_work_costs_no_further_turns() -> None:
     assert world.busy() == 2
 
 
-REVISIONS: dict[str, tuple[dict, dict, bool]] = {
+REVISIONS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "another image": ({}, {"image": "web:2"}, True),
     "another spelling of the same": ({}, {"image": "docker.io/library/web:1"}, False),
     "refreshedAt": ({"pullPolicy": "Always"}, {"refreshedAt": "1"}, True),

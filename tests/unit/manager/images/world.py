@@ -128,7 +128,7 @@ class ImageWorld:
         held = self.held[name]
         key = key or self.image.key
         entry = held.entries[key]
-        told = {"namespace": key.namespace, "name": key.name, "revision": entry.revision, "image": entry.image}
+        told: dict[str, Any] = {"namespace": key.namespace, "name": key.name, "revision": entry.revision, "image": entry.image}
         before = held.reports.get(key)
         same = before is not None and (before.state, before.revision) == (state, entry.revision)
         told |= {"state": state, "since": before.since if before and same else timestamp(self.now)}
