@@ -5,23 +5,16 @@ Files in it outlive an agent, and not the node's next boot.
 """
 
 import contextlib
-import ctypes
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
+from controller import kernel
+
 log = logging.getLogger(__name__)
 
-_MS_NOSUID: Final = 2
-_MS_NODEV: Final = 4
-_MS_NOEXEC: Final = 8
-_UMOUNT_NOFOLLOW: Final = 8
 _SOURCE: Final = "moorage"
 """What the tmpfs is called in mountinfo: another mount at that place, such as a pod's own, is nobody's business here."""
-
-_OPTIONS: Final = ("mode=0700,noswap", "mode=0700")
-"""Not to be swapped, where the kernel has that (6.4, tmpfs(5)); before, whoever swaps should encrypt."""
 
 
 class Memory:
@@ -63,34 +56,25 @@ def in_memory(folder: Path) -> bool:
         OSError: when the folder is not there.
     """
     device = folder.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    kinds = {filesystem[0] for mount, filesystem in _mounts() if mount[2] == wanted}
+    kinds = {point.kind for point in kernel.mount_points() if point.device == device}
     return bool(kinds) and kinds <= {"tmpfs", "ramfs"}
 
 
 def _ours(folder: Path) -> bool:
-    """Whether the tmpfs that was mounted there is what is seen there."""
-    at = [filesystem for mount, filesystem in _mounts() if mount[4] == str(folder)]
-    return bool(at) and at[-1][:2] == ["tmpfs", _SOURCE]
-
-
-def _mounts() -> list[tuple[list[str], list[str]]]:
-    """Fields of mountinfo before and after its separator (proc_pid_mountinfo(5)). Of mounts at one place the last is seen."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [(mount.split(), filesystem.split()) for mount, _, filesystem in (line.partition(" - ") for line in lines)]
+    """Whether the tmpfs that was mounted there is what is seen there: of mounts at one place, that is the last."""
+    at = [(point.kind, point.source) for point in kernel.mount_points() if point.path == str(folder)]
+    return at[-1:] == [("tmpfs", _SOURCE)]
 
 
 def _mount(folder: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    flags = ctypes.c_ulong(_MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    for options in _OPTIONS:
-        if libc.mount(_SOURCE.encode(), os.fsencode(folder), b"tmpfs", flags, options.encode()) == 0:
-            return
-    number = ctypes.get_errno()
-    raise OSError(number, f"mounting a tmpfs on {folder}: {os.strerror(number)}")
+    """Where the kernel cannot keep it from being swapped, whoever swaps should encrypt."""
+    with kernel.doing(f"mounting a tmpfs on {folder}"):
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount_unswapped(_SOURCE, str(folder), flags, "mode=0700")
 
 
 def _unmount(folder: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(folder), _UMOUNT_NOFOLLOW) != 0:
-        log.warning("the tmpfs on %s stays: %s", folder, os.strerror(ctypes.get_errno()))
+    try:
+        kernel.unmount(str(folder), detach=False)
+    except OSError as exc:
+        log.warning("the tmpfs on %s stays: %s", folder, exc.strerror)

@@ -6,7 +6,6 @@ loop.
 """
 
 import asyncio
-import ctypes
 import errno
 import os
 import socket
@@ -14,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
-_CLONE_NEWNET: Final = 0x40000000
+from controller import kernel
+
 _OWN: Final = "/proc/self/ns/net"
 """The network namespace of the process's first thread, which never leaves it."""
 
@@ -93,7 +93,5 @@ def _make(family: socket.AddressFamily, namespace: str) -> socket.socket:
 
 
 def _enter(descriptor: int, path: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"entering the network namespace {path}: {os.strerror(number)}")
+    with kernel.doing(f"entering the network namespace {path}"):
+        kernel.enter(descriptor, kernel.CLONE_NEWNET)

@@ -4,21 +4,17 @@ Everything here blocks, for milliseconds as a rule. Needs root, and a folder who
 one that is mounted with Bidirectional propagation.
 """
 
-import ctypes
-import errno
 import fcntl
 import os
 import socket
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
-_CLONE_NEWNET: Final = 0x40000000
-_MS_BIND: Final = 0x1000
-_MNT_DETACH: Final = 2
-_UMOUNT_NOFOLLOW: Final = 8
+from controller import kernel
+
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
@@ -71,25 +67,17 @@ def remove(path: str) -> None:
     Raises:
         OSError: when it cannot be unmounted or removed.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    while libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
-        pass  # until nothing is mounted on it any more
-    number = ctypes.get_errno()
-    if number in {errno.ENOENT, errno.ENOTDIR}:
-        return
-    if number != errno.EINVAL:  # that is: not a mount
-        raise _failure("unmounting", path, number)
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        with kernel.doing(f"unmounting {path}"):
+            while kernel.unmount(path):
+                pass  # until nothing is mounted on it any more
         os.unlink(path)  # noqa: PTH108
-    except FileNotFoundError:
-        return
 
 
 def _make(path: str) -> None:
     """In a thread of its own: leave for a new network namespace, and mount it, since it would end with the thread."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        raise _failure("making a network namespace for", path, ctypes.get_errno())
+    with kernel.doing(f"making a network namespace for {path}"):
+        kernel.unshare(kernel.CLONE_NEWNET)
     _loopback_up()
     _mount(_OWN, path)
 
@@ -102,13 +90,8 @@ def _loopback_up() -> None:
 
 
 def _mount(source: str, path: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(os.fsencode(source), os.fsencode(path), None, ctypes.c_ulong(_MS_BIND), None) != 0:
-        raise _failure("mounting a network namespace on", path, ctypes.get_errno())
-
-
-def _failure(what: str, path: str, number: int) -> OSError:
-    return OSError(number, f"{what} {path}: {os.strerror(number)}")
+    with kernel.doing(f"mounting a network namespace on {path}"):
+        kernel.mount(source, path, flags=kernel.MS_BIND)
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:

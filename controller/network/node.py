@@ -1,7 +1,6 @@
 """Working among the node's own files from inside a container: a thread in the mount namespace of another process."""
 
 import asyncio
-import ctypes
 import os
 import socket
 import struct
@@ -9,11 +8,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from controller import kernel
+
 T = TypeVar("T")
-
-_CLONE_FS: Final = 0x200
-_CLONE_NEWNS: Final = 0x20000
-
 
 FIRST: Final = "/proc/1"
 """The folder of the node's first process."""
@@ -74,11 +71,10 @@ async def among_the_files_of(process: str, work: Callable[[], Coroutine[Any, Any
 
 def _enter(path: str) -> None:
     """Threads share root and working folder, and a mount namespace is only entered by one that shares neither."""
-    libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if libc.unshare(_CLONE_FS) != 0 or libc.setns(descriptor, _CLONE_NEWNS) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"entering the node's mount namespace {path}: {os.strerror(number)}")
+        with kernel.doing(f"entering the node's mount namespace {path}"):
+            kernel.unshare(kernel.CLONE_FS)
+            kernel.enter(descriptor, kernel.CLONE_NEWNS)
     finally:
         os.close(descriptor)

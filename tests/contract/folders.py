@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.agent.volumes import kernel
+from controller import kernel
 
 
 def mounts(folder: Path) -> list[str]:

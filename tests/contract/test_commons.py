@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from controller import kernel
 from controller.agent.decide.volumes.mounts import Shared
 from controller.agent.decide.volumes.wanted import VolumeFailure
-from controller.agent.volumes import kernel
 from controller.agent.volumes.place import Place
 from controller.agent.volumes.volumes import NodeVolumes
 from controller.runtime.memory import MemoryNode, MemoryRuntime

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from controller.agent.volumes import kernel
+from controller import kernel
 from controller.agent.volumes.paths import leads_out
 from controller.runtime.port import DiskFull, ImageFailure, ImageState, PullProgress, PullStalled, Runtime
 

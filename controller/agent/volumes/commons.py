@@ -8,8 +8,9 @@ import os
 from contextlib import suppress
 from typing import Final
 
+from controller import kernel
 from controller.agent.decide.volumes.mounts import Shared
-from controller.agent.volumes import kernel, paths
+from controller.agent.volumes import paths
 
 _OWN: Final = "/proc/thread-self/ns/ipc"
 
@@ -32,7 +33,8 @@ def make(shared: Shared) -> None:
         kernel.mount("shm", shared.memory, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, _SIZE)
     os.close(os.open(shared.namespace, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400))
     if _device(shared.namespace) != _device(_OWN):
-        kernel.unshare(kernel.CLONE_NEWIPC, "a new IPC namespace")
+        with kernel.doing("a new IPC namespace"):
+            kernel.unshare(kernel.CLONE_NEWIPC)
         kernel.mount(_OWN, shared.namespace, flags=kernel.MS_BIND)
 
 

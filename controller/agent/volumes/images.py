@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from controller.agent.volumes import kernel
+from controller import kernel
 from controller.runtime.port import ImageFiles
 
 _FLAGS: Final = kernel.MS_RDONLY | kernel.MS_NOEXEC

@@ -14,10 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from controller import kernel
 from controller.agent.decide.eviction import Exceeded, SizeLimit
 from controller.agent.decide.volumes.mounts import PRIVATE, Preparation, Shared
 from controller.agent.decide.volumes.wanted import Files, Folder, ImageVolume, NodePath, VolumeFailure, WantedVolume
-from controller.agent.volumes import commons, files, hostpaths, images, kernel, ownership, paths
+from controller.agent.volumes import commons, files, hostpaths, images, ownership, paths
 from controller.agent.volumes.limits import SizeLimits
 from controller.agent.volumes.place import Place
 from controller.runtime.port import ImageFiles, NotFound, Runtime, RuntimeFailure, Unavailable
@@ -227,8 +228,6 @@ def _holder(uid: str, id_: str) -> str:
 def tmpfs(path: str, size: int | None) -> bool:
     """See to it that a tmpfs is mounted on a folder, of that size in bytes; returns whether it is a new one.
 
-    What is in it is never swapped, where the kernel has a word for that (6.4).
-
     Raises:
         OSError: when it cannot be mounted, or holds more than the size already.
     """
@@ -238,10 +237,7 @@ def tmpfs(path: str, size: int | None) -> bool:
         if size is not None:
             kernel.mount("tmpfs", path, "tmpfs", kernel.MS_REMOUNT, limit)
         return False
-    try:
-        kernel.mount("tmpfs", path, "tmpfs", 0, ",".join(filter(None, (limit, "noswap"))))
-    except OSError:
-        kernel.mount("tmpfs", path, "tmpfs", 0, limit)
+    kernel.mount_unswapped("tmpfs", path, data=limit)
     return True
 
 

@@ -7,7 +7,6 @@ once, by a duplicate of its descriptor (pidfd_getfd(2), Linux 5.6): before the c
 Nobody is between the terminal and the file, then or later.
 """
 
-import ctypes
 import fcntl
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from controller import kernel
 from controller.runtime.port import RuntimeFailure
 
 _PIDFD_GETFD: Final = 438
@@ -61,10 +61,7 @@ def _process(pid: int) -> Iterator[int]:
 
 def _append(process: int, number: int) -> bool:
     """Whether this one is open for writing; if so, it appends from now on."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    copy = int(libc.syscall(_PIDFD_GETFD, process, number, 0))
-    if copy < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    copy = kernel.call("syscall", _PIDFD_GETFD, process, number, 0)
     try:
         flags = fcntl.fcntl(copy, fcntl.F_GETFL)
         if flags & os.O_PATH or flags & os.O_ACCMODE != os.O_WRONLY:

@@ -10,7 +10,6 @@ It is removed before anything is pulled, since containerd would not unpack it ag
 """
 
 import asyncio
-import ctypes
 import errno
 import logging
 import os
@@ -20,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from controller import kernel
 from controller.runtime.containerd.about import snapshotter_roots
 from controller.runtime.containerd.api import snapshots_pb2
 from controller.runtime.containerd.channel import Channel
@@ -117,9 +117,7 @@ def sync(root: str) -> None:
         return
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(folder) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
+        kernel.call("syncfs", folder)
     finally:
         os.close(folder)
 

@@ -1,13 +1,14 @@
-"""The calls to the kernel that volumes need and Python does not have, and the table of mounts.
+"""Calls to the kernel that Python does not have, or not before 3.12, and the table of mounts.
 
-mount(2), umount(2), unshare(2) and openat2(2). All of them act in the mount namespace of the thread that calls.
+All raise OSError when they fail, as those of `os` do. They act on the thread that calls, and in its mount namespace.
 """
 
 import ctypes
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +22,12 @@ _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
 
 _MNT_DETACH: Final = 2
-
-CLONE_NEWIPC: Final = 0x08000000
 _UMOUNT_NOFOLLOW: Final = 8
+
+CLONE_FS: Final = 0x200
+CLONE_NEWNS: Final = 0x20000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWNET: Final = 0x40000000
 
 _OPENAT2: Final = 437
 """Its number is the same on every architecture."""
@@ -45,9 +49,12 @@ class MountPoint:
     """A line of the table of mounts (proc_pid_mountinfo(5))."""
 
     id: int
+    device: int
+    """As `st_dev` of what is on it."""
     path: str
     kind: str
     """Type of its file system."""
+    source: str
     shared: bool
     """It is in a peer group: what is mounted below it is mounted at its peers, too."""
     slave: bool
@@ -58,27 +65,46 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Begin the text of an OSError that is raised meanwhile with what was being done; its number stays."""
+    try:
+        yield
+    except OSError as exc:
+        raise OSError(exc.errno, f"{what}: {exc.strerror}") from exc
+
+
+def call(name: str, *arguments: object, path: str | None = None) -> int:
+    """Call a function of the C library by its name; it fails by a negative result, and `path` is told then."""
+    result = getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return int(result)
+
+
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """Mount a file system, or what is at one place at another one, too.
-
-    Raises:
-        OSError: when it fails.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
+    """Mount a file system, or what is at one place at another one, too."""
     arguments = (os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
-    if libc.mount(*arguments) != 0:
-        raise _failure(target)
+    call("mount", *arguments, path=target)
 
 
-def unshare(namespaces: int, what: str) -> None:
-    """Move the calling thread into new namespaces; `what` names them in the failure.
+def mount_unswapped(source: str, target: str, flags: int = 0, data: str = "") -> None:
+    """Mount a tmpfs that is never swapped, where the kernel has a word for that (6.4, tmpfs(5)); else one that may be."""
+    try:
+        mount(source, target, "tmpfs", flags, ",".join(filter(None, (data, "noswap"))))
+    except OSError:
+        mount(source, target, "tmpfs", flags, data)
 
-    Raises:
-        OSError: when it fails.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(namespaces) != 0:
-        raise _failure(what)
+
+def unshare(kinds: int) -> None:
+    """Move the calling thread into new namespaces of these kinds, or let it share no more what they name (unshare(2))."""
+    call("unshare", kinds)
+
+
+def enter(namespace: int, kind: int) -> None:
+    """Move the calling thread into the namespace that a descriptor is open on (setns(2))."""
+    call("setns", namespace, kind)
 
 
 def open_beneath(folder: int, path: str, flags: int) -> int:
@@ -87,14 +113,11 @@ def open_beneath(folder: int, path: str, flags: int) -> int:
     Raises:
         OSError: `EXDEV` when the path leads out of it; else as open(2).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     how = _OpenHow(flags | os.O_CLOEXEC, 0, BENEATH)
+    arguments = (_OPENAT2, folder, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
     while True:
-        found = libc.syscall(_OPENAT2, folder, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-        if found >= 0:
-            return int(found)
-        if ctypes.get_errno() != errno.EAGAIN:  # that is: something was renamed meanwhile, so that it could not be sure
-            raise _failure(path)
+        with suppress(BlockingIOError):  # EAGAIN: something was renamed meanwhile, so that it could not be sure
+            return call("syscall", *arguments, path=path)
 
 
 def mount_points(word: str = "") -> list[MountPoint]:
@@ -130,18 +153,23 @@ def unmount_below(folder: str) -> None:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), left[0].path)
 
 
-def unmount(path: str) -> None:
-    """Take what is mounted on a path out of sight at once; who still uses it keeps it. Nothing mounted there is success.
+def unmount(path: str, *, detach: bool = True) -> bool:
+    """Take what was last mounted on a path out of sight at once; who still uses it keeps it.
 
-    Raises:
-        OSError: when it fails.
+    Args:
+        path: nothing mounted there is success, as is nothing there.
+        detach: if not, it fails while somebody uses what is mounted.
+
+    Returns:
+        Whether something was mounted there.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0 and ctypes.get_errno() not in {
-        errno.EINVAL,
-        errno.ENOENT,
-    }:
-        raise _failure(path)
+    try:
+        call("umount2", os.fsencode(path), _UMOUNT_NOFOLLOW | (_MNT_DETACH if detach else 0), path=path)
+    except OSError as exc:
+        if exc.errno not in {errno.EINVAL, errno.ENOENT}:
+            raise
+        return False
+    return True
 
 
 def mount_of(path: str) -> MountPoint | None:
@@ -159,10 +187,7 @@ def _parsed(line: str) -> MountPoint:
     before, _, after = line.partition(" - ")
     fields = before.split()
     path = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
+    device = os.makedev(*map(int, fields[2].split(":")))
+    kind, source = after.split(" ")[:2]  # the source may be empty
     tags = [tag.partition(":")[0] for tag in fields[6:]]
-    return MountPoint(int(fields[0]), path, after.split()[0], "shared" in tags, "master" in tags)
-
-
-def _failure(path: str) -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number), path)
+    return MountPoint(int(fields[0]), device, path, kind, source, "shared" in tags, "master" in tags)
