@@ -76,7 +76,7 @@ def sections(options: argparse.Namespace) -> list[Section]:
     found.append(Section(["idle_cpu_percent_of_core", *rss], partial(idle.measure, count=largest, seconds=seconds)))
     names = ["pull_large_seconds", "floor_pull_large_seconds", "pull_large_ratio_to_floor", "rss_agent_pull_growth_megabytes"]
     size = QUICK_LARGE_MEBIBYTES if options.quick else LARGE_MEBIBYTES
-    found.append(Section(names, partial(pull.measure, mebibytes=size, rounds=_rounds(options, single=False))))
+    found.append(Section(names, partial(pull.measure, mebibytes=size, rounds=_rounds(options, single=True))))
     found.append(Section(["api_writes_slow_pull", "slow_pull_seconds"], pull.measure_writes))
     return [section for section in found if selected(options.only, section.names)]
 

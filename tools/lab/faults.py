@@ -155,9 +155,11 @@ class FaultyRegistry:
 
     async def _end(self) -> None:
         self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:  # also of a connection that is just being taken
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
