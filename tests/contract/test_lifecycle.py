@@ -78,7 +78,8 @@ async def test_a_signal_reaches_the_process(subject: Subject) -> None:
 
 async def test_a_first_process_without_a_handler_ignores_sigterm(subject: Subject) -> None:
     """As the kernel has it for PID 1: agents that simulate a stop meet the same."""
-    started = await subject.run(*FOREVER)
+    started = await subject.run("sh", "-c", "echo ready; while true; do sleep 0.02; done")
+    await subject.wait_for_output(started.id, "ready")  # before, it is runc's own first process, which does not
     await subject.runtime.signal(started.id, "SIGTERM")
     assert (await subject.runtime.inspect(started.id)).phase is Phase.RUNNING
 
