@@ -5,6 +5,7 @@ import json
 import random
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,9 @@ from tests.harness import GROUP
 from tools.lab import ControlPlane
 
 Object = dict[str, Any]
+
+IDLE_SECONDS: Final = 30.0
+"""A connection that was idle for longer may be closed by the API server just when it is used again; it closes such after 90 s."""
 
 HARDENED: Final[Object] = {
     "allowPrivilegeEscalation": False,
@@ -52,6 +56,7 @@ class Api:
         self._tls = ssl.create_default_context(cafile=str(plane.ca))
         self._own = threading.local()
         self._made: list[http.client.HTTPSConnection] = []
+        """One for each thread; closed when it was idle for long, as the API server does, and opened again by itself."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -66,10 +71,13 @@ class Api:
                 "127.0.0.1", self._port, timeout=15, context=self._tls
             )
             self._made.append(connection)
+        elif time.monotonic() - self._own.used > IDLE_SECONDS:
+            connection.close()
         connection.request(method, path + ("?dryRun=All" if dry else ""), json.dumps(body), self._headers)
         with connection.getresponse() as response:
             found = json.load(response)
             warnings = tuple(response.headers.get_all("Warning", ()))
+            self._own.used = time.monotonic()
             return Answer(response.status, str(found.get("message", "")), warnings)
 
     def create(self, namespace: str, body: Object) -> Answer:
