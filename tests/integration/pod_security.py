@@ -17,7 +17,7 @@ from tools.lab import ControlPlane
 Object = dict[str, Any]
 
 IDLE_SECONDS: Final = 30.0
-"""A connection that was idle for longer may be closed by the API server just when it is used again; it closes such after 90 s."""
+"""A connection that was idle for longer is opened anew: the API server closes such after 90 s, maybe just when it is used."""
 
 HARDENED: Final[Object] = {
     "allowPrivilegeEscalation": False,
