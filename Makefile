@@ -53,7 +53,7 @@ lock: $(VENV)/.done ## Renew requirements.lock from pyproject.toml (needs uv on 
 # --- code
 
 generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, table of PodSpec, the chart's own, plain manifests, stubs
-	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.py
+	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.json
 	@$(POD_SECURITY) helm/moorage
 	@$(CHART)
 	@$(PODSPEC)
@@ -61,7 +61,7 @@ generate: $(VENV)/.done helm ## Renew generated files: CRDs, API reference, tabl
 	@$(STUBS)
 
 verify: $(VENV)/.done helm ## Fail when a generated file is not what its source gives
-	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.py --check
+	@$(SCHEMA) crds --docs docs/api.md --fields controller/api/fingerprints.json --check
 	@$(POD_SECURITY) helm/moorage --check
 	@$(CHART) --check
 	@$(PODSPEC) --check

@@ -1,7 +1,7 @@
 """Installed definitions and this release's own, compared field by field: which of the two is stale. Pure.
 
 A field that an installed definition lacks is refused at apply or dropped without a word; one that this release does not know is
-passed over by it. A release carries a fingerprint of each of its fields (`fingerprints.py`, generated), so that nobody has to
+passed over by it. A release carries a fingerprint of each of its fields (`fingerprints.json`, generated), so that nobody has to
 build the models' schemas to compare.
 """
 

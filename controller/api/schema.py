@@ -2,11 +2,12 @@
 
 `python -m controller.api.schema` writes them, or checks those that are there:
 
-python -m controller.api.schema crds --docs docs/api.md --fields controller/api/fingerprints.py          # make generate
-python -m controller.api.schema crds --docs docs/api.md --fields controller/api/fingerprints.py --check  # make verify
+python -m controller.api.schema crds --docs docs/api.md --fields controller/api/fingerprints.json          # make generate
+python -m controller.api.schema crds --docs docs/api.md --fields controller/api/fingerprints.json --check  # make verify
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -56,22 +57,13 @@ def reference() -> str:
     return document(crds(), [(kind.__doc__ or "").strip() for kind in KINDS])
 
 
-def fields_module() -> str:
-    """The module `controller.api.fingerprints`."""
-    lines = [
-        '"""Fingerprints of all fields of this release, by definition. Generated from the models by `make generate`."""',
-        "",
-        "from typing import Final",
-        "",
-        "FINGERPRINTS: Final[dict[str, dict[str, str]]] = {",
-    ]
+def fields_file() -> str:
+    """The file `fingerprints.json`: fingerprints of all fields of this release, by definition."""
+    found = {}
     for definition in crds():
         (version,) = definition["spec"]["versions"]
-        found = fingerprints(version["schema"]["openAPIV3Schema"])
-        lines += [f'    "{definition["metadata"]["name"]}": {{']
-        lines += [f'        "{path}": "{value}",' for path, value in sorted(found.items())]
-        lines += ["    },"]
-    return "\n".join([*lines, "}", ""])
+        found[definition["metadata"]["name"]] = fingerprints(version["schema"]["openAPIV3Schema"])
+    return json.dumps(found, indent=2, sort_keys=True) + "\n"
 
 
 def _crd(kind: Kind) -> dict[str, Any]:
@@ -153,14 +145,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m controller.api.schema", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of the definitions")
     parser.add_argument("--docs", type=Path, help="file of the API reference")
-    parser.add_argument("--fields", type=Path, help="file of the module with the fields' fingerprints")
+    parser.add_argument("--fields", type=Path, help="file of the fields' fingerprints")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not up to date")
     options = parser.parse_args(arguments)
     wanted = {options.folder / name: text for name, text in files().items()}
     if options.docs:
         wanted[options.docs] = reference()
     if options.fields:
-        wanted[options.fields] = fields_module()
+        wanted[options.fields] = fields_file()
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
     stale += [path for path in options.folder.glob("*.yaml") if path not in wanted]
     if options.check:

@@ -4,9 +4,11 @@ What differs is told in three ways: in the log and by an Event when it begins, a
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Final
 
 from controller import __version__
@@ -169,7 +171,11 @@ def _version(definition: Object) -> tuple[str, int]:
     return str(meta["uid"]), int(meta.get("generation") or 0)
 
 
-def _drift(name: str, definition: Object) -> Drift:
-    from controller.api.fingerprints import FINGERPRINTS  # needed for a moment, and seldom
+def own_fingerprints(name: str) -> dict[str, str]:
+    """This release's fingerprints of one definition: read when it is compared, which is seldom, and not kept."""
+    found: dict[str, dict[str, str]] = json.loads(files("controller.api").joinpath("fingerprints.json").read_bytes())
+    return found[name]
 
-    return compare(name, FINGERPRINTS[name], definition)
+
+def _drift(name: str, definition: Object) -> Drift:
+    return compare(name, own_fingerprints(name), definition)

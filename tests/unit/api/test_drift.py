@@ -8,8 +8,8 @@ import pytest
 
 from controller.api import schema
 from controller.api.drift import Drift, compare, explain, fingerprints
-from controller.api.fingerprints import FINGERPRINTS
 from controller.api.structural import VALIDATIONS
+from controller.kube.definitions import own_fingerprints
 
 NAME = "containerworkloads.moorage.dev"
 INSTALLED = {crd["metadata"]["name"]: crd for crd in schema.crds()}
@@ -24,14 +24,14 @@ def changed(change: Callable[[dict[str, Any]], object], *path: str) -> Drift:
     for name in path:
         node = node["items"] if name == "[]" else node["properties"][name]
     change(node)
-    return compare(NAME, FINGERPRINTS[NAME], definition)
+    return compare(NAME, own_fingerprints(NAME), definition)
 
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_a_releases_own_definitions_are_not_stale(name: str) -> None:
     """As they are generated, and as the fingerprints are."""
-    assert not compare(name, FINGERPRINTS[name], INSTALLED[name])
-    assert FINGERPRINTS[name].keys() >= {"spec", "status", "status.conditions[]"}
+    assert not compare(name, own_fingerprints(name), INSTALLED[name])
+    assert own_fingerprints(name).keys() >= {"spec", "status", "status.conditions[]"}
 
 
 TABLE: dict[str, tuple[Drift, Drift]] = {
@@ -102,7 +102,7 @@ def test_a_definition_without_this_version_lacks_all_of_it() -> None:
     """One that serves other versions alone is as good as none."""
     definition = copy.deepcopy(INSTALLED[NAME])
     definition["spec"]["versions"][0]["name"] = "v9"
-    assert compare(NAME, FINGERPRINTS[NAME], definition).lacking == ("spec", "status")
+    assert compare(NAME, own_fingerprints(NAME), definition).lacking == ("spec", "status")
 
 
 @pytest.mark.parametrize(
