@@ -46,6 +46,7 @@ class Store:
 
     def load(self) -> None:
         """Read what an earlier agent has kept. A file that cannot be used is told and skipped: the API server still has it."""
+        ContainerInstance.model_rebuild()  # its validator is built here, and not when the first instance is waited for
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in sorted(self._folder.iterdir()):
             if path.suffix != ".json":

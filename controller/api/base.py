@@ -22,7 +22,13 @@ class Model(BaseModel):
     agent must be able to read an object written by a newer release.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        defer_build=True,  # most are only ever read as a part of others, and need no validator of their own
+    )
 
     def to_json(self) -> dict[str, Any]:
         """The wire form, without fields that are unset, so that a patch says only what is known."""

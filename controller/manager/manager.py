@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from controller.api.labels import NODE_LEASE_NAMESPACE
+from controller.api.spec import InstanceSpec
+from controller.api.workload import ContainerWorkload
 from controller.kube.client import Client
 from controller.kube.connection import Connection
 from controller.kube.definitions import DefinitionCheck
@@ -73,6 +75,8 @@ async def run(settings: ManagerSettings, stop: asyncio.Event, health: Health | N
         NoConnection: when no API server is configured.
         LostLead: when another manager leads; the process should end and start afresh.
     """
+    for model in (ContainerWorkload, InstanceSpec):
+        model.model_rebuild()  # its validator is built here, and not when the first workload is waited for
     connection = await Connection.load(settings.kubeconfig)
     client = Client(connection)
     health = health if health is not None else Health()
