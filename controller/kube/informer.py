@@ -11,6 +11,7 @@ import random
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -197,7 +198,8 @@ class Informer:
                 self._arrived.append((watch, str(event["type"] or "ADDED"), dict(event["object"])))
                 if not self._announced:  # else the caller's loop has been told, and has not come to it yet
                     self._announced = True
-                    loop.call_soon_threadsafe(self._receive_all)
+                    # Not in Kopf's context: that names this event, and each task that comes of it would keep the context.
+                    loop.call_soon_threadsafe(self._receive_all, context=Context())
 
         return on_event
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import kopf
@@ -26,6 +27,9 @@ from tests.unit.agent.clock import until
 MINE = Watch(INSTANCES, "spec.nodeName=node1")
 
 Object = dict[str, Any]
+
+EVENT: ContextVar[str] = ContextVar("EVENT", default="")
+"""As Kopf has some, which name the event that is handled."""
 
 
 def obj(uid: str, version: int = 1) -> Object:
@@ -73,6 +77,10 @@ class Quiet(Informer):
     def kopf(self, kind: str, found: Object) -> None:
         """Kopf brings an event."""
         self._receive(MINE, kind, found)
+
+    async def call(self, found: Object) -> None:
+        """Kopf calls the handler that it was given."""
+        await self._handler(MINE)(event={"type": "MODIFIED", "object": found})
 
     def listed(self) -> None:
         """Kopf has begun to watch."""
@@ -127,6 +135,16 @@ async def test_an_object_that_vanished_unseen_is_delivered_as_deleted(rig: Rig) 
     del rig.server.objects["a"]
     await asyncio.sleep(3 * SWEEP_SECONDS)
     assert [e for e in rig.events if e[0] == "DELETED"] == [("DELETED", "a")]
+
+
+async def test_what_comes_of_an_event_does_not_keep_kopfs_context(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task that is started takes the context along, and with it, as long as it lasts, the whole object of that event."""
+    kept: list[str] = []
+    monkeypatch.setattr(rig.informer, "_deliver", lambda *_: kept.append(EVENT.get()))
+    EVENT.set("a")
+    await rig.informer.call(obj("a"))
+    await until(lambda: kept, 1)
+    assert kept == [""]
 
 
 async def test_after_kopf_has_listed_deletions_are_found_soon(rig: Rig) -> None:
