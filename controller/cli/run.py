@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from controller import malloc
 from controller.cli.errors import CommandError
 from controller.cli.node import Half, node_half, with_node_options
 from controller.cli.options import DEFAULT_NAMESPACE, Kubeconfig, MetricsPort, Namespace, NodeGraceSeconds, Verbose
@@ -81,6 +82,7 @@ def _manager_half(
 
 
 def _run(halves: list[Half], health: Health, metrics_port: int, *, verbose: bool) -> None:
+    malloc.give_back_what_is_freed()
     _log_to_stderr(verbose=verbose)
     told: dict[str, None] = {}
     try:
