@@ -24,8 +24,9 @@ from controller.kube.resources import DEFINITIONS, Resource
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS: Final = 2.0
-"""How long after a change of one definition the others are looked at, too: they are renewed one after another."""
+AFTER_SECONDS: Final = (2.0, 8.0, 20.0)
+"""Pauses after a change, each with a look at all definitions, as long as looks find another one changed: one is watched, and
+they are renewed one after another, on a busy cluster slowly."""
 
 Object = dict[str, Any]
 
@@ -85,20 +86,33 @@ class DefinitionCheck:
         self._woken.set()
 
     async def run(self) -> None:
-        """Look for ever: at the start, and a moment after each `wake`."""
+        """Look for ever: at the start, and some moments after each `wake`."""
         while True:
             await self._woken.wait()
-            if self._looked_at:
-                await asyncio.sleep(GATHER_SECONDS)
-            self._woken.clear()
-            for pause in Forever():
-                try:
-                    await self._look()
-                    await self._tell()
+            for pause in AFTER_SECONDS if self._looked_at else (0.0,):
+                self._woken.clear()
+                if await self._woken_within(pause) or not await self._look_until_answered():
                     break
-                except ApiUnavailable as exc:
-                    log.debug("definitions: %s", exc)
-                await asyncio.sleep(pause)
+
+    async def _woken_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._woken.wait()
+        except TimeoutError:
+            return False
+
+    async def _look_until_answered(self) -> bool:
+        """Look at all, and tell; whether any was another one than before."""
+        before = dict(self._looked_at)
+        for pause in Forever():
+            try:
+                await self._look()
+                await self._tell()
+                break
+            except ApiUnavailable as exc:
+                log.debug("definitions: %s", exc)
+            await asyncio.sleep(pause)
+        return self._looked_at != before
 
     async def _look(self) -> None:
         before = self.message

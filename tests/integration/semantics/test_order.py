@@ -173,7 +173,7 @@ CASES = {
     "sidecar-restarts": Case(
         "it is restarted alone, also under Never",
         {},
-        both(lambda o: init(o, "proxy")["restartCount"] == 1 and main(o)["restartCount"] == 0, did("one")),
+        both(lambda o: init(o, "proxy")["restartCount"] == 1 and main(o).get("restartCount") == 0, did("one")),
         row(step("one"), sidecar("proxy", "sleep 1; exit 0"), **NEVER | SLOW),
     ),
     "sidecar-ends": Case(

@@ -137,6 +137,18 @@ async def test_what_was_found_before_the_api_server_went_away_is_announced() -> 
     assert [bool(message) for message in changes] == [True]
 
 
+async def test_one_that_is_renewed_long_after_the_one_that_is_watched_is_looked_at_too() -> None:
+    """On a busy cluster each takes seconds; nothing tells of the second."""
+    cluster = Cluster()
+    async with checking(cluster) as check:
+        cluster.install("runtimenodes.moorage.dev")
+        check.wake()
+        await asyncio.sleep(5)
+        cluster.install(NAME, without_host_pid)
+        await asyncio.sleep(10)
+        assert "lacks spec.hostPID" in check.message
+
+
 async def test_the_same_event_of_a_restarted_half_adds_none() -> None:
     """It renews the one that is there."""
     cluster = Cluster()
