@@ -150,7 +150,7 @@ def test_an_agent_sees_of_its_node_what_it_needs() -> None:
         "/var/log/moorage": ("None", False),
         "/run/moorage": ("Bidirectional", False),
         "/etc/cni/net.d": ("None", True),
-        "/sys/fs/cgroup": ("None", True),
+        "/sys/fs/cgroup": ("None", False),
         "/dev": ("None", False),
         "/tmp": ("None", False),
     }

@@ -271,6 +271,20 @@ def weight(shares: int) -> str:
     return WEIGHTS[shares] if CGROUP_V2 else str(shares)
 
 
+async def test_what_an_interrupted_start_left_goes_with_the_container(real: ContainerdSubject) -> None:
+    """A cgroup that the OCI runtime had made, and a process in it, when containerd gave the task up."""
+    container_id = await real.create()
+    tops = [CGROUPS] if CGROUP_V2 else [CGROUPS / "memory", CGROUPS / "pids"]
+    folders = [top / real.cgroup.lstrip("/") / container_id for top in tops]
+    process = await asyncio.create_subprocess_exec("sleep", "infinity")
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "cgroup.procs").write_text(str(process.pid))
+    await real.runtime.remove(container_id)
+    assert await process.wait() == -9
+    assert not any(folder.exists() for folder in folders)
+
+
 @pytest.mark.parametrize(("wanted", "least"), [(1000, 1000), (500, 500), (-997, None)])
 async def test_oom_scores_are_set_as_far_as_allowed(real: ContainerdSubject, wanted: int, least: int | None) -> None:
     """One that is lower than this process may set is as low as it may be, and nothing fails."""

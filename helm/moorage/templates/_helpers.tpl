@@ -182,10 +182,9 @@ told the same paths and look them up on the node itself.
 - name: cgroups
   path: /sys/fs/cgroup
   type: Directory
-  readOnly: true
   why: >-
-    the node's cgroups, to see whether a container was killed for want of memory and which version they are. With cgroup v1 a
-    pod sees only its own otherwise, even a privileged one.
+    the node's cgroups, to see whether a container was killed for want of memory and which version they are, and to remove what
+    a start leaves that was interrupted. With cgroup v1 a pod sees only its own otherwise, even a privileged one.
 - name: devices
   path: /dev
   type: Directory

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import RUNNING
+from controller.runtime.containerd.container import cgroups
 from controller.runtime.containerd.container.containers import Containers
 from controller.runtime.containerd.container.evidence import boot_id
 from controller.runtime.containerd.container.groups import GROUP, Groups
@@ -122,7 +123,10 @@ class Holders:
     async def _remove(self, holder: str) -> None:
         """Remove a holder, and with it whatever still runs in its namespace; absent is success."""
         async with self._groups.ending(holder):
-            await self._tasks.delete(holder)
+            known = await self._tasks.delete(holder)
+        if not known:
+            with suppress(NotFound):
+                await cgroups.clear(decode_facts(await self._containers.get(holder)).cgroup)
         await self._containers.delete(holder)
         await self._snapshots.remove(holder)
         self._groups.leave(holder)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from controller.runtime.containerd.api.containers_pb2 import Container
 from controller.runtime.containerd.api.process_pb2 import CREATED
 from controller.runtime.containerd.api.types_pb2 import Mount
-from controller.runtime.containerd.container import evidence
+from controller.runtime.containerd.container import cgroups, evidence
 from controller.runtime.containerd.container.containers import Containers
 from controller.runtime.containerd.container.fifos import open_input
 from controller.runtime.containerd.container.groups import GROUP, Groups
@@ -273,20 +273,23 @@ class Lifecycle:
         """Remove a container and all that belongs to it; each step may find its work done already.
 
         First the task, which is killed if it still runs: the shim unmounts the root file system, the OCI runtime removes the
-        cgroup, and the shim ends when this was its last container. Only a confirmed end of it lets the next steps happen,
+        cgroup, and the shim ends when this was its last container; where there is no task, a cgroup may be left of one that was
+        begun. Only a confirmed end of it lets the next steps happen,
         since without a record a task could not be reached any more. Then the record. Then the snapshot, which nothing refers
         to now: if this step is missed, containerd's garbage collector makes it. Last
         the holder of the process ids that it shared, if nobody else of its group does.
         """
         self._created.pop(container_id, None)
         shared = await self.holders.group(container_id)
-        await self._delete_task(container_id)
+        if not await self._delete_task(container_id):
+            with suppress(NotFound):
+                await cgroups.clear(decode_facts(await self._containers.get(container_id)).cgroup)
         await self._containers.delete(container_id)
         await self._snapshots.remove(container_id)
         self._groups.leave(container_id)
         if shared:
             await self.holders.leave(container_id, shared)
 
-    async def _delete_task(self, container_id: str) -> None:
+    async def _delete_task(self, container_id: str) -> bool:
         async with self._groups.ending(container_id):
-            await self._tasks.delete(container_id)
+            return await self._tasks.delete(container_id)

@@ -80,22 +80,24 @@ class Tasks:
         """Send a signal to the main process. Raises `NotFound`."""
         await self._channel.call(methods.KILL, tasks_pb2.KillRequest(container_id=container_id, signal=number))
 
-    async def delete(self, container_id: str) -> None:
-        """Delete a task, killing what runs of it; absent is success.
+    async def delete(self, container_id: str) -> bool:
+        """Delete a task, killing what runs of it; absent is success. Returns whether there was one.
 
         It is tried without a kill first, since most tasks that are deleted have ended: that is one call instead of three.
         """
         try:
-            await self._delete(container_id)
+            return await self._delete(container_id)
         except Conflict:
             await self._end(container_id)
             await self._delete(container_id)
+            return True
 
-    async def _delete(self, container_id: str) -> None:
+    async def _delete(self, container_id: str) -> bool:
         try:
             await self._channel.call(methods.DELETE_TASK, tasks_pb2.DeleteTaskRequest(container_id=container_id))
         except NotFound:
-            return
+            return False
+        return True
 
     async def _end(self, container_id: str) -> None:
         with suppress(NotFound):
