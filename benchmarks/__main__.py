@@ -74,7 +74,13 @@ def sections(options: argparse.Namespace) -> list[Section]:
     seconds = QUICK_IDLE_SECONDS if options.quick else IDLE_SECONDS
     rss = [f"rss_{half}_megabytes" for half in HALVES]
     found.append(Section(["idle_cpu_percent_of_core", *rss], partial(idle.measure, count=largest, seconds=seconds)))
-    names = ["pull_large_seconds", "floor_pull_large_seconds", "pull_large_ratio_to_floor", "rss_agent_pull_growth_megabytes"]
+    names = [
+        "pull_large_seconds",
+        "floor_pull_large_seconds",
+        "pull_large_ratio_to_floor",
+        "pull_large_ratio_to_synced_floor",
+        "rss_agent_pull_growth_megabytes",
+    ]
     size = QUICK_LARGE_MEBIBYTES if options.quick else LARGE_MEBIBYTES
     found.append(Section(names, partial(pull.measure, mebibytes=size, rounds=_rounds(options, single=True))))
     found.append(Section(["api_writes_slow_pull", "slow_pull_seconds"], pull.measure_writes))

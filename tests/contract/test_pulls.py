@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.containerd.image import synced, writeback
 from controller.runtime.containerd.image.kept import KEEP_SECONDS
 from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import (
@@ -289,23 +288,6 @@ async def test_what_is_kept_goes_after_a_day(real: ContainerdSubject, faulty: Fa
         await kept.end_old(frozenset(), time.time() + KEEP_SECONDS + 60)
     await real.collect_garbage()
     assert await real.leftovers() == []
-
-
-async def test_a_large_image_is_on_the_disk_soon_after_it_came(
-    real: ContainerdSubject, faulty: FaultyRegistry, big: Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is synced as it comes, so that not all of it is left for the end."""
-    told, syncs = list[PullProgress](), list[int]()
-
-    def watched(root: str, *, real_sync: Callable[[str], None] = synced.sync) -> None:
-        syncs.append(told[-1].bytes_done)
-        real_sync(root)
-
-    monkeypatch.setattr(synced, "sync", watched)
-    monkeypatch.setattr(writeback, "STEP_BYTES", 3 * MIB)
-    faulty.bytes_per_second = 8 * MIB
-    await real.runtime.pull(f"{faulty.host}/big:1", told.append)
-    assert 3 * MIB <= syncs[0] < told[-1].bytes_total == syncs[-1]
 
 
 async def test_pulls_of_the_same_image_do_not_disturb_each_other(

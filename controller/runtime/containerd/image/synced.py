@@ -72,26 +72,17 @@ class SyncedImages:
 
     async def to_disk(self, what: str) -> None:
         """Bring all that was unpacked so far to the disk. Raises `ImageFailure`, which names `what`."""
+        root = (await snapshotter_roots(self._channel)).get(self._snapshots.snapshotter, "")
         began = time.monotonic()
         try:
             async with asyncio.timeout(SYNC_SECONDS):
-                await self.sync()
+                await asyncio.to_thread(sync, root)
         except TimeoutError as exc:
             raise PullStalled(f"{what} is not on the disk after {SYNC_SECONDS:g} s: is the node's disk overloaded?") from exc
         except OSError as exc:
             kind = DiskFull if exc.errno in {errno.ENOSPC, errno.EDQUOT} else ImageFailure
             raise kind(f"{what} cannot be brought to the node's disk: {exc.strerror}") from exc
         log.info("%s is on the disk: that took %.3f s", what, time.monotonic() - began)
-
-    async def sync(self) -> None:
-        """Sync the snapshotter's file system, however long that takes.
-
-        Raises:
-            OSError: when the disk does not take it.
-            RuntimeFailure: when containerd does not say where that is.
-        """
-        root = (await snapshotter_roots(self._channel)).get(self._snapshots.snapshotter, "")
-        await asyncio.to_thread(sync, root)
 
     async def tidy(self) -> None:
         """See to images that a process before this one was killed over. Those of an earlier boot have to be pulled again."""

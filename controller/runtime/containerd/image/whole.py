@@ -14,7 +14,6 @@ from controller.runtime.containerd.image.pull import Order, Puller
 from controller.runtime.containerd.image.quarantine import Quarantine
 from controller.runtime.containerd.image.synced import SyncedImages
 from controller.runtime.containerd.image.verify import Part, Verifier
-from controller.runtime.containerd.image.writeback import written_along
 from controller.runtime.port import DamageKind, ImageFailure
 
 log = logging.getLogger(__name__)
@@ -31,22 +30,17 @@ class WholePulls:
         await self._synced.drop_doubtful()
         await self._quarantine.end(order.name)
         with self._synced.busy(order.name):
-            async with written_along(self._synced.sync, progress) as told:
-                await self._unbroken(order, told)
+            try:
+                await self._puller.pull(order, progress)
+            except ImageFailure as failure:
+                resolved = self._puller.resolved(order.name)
+                if not of_content(failure) or not await self._discard_damaged(resolved):
+                    raise
+                await self._puller.pull(order, progress)
             await self._synced.settle(order.name)
             if await self._verifier.lacks_layers(order.name):
                 await self._puller.pull(replace(order, unpack=False), progress)
                 await self._synced.settle(order.name)
-
-    async def _unbroken(self, order: Order, progress: Progressed) -> None:
-        """Pull, and once more when that shows something on the node to be damaged."""
-        try:
-            await self._puller.pull(order, progress)
-        except ImageFailure as failure:
-            resolved = self._puller.resolved(order.name)
-            if not of_content(failure) or not await self._discard_damaged(resolved):
-                raise
-            await self._puller.pull(order, progress)
 
     async def _discard_damaged(self, digest: str) -> bool:
         """Take away what is damaged of an image that was being pulled; whether there was any."""
