@@ -59,6 +59,7 @@ class ContainerdSubject(Subject):
         self.run_dir = folder / "run"
         self._connections: list[Runtime] = []
         self._server: asyncio.Server | None = None
+        self._refusals: set[asyncio.Task[None]] = set()
         self.other_log = folder / "other.log"
         """Each call of the OCI runtime that the handler `other` stands for, a line of arguments each."""
         self.other_binary = logging_runc(folder / "other-runc", self.other_log)
@@ -66,7 +67,7 @@ class ContainerdSubject(Subject):
     async def __aenter__(self) -> Self:
         self.channel = Channel(self.containerd.address, self.namespace)
         self.runtime = await self.connect()
-        self._server = await asyncio.start_server(_refuse, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._refuse, "127.0.0.1", 0)
         _push_foreign(self.registry.host)
         await self.runtime.info()
         return self
@@ -80,6 +81,25 @@ class ContainerdSubject(Subject):
             await self.channel.close()
             if self._server:
                 self._server.close()
+            for refusal in self._refusals:
+                refusal.cancel()
+            await asyncio.gather(*self._refusals, return_exceptions=True)
+            await asyncio.sleep(0)  # a connection is closed in the loop's next turn
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer any request as a private registry does."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._refusals.add(task)
+        try:
+            await reader.readuntil(b"\r\n\r\n")  # which one that wants to speak TLS never sends
+            writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # it hung up
+        finally:
+            writer.close()
+            self._refusals.discard(task)
 
     async def _empty(self) -> None:
         runtime = await self.connect()
@@ -242,14 +262,6 @@ def cut_short(file: Path) -> None:
     """Leave half of a file."""
     file.chmod(0o755)
     os.truncate(file, file.stat().st_size // 2)
-
-
-async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer any request as a private registry does."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    await writer.drain()
-    writer.close()
 
 
 def _push_foreign(host: str) -> None:

@@ -10,7 +10,7 @@ from controller.agent.decide.hashing import made_from
 from controller.agent.decide.observation import Desired, Health, NodeFacts
 from controller.agent.probes.attendant import Attendant, Room
 from controller.agent.probes.handlers import Handlers, subject
-from controller.agent.probes.outcome import NoOutcome, Outcome
+from controller.agent.probes.outcome import NoOutcome
 from controller.agent.report.events import EventRecorder
 from controller.agent.slots import Slots
 from controller.agent.view import NodeView
@@ -122,8 +122,9 @@ class Probes:
         if known is not None:
             known.rest()
         mine = self._stopping.setdefault(uid, {})
+        deadline = asyncio.timeout_at(asyncio.get_running_loop().time() + grace)
         task = mine[state.id] = asyncio.create_task(
-            self._pre_stop(instance, state, handler, grace), name=f"preStop of {state.id}"
+            self._pre_stop(instance, state, handler, grace, deadline), name=f"preStop of {state.id}"
         )
 
         def ended(_: object) -> None:
@@ -135,22 +136,34 @@ class Probes:
         task.add_done_callback(ended)
 
     async def _pre_stop(
-        self, instance: ContainerInstance, state: ContainerState, handler: LifecycleHandler, grace: float
+        self,
+        instance: ContainerInstance,
+        state: ContainerState,
+        handler: LifecycleHandler,
+        grace: float,
+        deadline: asyncio.Timeout,
     ) -> None:
         name = state.labels.get(labels.CONTAINER, "")
         gone = Container(name=name or "gone", image="gone")
         spec = next((c for c in instance.spec.all_containers if c.name == name), gone)
+        tell = self._teller(instance, name)
+        late = f"preStop handler failed: it did not end within the grace period of {grace:g} s"
         try:
-            async with asyncio.timeout(grace):
+            async with deadline:
                 outcome = await self.handlers.hook(
                     handler, subject(instance, spec, state.id, self._node, self._addresses(instance.metadata.uid))
                 )
         except TimeoutError:
-            outcome = Outcome(ok=False, said=f"it did not end within the grace period of {grace:g} s")
+            tell(Reason.FAILED_PRE_STOP_HOOK, late)
+        except asyncio.CancelledError:
+            if deadline.expired():  # the container has ended of its stop signal while the handler was being given up
+                tell(Reason.FAILED_PRE_STOP_HOOK, late)
+            raise
         except NoOutcome as exc:
-            outcome = Outcome(ok=False, said=str(exc))
-        if not outcome.ok:
-            self._teller(instance, name)(Reason.FAILED_PRE_STOP_HOOK, f"preStop handler failed: {outcome.said}")
+            tell(Reason.FAILED_PRE_STOP_HOOK, f"preStop handler failed: {exc}")
+        else:
+            if not outcome.ok:
+                tell(Reason.FAILED_PRE_STOP_HOOK, f"preStop handler failed: {outcome.said}")
 
     def close(self) -> None:
         """End everything."""

@@ -1,5 +1,6 @@
 """Hooks and probes of a simulated container, from the spec to the status. Time passes by itself."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,28 @@ async def test_pre_stop_takes_of_the_grace_period(rig: Rig) -> None:
     await rig.settle()
     rig.api.delete("web")
     assert 19 <= await until(lambda: rig.api.instance() is None) <= 23
+
+
+async def test_that_a_pre_stop_was_given_up_is_told_however_soon_the_container_ends(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Giving a process up takes a moment, in which the stop signal may end the container that it is in."""
+    given_up: list[float] = []
+
+    async def hang(*_: object) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            given_up.append(now())
+            await asyncio.sleep(5)
+
+    monkeypatch.setattr("controller.agent.probes.handlers.Handlers.hook", hang)
+    apply(rig, lifecycle={"preStop": {"exec": {"command": ["sleep", "infinity"]}}}, spec={"terminationGracePeriodSeconds": 20})
+    await rig.settle()
+    rig.api.delete("web")
+    await until(lambda: rig.api.instance() is None)
+    await asyncio.sleep(20)
+    assert len(given_up) == 1
+    events = [obj for (plural, _, _), obj in rig.api.objects.items() if plural == "events"]
+    (told,) = [event["message"] for event in events if event["reason"] == "FailedPreStopHook"]
+    assert told.endswith("it did not end within the grace period of 20 s")
