@@ -1,6 +1,7 @@
 """Damaged images: found by reading them, kept from being used, and fetched anew."""
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,23 @@ async def test_what_runs_keeps_damaged_files(subject: Subject) -> None:
     await subject.pull(USER)
     assert await verified(subject) == ()
     await subject.runtime.remove(state.id)
+
+
+async def test_a_container_that_is_gone_holds_nothing_of_its_image(
+    real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though garbage is collected at any moment: containerd's collector would leave the snapshot's name with its parent."""
+    state = await real.run(image=real.ref(USER))
+    containers = real.runtime._lifecycle._containers
+
+    async def delete(container_id: str, *, really: Callable[[str], Awaitable[None]] = containers.delete) -> None:
+        await really(container_id)
+        await real.collect_garbage()
+
+    monkeypatch.setattr(containers, "delete", delete)
+    await real.runtime.remove(state.id)
+    await real.damage(USER, DamageKind.FILE)
+    await mended(real)
 
 
 async def test_a_label_of_the_name_outlives_the_agent(real: ContainerdSubject) -> None:

@@ -127,8 +127,8 @@ class Holders:
         if not known:
             with suppress(NotFound):
                 await cgroups.clear(decode_facts(await self._containers.get(holder)).cgroup)
-        await self._containers.delete(holder)
         await self._snapshots.remove(holder)
+        await self._containers.delete(holder)
         self._groups.leave(holder)
 
     def _write_program(self) -> None:

@@ -274,18 +274,18 @@ class Lifecycle:
 
         First the task, which is killed if it still runs: the shim unmounts the root file system, the OCI runtime removes the
         cgroup, and the shim ends when this was its last container; where there is no task, a cgroup may be left of one that was
-        begun. Only a confirmed end of it lets the next steps happen,
-        since without a record a task could not be reached any more. Then the record. Then the snapshot, which nothing refers
-        to now: if this step is missed, containerd's garbage collector makes it. Last
-        the holder of the process ids that it shared, if nobody else of its group does.
+        begun. Only a confirmed end of it lets the next steps happen, since without a record a task could not be reached any
+        more. Then the snapshot, and only then the record, which keeps it from containerd's garbage collector: that takes a
+        snapshot and leaves its name with its parent, which then nobody can remove any more. Last the holder of the process ids
+        that it shared, if nobody else of its group does.
         """
         self._created.pop(container_id, None)
         shared = await self.holders.group(container_id)
         if not await self._delete_task(container_id):
             with suppress(NotFound):
                 await cgroups.clear(decode_facts(await self._containers.get(container_id)).cgroup)
-        await self._containers.delete(container_id)
         await self._snapshots.remove(container_id)
+        await self._containers.delete(container_id)
         self._groups.leave(container_id)
         if shared:
             await self.holders.leave(container_id, shared)
