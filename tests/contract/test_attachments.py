@@ -17,6 +17,7 @@ from controller.network.namespaces import Namespaces
 from controller.network.node import behind
 from controller.network.port import NetworkFailure, NetworkRequest, NetworkState, Resolver
 from tests.cni import PASS_ON, Wire, run, try_to, wire
+from tests.threads import namespaces
 from tests.waiting import eventually
 
 ABSENT, BROKEN, READY = NetworkState.ABSENT, NetworkState.BROKEN, NetworkState.READY
@@ -299,7 +300,7 @@ def _host(node: Node) -> Iterator[tuple[Path, str]]:
 async def test_plugins_run_among_the_files_of_the_node(node: Node, host: tuple[Path, str]) -> None:
     """An agent in a container runs them in the mount namespace of the node's runtime; it stays itself where it is."""
     hidden, process = host
-    before = Path("/proc/self/ns/mnt").readlink()
+    before = str(Path("/proc/self/ns/mnt").readlink())
     settings = CniSettings(node.net.conf, hidden, process=lambda: process)
     networks = AttachedNetworks(Namespaces(str(node.folder / "netns")), node.folder / "records", settings)
     assert list(hidden.iterdir()) == []
@@ -307,7 +308,7 @@ async def test_plugins_run_among_the_files_of_the_node(node: Node, host: tuple[P
     assert node.net.leased() == set(networks.addresses(A))
     assert await networks.check() == []
     await networks.remove(A)
-    assert {Path(f"/proc/self/task/{t.name}/ns/mnt").readlink() for t in Path("/proc/self/task").iterdir()} == {before}
+    assert namespaces("mnt") == {before}
     node.net.configure({"type": "nowhere"})
     with pytest.raises(NetworkFailure, match="CNI plugin nowhere is not in"):
         await networks.create(A, PLAIN)

@@ -15,6 +15,7 @@ from controller.agent.volumes.volumes import NodeVolumes
 from controller.runtime.memory import MemoryNode, MemoryRuntime
 from tests.contract.containerd_subject import ContainerdSubject
 from tests.contract.folders import mounts, volumes_folder
+from tests.threads import namespaces
 
 A = "6f1c1f0e-0000-4000-8000-00000000000a"
 
@@ -53,7 +54,7 @@ async def test_made_once(folder: Path, shared: Shared) -> None:
     assert Path(shared.memory, "word").read_text() == "kept"
     assert Path(shared.namespace).stat().st_ino == made
     assert len(mounts(folder)) == 2
-    assert {path.stat().st_ino for path in Path("/proc/self/task").glob("*/ns/ipc")} == {own}
+    assert namespaces("ipc") == {f"ipc:[{own}]"}
     await second.remove(A)
     assert not Path(folder, A).exists()
     assert not mounts(folder)

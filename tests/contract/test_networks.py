@@ -13,6 +13,7 @@ import pytest
 from controller.network.attached import AttachedNetworks
 from controller.network.namespaces import Namespaces
 from controller.network.port import NetworkFailure, NetworkRequest, Networks, NetworkState
+from tests.threads import namespaces
 from tests.unit.agent.rig import SimulatedNetworks
 
 ABSENT, BROKEN, READY = NetworkState.ABSENT, NetworkState.BROKEN, NetworkState.READY
@@ -85,11 +86,6 @@ def inside(path: Path, *command: str) -> str:
     return subprocess.run(entered, capture_output=True, text=True, timeout=10, check=True).stdout
 
 
-def tasks() -> list[str]:
-    """The threads of this process."""
-    return [entry.name for entry in Path("/proc/self/task").iterdir()]
-
-
 def run(*command: str | Path) -> None:
     """A command that must succeed."""
     subprocess.run(command, check=True, timeout=10)
@@ -108,7 +104,7 @@ def process_in(path: Path) -> Iterator[int]:
 
 async def test_there_is_nothing_but_loopback_and_it_is_up(folder: Path) -> None:
     """One interface, with both of its addresses, and no route; the agent itself stays where it was."""
-    before = Path("/proc/self/ns/net").readlink()
+    before = str(Path("/proc/self/ns/net").readlink())
     networks = loaded(folder)
     await networks.create(A, ALONE)
     links = inside(folder / A, "ip", "-o", "link").splitlines()
@@ -116,7 +112,7 @@ async def test_there_is_nothing_but_loopback_and_it_is_up(folder: Path) -> None:
     assert ",UP," in links[0]
     assert "127.0.0.1/8" in inside(folder / A, "ip", "-o", "address")
     assert inside(folder / A, "ip", "route") == ""
-    assert {Path(f"/proc/self/task/{t}/ns/net").readlink() for t in tasks()} == {before}
+    assert namespaces("net") == {before}
     await networks.remove(A)
     assert list(folder.iterdir()) == []
 

@@ -22,6 +22,7 @@ from controller.network import namespace
 from controller.network.dial import Dialer
 from controller.runtime.memory import MemoryImage, MemoryNode, MemoryRuntime
 from controller.runtime.port import ContainerConfig
+from tests.threads import namespaces
 from tests.unit.agent.values import desired
 
 Reply = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -226,9 +227,7 @@ async def test_a_connection_from_inside_a_network_namespace(dialer: Dialer, tmp_
             with pytest.raises(ConnectionRefusedError, match="Connection refused"):
                 await dialer.connect("127.0.0.1", port, path)
             (await dialer.connect("127.0.0.1", port)).close()
-        inside = Path(path).stat().st_ino
-        threads = {(task / "ns/net").stat().st_ino for task in Path("/proc/self/task").iterdir()}
-        assert inside not in threads
+        assert f"net:[{Path(path).stat().st_ino}]" not in namespaces("net")
     finally:
         namespace.remove(path)
     with pytest.raises(FileNotFoundError):
