@@ -62,6 +62,8 @@ class Watcher:
     def until(self, path: str, true: Callable[[Objects], bool], seconds: float = 30.0) -> Objects:
         """Watch a collection until something is true of all its objects by name; what it was then.
 
+        An object or a field that is asked about and is not there yet is waited for.
+
         Raises:
             AssertionError: with the objects' statuses, when that does not come true in time.
         """
@@ -70,7 +72,7 @@ class Watcher:
         listed = self.get(path)
         found.update({item["metadata"]["name"]: item for item in listed["items"]})
         version = listed["metadata"]["resourceVersion"]
-        if true(found):
+        if _holds(true, found):
             return found
         for event in self._events(path, version, deadline):
             name = event["object"]["metadata"]["name"]
@@ -78,7 +80,7 @@ class Watcher:
                 found.pop(name, None)
             elif event["type"] in {"ADDED", "MODIFIED"}:
                 found[name] = event["object"]
-            if true(found):
+            if _holds(true, found):
                 return found
         shown = json.dumps({name: obj.get("status") for name, obj in found.items()}, indent=1)
         raise AssertionError(f"not true within {seconds:g} s at {path}: {shown}")
@@ -286,6 +288,13 @@ def condition(obj: Object, kind: str) -> Object:
     """A condition of an object; empty when it is not there."""
     found = obj.get("status", {}).get("conditions", [])
     return next((c for c in found if c["type"] == kind), {})
+
+
+def _holds(true: Callable[[Objects], bool], found: Objects) -> bool:
+    try:
+        return true(found)
+    except LookupError:
+        return False
 
 
 def ready(obj: Object) -> bool:
