@@ -166,7 +166,8 @@ def assert_mounts(site: Cluster) -> None:
     site.apply(workload("stores", network="None", volumes=volumes, containers=[container]))
     site.api.until(WORKLOADS, lambda found: ready(found["stores"]))
     written = site.node.path("/var/lib/moorage-e2e") / "name"
-    assert written.read_text().startswith("stores-")
+    name = eventually(lambda: written.read_text() if written.is_file() else "", bool)  # it is ready before it has written
+    assert name.startswith("stores-")
     assert len(list(kept.glob("*/*~*.made"))) == 1
     site.kubectl("delete", "containerworkload/stores", "--namespace", "apps", "--timeout=20s")
     site.api.until(INSTANCES, lambda found: not any(name.startswith("stores-") for name in found), 20)
