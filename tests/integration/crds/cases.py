@@ -76,3 +76,11 @@ def refusal(plane: ControlPlane, obj: Object) -> str:
     answer = plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(obj), check=False)
     assert answer.returncode != 0, answer.stdout
     return answer.stderr
+
+
+def check_refused(plane: ControlPlane, case: Case) -> None:
+    """Have the API server refuse what a case says, with the path of the field and what is wrong with it."""
+    obj, path, message = case
+    told = refusal(plane, obj)
+    assert path in told, told
+    assert message in told, told
