@@ -13,6 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from controller.runtime.containerd.container.containers import Containers
+from controller.runtime.containerd.container.records import decode_facts
+from controller.runtime.port import NotFound
+
 log = logging.getLogger(__name__)
 
 _ROOT: Final = Path("/sys/fs/cgroup")
@@ -20,6 +24,12 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 _TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.02
 """Between two tries: nothing tells that a killed process has left its cgroup."""
+
+
+async def clear_of(container_id: str, containers: Containers) -> None:
+    """Clear the cgroup of a container by its record; a container without one has none."""
+    with suppress(NotFound):
+        await clear(decode_facts(await containers.get(container_id)).cgroup)
 
 
 async def clear(cgroup: str) -> None:

@@ -125,8 +125,7 @@ class Holders:
         async with self._groups.ending(holder):
             known = await self._tasks.delete(holder)
         if not known:
-            with suppress(NotFound):
-                await cgroups.clear(decode_facts(await self._containers.get(holder)).cgroup)
+            await cgroups.clear_of(holder, self._containers)
         await self._snapshots.remove(holder)
         await self._containers.delete(holder)
         self._groups.leave(holder)

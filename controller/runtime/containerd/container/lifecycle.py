@@ -282,8 +282,7 @@ class Lifecycle:
         self._created.pop(container_id, None)
         shared = await self.holders.group(container_id)
         if not await self._delete_task(container_id):
-            with suppress(NotFound):
-                await cgroups.clear(decode_facts(await self._containers.get(container_id)).cgroup)
+            await cgroups.clear_of(container_id, self._containers)
         await self._snapshots.remove(container_id)
         await self._containers.delete(container_id)
         self._groups.leave(container_id)
