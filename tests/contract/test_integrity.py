@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.containerd.image.quarantine import on_top_of
+from controller.runtime.containerd.image.layers import Layers, on_top_of
 from controller.runtime.port import (
     Conflict,
     Damage,
@@ -22,6 +22,8 @@ from tests.contract.subject import Subject
 
 USER = "user:1"
 """Two layers, of which the lower one is busybox."""
+BASE = "busybox:1"
+"""That layer alone."""
 
 
 async def verified(subject: Subject, name: str = USER) -> tuple[Damage, ...]:
@@ -227,8 +229,7 @@ async def test_a_pull_mends_what_it_stumbles_over(real: ContainerdSubject, part:
     manifest = real.blob((await real.runtime.image(real.ref(USER))).digest)
     blob = real.blob(_config(manifest) if part == "config" else (await real.layers("links:1"))[0])
     found = await real.runtime._snapshots.list()
-    for key in on_top_of(found, found):
-        await real.runtime._snapshots.remove(key)
+    await Layers(real.channel, real.runtime._snapshots).remove(on_top_of(found, found))
     _spoil(blob, how)
     other = await real.connect()
     await other.pull(real.ref(USER))
@@ -247,6 +248,36 @@ async def test_images_on_a_damaged_layer_are_unpacked_anew(real: ContainerdSubje
     await real.pull("links:1")
     assert await verified(real, "links:1") == ()
     await real.runtime.remove(state.id)
+
+
+async def test_a_layer_goes_that_images_lay_on_which_were_collected(real: ContainerdSubject) -> None:
+    """Also where it is the uppermost of an image's: containerd's collector leaves the name of a snapshot with its parent."""
+    await real.pull(BASE)
+    await real.pull("links:1")
+    await real.runtime.remove_image(real.ref("links:1"), wait=True)
+    await real.damage(BASE, DamageKind.FILE)
+    await mended(real, BASE)
+
+
+async def test_garbage_is_collected_while_layers_go(real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes a layer which nothing needs any more, now that what lay on it is gone, out of the middle."""
+    await real.pull("links:1")
+    await real.pull(USER)
+    snapshots, removed = real.runtime._snapshots, list[str]()
+
+    async def remove(key: str, *, really: Callable[[str], Awaitable[None]] = snapshots.remove) -> None:
+        await really(key)
+        removed.append(key)
+        if len(removed) == 1:
+            await real.collect_garbage()
+
+    await real.damage(USER, DamageKind.FILE)
+    found = await verified(real)
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshots, "remove", remove)
+        await real.runtime.quarantine(real.ref(USER), found)
+    assert len(removed) > 2
+    await mended(real)
 
 
 async def test_a_layer_that_is_lost_names_some_of_its_files(real: ContainerdSubject) -> None:

@@ -72,6 +72,17 @@ async def test_what_an_earlier_boot_left_is_unpacked_anew(real: ContainerdSubjec
     assert (await real.ended(state.id)).exit_code == 0
 
 
+async def test_what_an_earlier_boot_left_goes_though_other_images_lay_on_it(real: ContainerdSubject) -> None:
+    """Those were collected, and containerd's collector leaves their names with what they lay on."""
+    await real.pull("links:1")
+    await labelled(real, "an earlier boot")
+    await real.runtime.remove_image(real.ref("links:1"), wait=True)
+    cut_short((await real.folders(IMAGE))[0] / "bin/busybox")
+    other = await later_boot(real)
+    await other.pull(real.ref(IMAGE))
+    assert await other.verify(real.ref(IMAGE)) == ()
+
+
 async def test_what_was_synced_is_kept(real: ContainerdSubject) -> None:
     """Also where an image that was not shares layers with it, and also one that somebody else has brought."""
     await labelled(real, "an earlier boot")

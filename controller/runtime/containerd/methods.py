@@ -144,6 +144,8 @@ DELETE_IMAGE: Final = Unary(f"{_IMAGES}Delete", images_pb2.DeleteImageRequest, E
 
 _CONTENT: Final = f"{_SERVICES}content.v1.Content/"
 CONTENT_INFO: Final = Unary(f"{_CONTENT}Info", content_pb2.InfoRequest, content_pb2.InfoResponse, READ)
+LIST_CONTENT: Final = Streamed(f"{_CONTENT}List", content_pb2.ListContentRequest, content_pb2.ListContentResponse, READ)
+UPDATE_CONTENT: Final = Unary(f"{_CONTENT}Update", content_pb2.UpdateRequest, content_pb2.UpdateResponse, WRITE)
 DELETE_CONTENT: Final = Unary(f"{_CONTENT}Delete", content_pb2.DeleteContentRequest, Empty, WRITE)
 READ_CONTENT: Final = Streamed(f"{_CONTENT}Read", content_pb2.ReadContentRequest, content_pb2.ReadContentResponse, READ)
 LIST_INGESTS: Final = Unary(f"{_CONTENT}ListStatuses", content_pb2.ListStatusesRequest, content_pb2.ListStatusesResponse, READ)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.runtime.containerd.api.snapshots_pb2 import COMMITTED, Info
-from controller.runtime.containerd.image.quarantine import on_top_of
+from controller.runtime.containerd.image.layers import on_top_of
 from controller.runtime.containerd.image.unpacked import comparable, differences
 
 Entries = Iterable[tuple[str, bytes | str | None]]

@@ -23,35 +23,48 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/controller/runtime/containerd/api/content.proto\x12\x1e\x63ontainerd.services.content.v1\x1a\x1bgoogle/protobuf/empty.proto\"$\n\x04Info\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x1d\n\x0bInfoRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x0cInfoResponse\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.containerd.services.content.v1.Info\"&\n\x14\x44\x65leteContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x12ReadContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\"3\n\x13ReadContentResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"4\n\x06Status\x12\x0b\n\x03ref\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\"&\n\x13ListStatusesRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"P\n\x14ListStatusesResponse\x12\x38\n\x08statuses\x18\x01 \x03(\x0b\x32&.containerd.services.content.v1.Status\"\x1b\n\x0c\x41\x62ortRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t2\x81\x04\n\x07\x43ontent\x12\x61\n\x04Info\x12+.containerd.services.content.v1.InfoRequest\x1a,.containerd.services.content.v1.InfoResponse\x12V\n\x06\x44\x65lete\x12\x34.containerd.services.content.v1.DeleteContentRequest\x1a\x16.google.protobuf.Empty\x12q\n\x04Read\x12\x32.containerd.services.content.v1.ReadContentRequest\x1a\x33.containerd.services.content.v1.ReadContentResponse0\x01\x12y\n\x0cListStatuses\x12\x33.containerd.services.content.v1.ListStatusesRequest\x1a\x34.containerd.services.content.v1.ListStatusesResponse\x12M\n\x05\x41\x62ort\x12,.containerd.services.content.v1.AbortRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/controller/runtime/containerd/api/content.proto\x12\x1e\x63ontainerd.services.content.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\"\x95\x01\n\x04Info\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12@\n\x06labels\x18\x05 \x03(\x0b\x32\x30.containerd.services.content.v1.Info.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1d\n\x0bInfoRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x0cInfoResponse\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.containerd.services.content.v1.Info\"t\n\rUpdateRequest\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.containerd.services.content.v1.Info\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"D\n\x0eUpdateResponse\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.containerd.services.content.v1.Info\"%\n\x12ListContentRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"I\n\x13ListContentResponse\x12\x32\n\x04info\x18\x01 \x03(\x0b\x32$.containerd.services.content.v1.Info\"&\n\x14\x44\x65leteContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"B\n\x12ReadContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\"3\n\x13ReadContentResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"4\n\x06Status\x12\x0b\n\x03ref\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\"&\n\x13ListStatusesRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"P\n\x14ListStatusesResponse\x12\x38\n\x08statuses\x18\x01 \x03(\x0b\x32&.containerd.services.content.v1.Status\"\x1b\n\x0c\x41\x62ortRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t2\xdd\x05\n\x07\x43ontent\x12\x61\n\x04Info\x12+.containerd.services.content.v1.InfoRequest\x1a,.containerd.services.content.v1.InfoResponse\x12g\n\x06Update\x12-.containerd.services.content.v1.UpdateRequest\x1a..containerd.services.content.v1.UpdateResponse\x12q\n\x04List\x12\x32.containerd.services.content.v1.ListContentRequest\x1a\x33.containerd.services.content.v1.ListContentResponse0\x01\x12V\n\x06\x44\x65lete\x12\x34.containerd.services.content.v1.DeleteContentRequest\x1a\x16.google.protobuf.Empty\x12q\n\x04Read\x12\x32.containerd.services.content.v1.ReadContentRequest\x1a\x33.containerd.services.content.v1.ReadContentResponse0\x01\x12y\n\x0cListStatuses\x12\x33.containerd.services.content.v1.ListStatusesRequest\x1a\x34.containerd.services.content.v1.ListStatusesResponse\x12M\n\x05\x41\x62ort\x12,.containerd.services.content.v1.AbortRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'controller.runtime.containerd.api.content_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INFO']._serialized_start=112
-  _globals['_INFO']._serialized_end=148
-  _globals['_INFOREQUEST']._serialized_start=150
-  _globals['_INFOREQUEST']._serialized_end=179
-  _globals['_INFORESPONSE']._serialized_start=181
-  _globals['_INFORESPONSE']._serialized_end=247
-  _globals['_DELETECONTENTREQUEST']._serialized_start=249
-  _globals['_DELETECONTENTREQUEST']._serialized_end=287
-  _globals['_READCONTENTREQUEST']._serialized_start=289
-  _globals['_READCONTENTREQUEST']._serialized_end=355
-  _globals['_READCONTENTRESPONSE']._serialized_start=357
-  _globals['_READCONTENTRESPONSE']._serialized_end=408
-  _globals['_STATUS']._serialized_start=410
-  _globals['_STATUS']._serialized_end=462
-  _globals['_LISTSTATUSESREQUEST']._serialized_start=464
-  _globals['_LISTSTATUSESREQUEST']._serialized_end=502
-  _globals['_LISTSTATUSESRESPONSE']._serialized_start=504
-  _globals['_LISTSTATUSESRESPONSE']._serialized_end=584
-  _globals['_ABORTREQUEST']._serialized_start=586
-  _globals['_ABORTREQUEST']._serialized_end=613
-  _globals['_CONTENT']._serialized_start=616
-  _globals['_CONTENT']._serialized_end=1129
+  _globals['_INFO_LABELSENTRY']._loaded_options = None
+  _globals['_INFO_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_INFO']._serialized_start=147
+  _globals['_INFO']._serialized_end=296
+  _globals['_INFO_LABELSENTRY']._serialized_start=251
+  _globals['_INFO_LABELSENTRY']._serialized_end=296
+  _globals['_INFOREQUEST']._serialized_start=298
+  _globals['_INFOREQUEST']._serialized_end=327
+  _globals['_INFORESPONSE']._serialized_start=329
+  _globals['_INFORESPONSE']._serialized_end=395
+  _globals['_UPDATEREQUEST']._serialized_start=397
+  _globals['_UPDATEREQUEST']._serialized_end=513
+  _globals['_UPDATERESPONSE']._serialized_start=515
+  _globals['_UPDATERESPONSE']._serialized_end=583
+  _globals['_LISTCONTENTREQUEST']._serialized_start=585
+  _globals['_LISTCONTENTREQUEST']._serialized_end=622
+  _globals['_LISTCONTENTRESPONSE']._serialized_start=624
+  _globals['_LISTCONTENTRESPONSE']._serialized_end=697
+  _globals['_DELETECONTENTREQUEST']._serialized_start=699
+  _globals['_DELETECONTENTREQUEST']._serialized_end=737
+  _globals['_READCONTENTREQUEST']._serialized_start=739
+  _globals['_READCONTENTREQUEST']._serialized_end=805
+  _globals['_READCONTENTRESPONSE']._serialized_start=807
+  _globals['_READCONTENTRESPONSE']._serialized_end=858
+  _globals['_STATUS']._serialized_start=860
+  _globals['_STATUS']._serialized_end=912
+  _globals['_LISTSTATUSESREQUEST']._serialized_start=914
+  _globals['_LISTSTATUSESREQUEST']._serialized_end=952
+  _globals['_LISTSTATUSESRESPONSE']._serialized_start=954
+  _globals['_LISTSTATUSESRESPONSE']._serialized_end=1034
+  _globals['_ABORTREQUEST']._serialized_start=1036
+  _globals['_ABORTREQUEST']._serialized_end=1063
+  _globals['_CONTENT']._serialized_start=1066
+  _globals['_CONTENT']._serialized_end=1799
 # @@protoc_insertion_point(module_scope)

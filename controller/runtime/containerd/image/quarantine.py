@@ -7,7 +7,7 @@ All names in containerd's namespaces share what is fetched. So a blob that anoth
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -17,6 +17,7 @@ from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.container.states import States
 from controller.runtime.containerd.image.images import DAMAGED, Images
+from controller.runtime.containerd.image.layers import Layers, on_top_of
 from controller.runtime.containerd.leases import collect_garbage
 from controller.runtime.port import Conflict, Damage, DamageKind, ImageDamaged, NotFound, Phase
 
@@ -29,6 +30,7 @@ class Quarantine:
 
     def __init__(self, channel: Channel, snapshots: Snapshots, images: Images, states: States) -> None:
         self._channel, self._snapshots, self._images, self._states = channel, snapshots, images, states
+        self._layers = Layers(channel, snapshots)
         self._turn = asyncio.Lock()
         """Whoever sees the label may pull at once, and must not lose what that brings."""
 
@@ -90,20 +92,4 @@ class Quarantine:
         users = [key for key in going if found[key].kind != snapshots_pb2.COMMITTED and key not in ended]
         if users:
             raise Conflict(f"what is damaged of it is used by {', '.join(sorted(users))}")
-        for key in going:
-            await self._snapshots.remove(key)
-
-
-def on_top_of(layers: Iterable[str], found: Mapping[str, snapshots_pb2.Info]) -> tuple[str, ...]:
-    """These layers, as far as they are there, and all that lies on them; each comes before what it lies on."""
-    above: dict[str, list[str]] = {}
-    for key, info in found.items():
-        above.setdefault(info.parent, []).append(key)
-    going: dict[str, None] = {}
-    pending = [layer for layer in layers if layer in found]
-    while pending:
-        key = pending.pop()
-        going.pop(key, None)
-        going[key] = None
-        pending += above.get(key, ())
-    return tuple(reversed(going))
+        await self._layers.remove(going)

@@ -26,7 +26,7 @@ from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.container.evidence import boot_id
 from controller.runtime.containerd.container.snapshots import Snapshots
 from controller.runtime.containerd.image.images import UNSYNCED, Images
-from controller.runtime.containerd.image.quarantine import on_top_of
+from controller.runtime.containerd.image.layers import Layers, on_top_of
 from controller.runtime.port import DiskFull, ImageFailure, NotFound, PullStalled, RuntimeFailure
 
 log = logging.getLogger(__name__)
@@ -98,11 +98,10 @@ class SyncedImages:
         found = await self._snapshots.list()
         trusted = [image for image in await self._images.records() if UNSYNCED not in image.labels]
         tops = [await self._images.chain_id(image) for image in trusted]
-        for key in doubtful(found, tops, self._booted_at):
-            try:
-                await self._snapshots.remove(key)
-            except RuntimeFailure as exc:
-                log.warning("%s was unpacked before a loss of power, and cannot be removed: %s", key, exc)
+        try:
+            await Layers(self._channel, self._snapshots).remove(doubtful(found, tops, self._booted_at))
+        except RuntimeFailure as exc:
+            log.warning("what was unpacked before a loss of power cannot be removed: %s", exc)
         self._looked = True
 
 
