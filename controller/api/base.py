@@ -64,6 +64,15 @@ def rules(*entries: dict[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(entries)}
 
 
+def count_or_percentage(field: str) -> dict[str, Any]:
+    """How many of some things: at least one, or a percentage (`json_schema_extra`); `field` is for the message."""
+    valid = rule(
+        "type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",
+        f"{field} must be a number from 1, or a percentage from 1% to 100%",
+    )
+    return {"x-kubernetes-int-or-string": True, "maxLength": 4} | rules(valid)
+
+
 def list_map(*keys: str) -> dict[str, Any]:
     """A list merged by key in server-side apply, with unique keys (`x-kubernetes-list-type: map`)."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}

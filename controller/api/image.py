@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from controller.api.base import AGE, STATUS_OF_READY, Column, Model, list_map, rule, rules
+from controller.api.base import AGE, STATUS_OF_READY, Column, Model, count_or_percentage, list_map, rule, rules
 from controller.api.conditions import Condition
 from controller.api.meta import ObjectMeta
 from controller.api.pullsecrets import LocalObjectReference
@@ -112,13 +112,7 @@ class ImageSpec(Model):
         default=10,
         description="Nodes that pull it at the same time: a number, or a percentage of the wanted ones (rounded down, at least "
         "1). A node whose pull failed tries again by itself, and holds up no other.",
-        json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 4}
-        | rules(
-            rule(
-                "type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",
-                "parallelism must be a number from 1, or a percentage from 1% to 100%",
-            )
-        ),
+        json_schema_extra=count_or_percentage("parallelism"),
     )
     progress_deadline_seconds: int = Field(
         default=600,

@@ -4,7 +4,7 @@ from typing import Final
 
 from pydantic import Field
 
-from controller.api.base import Model
+from controller.api.base import Model, rule
 
 LABEL_KEY: Final = (
     r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -14,8 +14,12 @@ LABEL_KEY: Final = (
 LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 """Value of a label, at most 63 characters (apimachinery `IsValidLabelValue`)."""
 
-NAME_IS_A_LABEL_VALUE: Final = "self.metadata.name.size() <= 63"
-"""The name is also written as a label's value, which may be no longer."""
+NAME_IS_A_LABEL_VALUE: Final = rule(
+    "self.metadata.name.size() <= 63",
+    "metadata.name must be at most 63 characters long: it is the value of a label of the instances",
+    path=".metadata.name",
+)
+"""For what instances are labelled with, since the value of a label may be no longer."""
 
 
 class OwnerReference(Model):

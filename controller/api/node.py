@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from controller.api import quantity
 from controller.api.amounts import Amounts
-from controller.api.base import AGE, LIST_ATOMIC, LIST_SET, STATUS_OF_READY, Column, Model, list_map, rule, rules
+from controller.api.base import AGE, LIST_ATOMIC, LIST_SET, STATUS_OF_READY, Column, Model, list_map, rules
 from controller.api.conditions import Condition
 from controller.api.meta import LABEL_KEY, LABEL_VALUE, NAME_IS_A_LABEL_VALUE, ObjectMeta
 from controller.api.resources import HUGE_PAGES
@@ -125,15 +125,7 @@ class NodeStatus(Model):
 class RuntimeNode(Model):
     """A node that runs a Moorage agent."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                NAME_IS_A_LABEL_VALUE,
-                "metadata.name must be at most 63 characters long: it is the value of a label of the instances",
-                path=".metadata.name",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(NAME_IS_A_LABEL_VALUE))
     KIND: ClassVar[str] = "RuntimeNode"
     PLURAL: ClassVar[str] = "runtimenodes"
     SINGULAR: ClassVar[str] = "runtimenode"

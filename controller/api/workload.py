@@ -4,7 +4,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from controller.api.base import AGE, GROUP, LIST_ATOMIC, STATUS_OF_READY, Column, Model, list_map, rule, rules
+from controller.api.base import (
+    AGE,
+    GROUP,
+    LIST_ATOMIC,
+    STATUS_OF_READY,
+    Column,
+    Model,
+    count_or_percentage,
+    list_map,
+    rule,
+    rules,
+)
 from controller.api.conditions import Condition
 from controller.api.meta import LABEL_KEY, LABEL_VALUE, NAME_IS_A_LABEL_VALUE, ObjectMeta
 from controller.api.spec import INSTANCE_SPEC_RULES, InstanceSpec
@@ -84,13 +95,7 @@ class UpdateStrategy(Model):
         default=1,
         description="Instances that may be unavailable during an update: a number, or a percentage of the wanted ones "
         "(rounded down, at least 1).",
-        json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 4}
-        | rules(
-            rule(
-                "type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",
-                "maxUnavailable must be a number from 1, or a percentage from 1% to 100%",
-            )
-        ),
+        json_schema_extra=count_or_percentage("maxUnavailable"),
     )
     min_ready_seconds: int = Field(
         default=0, ge=0, le=86400, description="Seconds of readiness before an instance counts as available."
@@ -169,15 +174,7 @@ class WorkloadStatus(Model):
 class ContainerWorkload(Model):
     """A declared workload: template, how many, where."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                NAME_IS_A_LABEL_VALUE,
-                "metadata.name must be at most 63 characters long: it is the value of a label of the instances",
-                path=".metadata.name",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(NAME_IS_A_LABEL_VALUE))
     KIND: ClassVar[str] = "ContainerWorkload"
     PLURAL: ClassVar[str] = "containerworkloads"
     SINGULAR: ClassVar[str] = "containerworkload"

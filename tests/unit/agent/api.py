@@ -2,28 +2,16 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 from controller.kube.errors import ApiAlreadyExists, ApiConflict, ApiFailure, ApiNotFound, ApiUnavailable
 from controller.kube.resources import INSTANCES, Resource
+from tests.unit.mergepatch import merge
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, Mapping):
-        return patch
-    out = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            out.pop(key, None)
-        else:
-            out[key] = merge(out.get(key), value)
-    return out
 
 
 class Api:

@@ -18,9 +18,10 @@ from controller.api.reasons import Reason
 from controller.kube.errors import ApiDenied, ApiForbidden, ApiInvalid
 from controller.kube.patch import delta
 from controller.runtime.port import Phase
-from tests.unit.agent.api import Api, merge
+from tests.unit.agent.api import Api
 from tests.unit.agent.clock import now, until
 from tests.unit.agent.values import IMAGE, NODE, UID, desired, instance_object, pulling, seen, state
+from tests.unit.mergepatch import merge
 
 WRITES = "containerinstances/status"
 WEB = desired()

@@ -12,23 +12,11 @@ from controller.api.runtimeclass import RuntimeClass
 from controller.manager.decide import availability, rollout
 from controller.manager.decide.decision import Decision
 from controller.manager.decide.values import Fleet, Instance, Node, Workload, parse_instance, parse_workload
+from tests.unit.mergepatch import merge
 
 NAMESPACE = "default"
 START = 1_800_000_000.0
 HOST = "kubernetes.io/hostname"
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, Mapping):
-        return patch
-    out = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            out.pop(key, None)
-        else:
-            out[key] = merged(out.get(key), value)
-    return out
 
 
 def node(name: str, *, labels: Mapping[str, str] | None = None, taints: tuple[str, ...] = (), **fields: Any) -> Node:
@@ -125,7 +113,7 @@ class World:
 
     def edit(self, **spec: Any) -> None:
         """The user changes the spec."""
-        self.spec = merged(self.spec, spec)
+        self.spec = merge(self.spec, spec)
         self.generation += 1
 
     def set_image(self, image: str) -> None:
@@ -141,7 +129,7 @@ class World:
         for patch in decision.patches:
             old = self.objects[patch.instance.key.name]
             assert patch.body["metadata"]["uid"] == old["metadata"]["uid"]
-            new = merged(old, patch.body)
+            new = merge(old, patch.body)
             if new["spec"] != old["spec"]:
                 new["metadata"]["generation"] += 1
             self.objects[patch.instance.key.name] = new

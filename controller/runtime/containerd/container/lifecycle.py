@@ -157,8 +157,8 @@ class Lifecycle:
 
     async def _undo_create(self, container_id: str) -> None:
         with suppress(RuntimeFailure):  # what is left then, the next `remove` takes
-            await self._containers.delete(container_id)
             await self._snapshots.remove(container_id)
+            await self._containers.delete(container_id)
 
     async def start(self, container_id: str) -> ContainerState:
         """Make the task and start it.
@@ -276,8 +276,8 @@ class Lifecycle:
         cgroup, and the shim ends when this was its last container; where there is no task, a cgroup may be left of one that was
         begun. Only a confirmed end of it lets the next steps happen, since without a record a task could not be reached any
         more. Then the snapshot, and only then the record, which keeps it from containerd's garbage collector: that takes a
-        snapshot and leaves its name with its parent, which then nobody can remove any more. Last the holder of the process ids
-        that it shared, if nobody else of its group does.
+        snapshot and leaves its name with its parent, which then cannot be removed as others are (image/layers.py). Last the
+        holder of the process ids that it shared, if nobody else of its group does.
         """
         self._created.pop(container_id, None)
         shared = await self.holders.group(container_id)

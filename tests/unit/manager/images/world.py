@@ -12,7 +12,8 @@ from controller.manager.decide.images.status import Facts, deadline, summarize
 from controller.manager.decide.images.turns import give, named
 from controller.manager.decide.images.values import STEP, Held, Image, Place, parse_image
 from controller.manager.decide.values import Key, Node
-from tests.unit.manager.world import START, merged, node
+from tests.unit.manager.world import START, node
+from tests.unit.mergepatch import merge
 
 NAMESPACE = "default"
 DIGEST = "sha256:" + "1" * 64
@@ -43,7 +44,7 @@ class ImageWorld:
         """Somebody applies an image."""
         key = Key(namespace, name)
         old = self.objects.get(key)
-        wanted = {"image": "web:1"} | spec if old is None else merged(old["spec"], spec)
+        wanted = {"image": "web:1"} | spec if old is None else merge(old["spec"], spec)
         meta = {
             "namespace": namespace,
             "name": name,
