@@ -44,7 +44,16 @@ def _cases(world: World, folder: Path, registry: Registry) -> dict[str, Case]:
     mount_late(folder)
     world.told("later", ("FailedMount: ",))
     (folder / "later").mkdir()
+    world.told("beyond", cases["beyond"].events)  # an agent that a test kills by then would have told nobody
+    eventually(lambda: evicted(world), bool, SECONDS)
     return cases
+
+
+def evicted(world: World) -> set[str]:
+    """Uids of the workload's instances that were evicted, as Events tell."""
+    events = world.site.api.get("/api/v1/namespaces/default/events")["items"]
+    about = [e["involvedObject"] for e in events if e["reason"] == "Evicted"]
+    return {o["uid"] for o in about if o["name"].startswith("filling-")}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,18 +105,12 @@ def test_of_a_workload_another_one_comes_for_one_that_is_evicted(world: World, c
     """With empty volumes; what was in the old ones is gone from the node. The workload is never Stalled."""
     assert cases
 
-    def evicted() -> set[str]:
-        """The uids of those that were."""
-        events = world.site.api.get("/api/v1/namespaces/default/events")["items"]
-        about = [e["involvedObject"] for e in events if e["reason"] == "Evicted"]
-        return {o["uid"] for o in about if o["name"].startswith("filling-")}
-
     def another(found: Objects) -> bool:
         """Whether there is one that is Ready, and is none of them."""
         mine = [o for name, o in found.items() if name.startswith("filling-")]
-        return len(mine) == 1 and ready(mine[0]) and mine[0]["metadata"]["uid"] not in evicted()
+        return len(mine) == 1 and ready(mine[0]) and mine[0]["metadata"]["uid"] not in evicted(world)
 
-    (old,) = eventually(evicted, bool, SECONDS)
+    (old,) = evicted(world)
     found = world.site.instances(another, SECONDS)
     new = next(o["metadata"]["uid"] for name, o in found.items() if name.startswith("filling-"))
     volumes = world.site.state / "agent" / "volumes"
