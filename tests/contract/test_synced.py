@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,23 @@ async def test_a_pulled_image_was_synced(real: ContainerdSubject, monkeypatch: p
     assert len(await other.images()) == 1
     await real.pull(IMAGE)  # nothing was unpacked
     assert len(seen) == 1
+
+
+async def test_an_image_that_was_removed_is_synced_again(real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is unpacked anew was not synced with what was there before, and until it is, the image is not on the node."""
+    seen: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def watched(root: str, *, real_sync: Callable[[str], None] = synced.sync) -> None:
+        seen.append(len(asyncio.run_coroutine_threadsafe(real.runtime.images(), loop).result()))
+        real_sync(root)
+
+    monkeypatch.setattr(synced, "sync", watched)
+    for pulls in (1, 2):
+        await real.pull(IMAGE)
+        assert seen == [0] * pulls
+        assert len(await real.runtime.images()) == 1
+        await real.runtime.remove_image(real.ref(IMAGE), wait=True)
 
 
 async def test_a_killed_agent_is_followed_by_one_that_syncs(real: ContainerdSubject) -> None:

@@ -29,14 +29,13 @@ class Snapshots:
         request = snapshots_pb2.MountsRequest(snapshotter=self.snapshotter, key=key)
         return (await self._channel.call(methods.MOUNTS, request)).mounts
 
-    async def exists(self, key: str) -> bool:
-        """Whether there is such a snapshot."""
+    async def made_at(self, key: str) -> int:
+        """When a snapshot was made, in nanoseconds since the epoch: another time is another snapshot. 0 when there is none."""
         request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=key)
         try:
-            await self._channel.call(methods.STAT_SNAPSHOT, request)
+            return (await self._channel.call(methods.STAT_SNAPSHOT, request)).info.created_at.ToNanoseconds()
         except NotFound:
-            return False
-        return True
+            return 0
 
     async def list(self) -> Mapping[str, snapshots_pb2.Info]:
         """All snapshots, by their names."""

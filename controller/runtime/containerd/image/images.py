@@ -73,7 +73,8 @@ class Images:
         self._channel = channel
         self._snapshots = snapshots
         self._contents = ContentReader(channel)
-        self._unpacked: set[str] = set()
+        self._unpacked: dict[str, int] = {}
+        """When the layers were unpacked that are known to be on the disk, by their chain id."""
 
     async def get(self, name: str) -> LocalImage:
         """An image by its normalised name. Raises `NotFound` when it, or a part of it, is not on the node."""
@@ -134,13 +135,17 @@ class Images:
         except (NotFound, ImageFailure):
             return ""
 
-    def trusts(self, chain_id: str) -> bool:
-        """Whether these layers are known to be unpacked and on the disk: another pull of them changes nothing of that."""
-        return chain_id in self._unpacked
+    async def unpacked_at(self, chain_id: str) -> int:
+        """When these layers were unpacked, in nanoseconds since the epoch; 0 when they are not, or there are none."""
+        return await self._snapshots.made_at(chain_id) if chain_id else 0
 
-    def trust(self, chain_id: str) -> None:
-        """These layers are on the disk now."""
-        self._unpacked.add(chain_id)
+    def trusts(self, chain_id: str, at: int) -> bool:
+        """Whether these layers, as they were unpacked then, are on the disk: another pull of them changes nothing of that."""
+        return at > 0 and self._unpacked.get(chain_id) == at
+
+    def trust(self, chain_id: str, at: int) -> None:
+        """These layers, as they were unpacked then, are on the disk now."""
+        self._unpacked[chain_id] = at
 
     async def records(self) -> Sequence[Image]:
         """What containerd keeps of all names that are not only passing."""
@@ -161,7 +166,7 @@ class Images:
 
     def forget_unpacked(self, chain_id: str) -> None:
         """Look again, next time, whether an image is unpacked: its snapshot was found missing."""
-        self._unpacked.discard(chain_id)
+        self._unpacked.pop(chain_id, None)
 
     async def complete(self, image: Image) -> LocalImage:
         """An image is complete when its layers are unpacked and on the disk: only then a container can be made from it.
@@ -173,12 +178,14 @@ class Images:
         if DAMAGED in image.labels:
             raise NotFound(f"image {image.name} is on this node, but damaged")
         contents = await self._contents.contents(image.target, image.name)
-        if not self.trusts(contents.chain_id):
-            if UNSYNCED in image.labels:
+        layers = contents.chain_id
+        if UNSYNCED in image.labels or layers not in self._unpacked:
+            at = await self.unpacked_at(layers)
+            if UNSYNCED in image.labels and not self.trusts(layers, at):
                 raise NotFound(f"image {image.name} is on this node, but a loss of power may still take a part of it")
-            if contents.chain_id and not await self._snapshots.exists(contents.chain_id):
+            if layers and not at:
                 raise NotFound(f"image {image.name} is on this node, but not unpacked")
-            self._unpacked.add(contents.chain_id)
+            self.trust(layers, at)
         return LocalImage(image, contents)
 
 

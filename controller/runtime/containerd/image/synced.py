@@ -65,9 +65,10 @@ class SyncedImages:
             ImageFailure: when the disk does not take it.
         """
         layers = await self._images.chain_id(await self._images.record(name))
-        if not (layers and self._images.trusts(layers)):
+        at = await self._images.unpacked_at(layers)
+        if not self._images.trusts(layers, at):
             await self.to_disk(f"image {name}")
-            self._images.trust(layers)  # before the label goes: another pull of the same image may set it anew at any time
+            self._images.trust(layers, at)  # before the label goes: another pull of the same image may set it anew at any time
         await self._images.set_label(name, UNSYNCED, "")
 
     async def to_disk(self, what: str) -> None:

@@ -159,7 +159,7 @@ class Verifier:
     async def _missing(self, chains: Sequence[str]) -> tuple[Damage, ...]:
         """The lowest layer that is not unpacked; those above it cannot be then."""
         for number, chain in enumerate(chains, 1):
-            if not await self._snapshots.exists(chain):
+            if not await self._snapshots.made_at(chain):
                 told = f"layer {number} of {len(chains)} is not unpacked"
                 return (Damage(DamageKind.SNAPSHOT, chain, told),)
         return ()
