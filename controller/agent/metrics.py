@@ -108,7 +108,9 @@ WANTED_IMAGES: Final = Reading(
 )
 
 IMAGE_GC_REMOVED: Final = Counter(
-    "moorage_agent_image_gc_removed_total", "Images removed for room on the disk: unused, or incomplete.", ["kind"]
+    "moorage_agent_image_gc_removed_total",
+    "Images removed for room on the disk: unused, or incomplete; and unfinished pulls.",
+    ["kind"],
 )
 IMAGE_GC_FREED: Final = Counter("moorage_agent_image_gc_freed_bytes_total", "Bytes that were free after that, and not before.")
 IMAGE_GC_FAILURES: Final = Counter(
@@ -117,7 +119,7 @@ IMAGE_GC_FAILURES: Final = Counter(
 DISK_USED: Final = Reading("moorage_agent_image_filesystem_used_ratio", "Use of the disk of images, from 0 to 1 for full.")
 DISK_PRESSURE: Final = Reading("moorage_agent_disk_pressure", "1 while the disk of images has too little room for new work.")
 
-for _kind in ("incomplete", "unused"):
+for _kind in ("incomplete", "unused", "unfinished"):
     IMAGE_GC_REMOVED.labels(_kind)
 
 # --- the agent at work

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from controller.runtime.containerd.image.kept import KEEP_SECONDS
+from controller.runtime.containerd.image import pull
 from controller.runtime.containerd.runtime import ContainerdRuntime
 from controller.runtime.port import (
     CredentialsMissing,
@@ -273,21 +272,42 @@ async def test_a_slow_line_is_not_a_dead_one(real: ContainerdSubject, faulty: Fa
     assert faulty.faults[0].hits == 3
 
 
-async def test_what_is_kept_goes_after_a_day(real: ContainerdSubject, faulty: FaultyRegistry, big: Image) -> None:
+async def test_what_is_kept_goes_after_a_day(
+    real: ContainerdSubject, faulty: FaultyRegistry, big: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If nobody asks for the image any more; a pull that is under way keeps its own."""
     faulty.faults = [Fault("GET .*/blobs/", cut_after=LAYER_BYTES // 2)]
     reference = f"{faulty.host}/big:1"
     async with runtime(real) as pulling:
         with pytest.raises(RegistryUnreachable):
             await pulling.pull(reference)
-        kept = pulling._puller._kept
         await pulling.tidy()
         assert any(line.startswith("lease") for line in await real.leftovers())
-        await kept.end_old(frozenset({reference}), time.time() + KEEP_SECONDS + 60)
+        monkeypatch.setattr(pull, "KEEP_SECONDS", 0.0)
+        with pulling._puller._busy(reference):
+            await pulling.tidy()
         assert any(line.startswith("lease") for line in await real.leftovers())
-        await kept.end_old(frozenset(), time.time() + KEEP_SECONDS + 60)
+        await pulling.tidy()
     await real.collect_garbage()
     assert await real.leftovers() == []
+
+
+async def test_what_is_kept_goes_when_the_room_is_needed(real: ContainerdSubject, faulty: FaultyRegistry, big: Image) -> None:
+    """It is gone from the disk by then, but for what came just now; the next try begins anew."""
+    faulty.faults = [Fault(f"GET .*/{layer(big, 2)}", cut_after=LAYER_BYTES // 2, times=1)]
+    reference = f"{faulty.host}/big:1"
+    async with runtime(real) as pulling:
+        with pytest.raises(RegistryUnreachable):
+            await pulling.pull(reference)
+        assert await pulling.discard_parts(60.0) == 0
+        assert any(line.startswith("lease") for line in await real.leftovers())
+        assert await pulling.discard_parts(0.0) == 1
+        assert await real.leftovers() == []
+        assert not [name for name in map(layer, [big] * LAYERS, range(LAYERS)) if real.blob(name).exists()]
+        assert await pulling.discard_parts(0.0) == 0
+        told: list[PullProgress] = []
+        await pulling.pull(reference, told.append)
+    assert told[-1].bytes_present < LAYER_BYTES
 
 
 async def test_pulls_of_the_same_image_do_not_disturb_each_other(

@@ -83,6 +83,10 @@ class Kind(StrEnum):
     UNUSED = "unused"
 
 
+UNFINISHED: Final = "unfinished"
+"""What pulls have fetched that did not come to their end: no image, but removed as well, and counted beside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """One image, by all of its names: one of them alone would free nothing."""
@@ -194,13 +198,15 @@ def _removal(image: _Image, now: float) -> Removal:
     return Removal(image.digest, image.names, Kind.UNUSED, size, reason)
 
 
-def told_removed(removed: Iterable[Removal], freed: int, before: Disk, after: Disk) -> str:
-    """What a collection came to, for an Event: the first few images by name and reason."""
+def told_removed(removed: Iterable[Removal], freed: int, before: Disk, after: Disk, unfinished: int = 0) -> str:
+    """What a collection came to, for an Event: the first few images by name and reason; and of how many unfinished pulls."""
     images = tuple(removed)
     named = "; ".join(map(str, images[:_NAMED]))
     rest = f"; and {len(images) - _NAMED} more" if len(images) > _NAMED else ""
-    count = f"{len(images)} image{'s' if len(images) != 1 else ''}"
-    return f"removed {count}, {size_text(freed)} freed, disk from {before.percent}% to {after.percent}% in use: {named}{rest}"
+    what = [f"{len(images)} image{'s' if len(images) != 1 else ''}"] if images else []
+    what += [f"what {unfinished} unfinished pull{'s' if unfinished != 1 else ''} had fetched"] if unfinished else []
+    told = f"removed {' and '.join(what)}, {size_text(freed)} freed, disk from {before.percent}% to {after.percent}% in use"
+    return f"{told}: {named}{rest}" if images else told
 
 
 def told_short(survey: Survey) -> str:

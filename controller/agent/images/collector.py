@@ -17,6 +17,7 @@ from controller.agent.decide import pressure
 from controller.agent.decide.collect import (
     NEVER,
     ROOM_FOR_ONE,
+    UNFINISHED,
     Disk,
     Facts,
     Marks,
@@ -183,13 +184,19 @@ class ImageCollector:
             removal, had = found.removals[0], disk.free
             if await self._remove(removal):
                 disk = await self._measure() or disk
-                freed += self._count(removal, disk.free - had)
+                freed += self._count(removal.kind, disk.free - had)
                 removed.append(removal)
             else:
                 stuck.add(removal.digest)
             found = await self._survey(stuck)
-        if removed:
-            self._told(removed, freed, before, disk)
+        unfinished = 0
+        if disk.free < goal:  # last, what unfinished pulls have fetched: whoever tries again has to fetch it anew
+            unfinished = await self._runtime.discard_parts(self._settings.marks.minimum_age)
+        if unfinished:
+            had, disk = disk.free, await self._measure() or disk
+            freed += self._count(UNFINISHED, disk.free - had, unfinished)
+        if removed or unfinished:
+            self._told(told_removed(removed, freed, before, disk, unfinished))
             if asked is not None:
                 self._made_room()
         if found is not None:
@@ -235,14 +242,13 @@ class ImageCollector:
             return False
         return True
 
-    def _count(self, removal: Removal, freed: int) -> int:
+    def _count(self, kind: str, freed: int, times: int = 1) -> int:
         """Count a removal; what it freed, since somebody else may have filled the disk meanwhile."""
-        metrics.IMAGE_GC_REMOVED.labels(removal.kind).inc()
+        metrics.IMAGE_GC_REMOVED.labels(kind).inc(times)
         metrics.IMAGE_GC_FREED.inc(max(freed, 0))
         return max(freed, 0)
 
-    def _told(self, removed: Iterable[Removal], freed: int, before: Disk, after: Disk) -> None:
-        message = told_removed(removed, freed, before, after)
+    def _told(self, message: str) -> None:
         log.info("%s", message)
         self._tell(Reason.IMAGE_GC_REMOVED, message)
 

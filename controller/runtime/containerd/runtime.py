@@ -201,6 +201,10 @@ class ContainerdRuntime:
         """Remove a name; containerd collects the content when no other name and no container needs it."""
         await self._images.remove(str(parse(reference)), wait=wait)
 
+    async def discard_parts(self, age: float) -> int:
+        """End the leases of unfinished pulls."""
+        return await self._puller.discard(age)
+
     async def hold_image(self, holder: str, reference: str) -> ImageFiles:
         """Hold a view of an image's layers."""
         return await self._held.hold(holder, str(parse(reference)))

@@ -216,6 +216,11 @@ class MemoryRuntime:
         if node.images.pop(name, None) is not None:
             node.tell(EventKind.IMAGE_CHANGED, image=name)
 
+    async def discard_parts(self, age: float) -> int:  # noqa: ARG002 - there are none
+        """No pull here is ever half done."""
+        self._ask()
+        return 0
+
     async def hold_image(self, holder: str, reference: str) -> ImageFiles:
         """Hold an image; its files are nowhere."""
         held = self._ask().held

@@ -235,6 +235,19 @@ class Images(Protocol):
         """
         ...
 
+    async def discard_parts(self, age: float) -> int:
+        """Forget what unfinished pulls have fetched, and return when that room is free; the next tries begin anew.
+
+        Pulls that are under way keep theirs. One of another process loses it, and goes on.
+
+        Args:
+            age: seconds since the first try, below which nothing is forgotten.
+
+        Returns:
+            How many pulls had fetched anything, or may have.
+        """
+        ...
+
     async def hold_image(self, holder: str, reference: str) -> ImageFiles:
         """Hold the files of an image that is on the node, so that they can be mounted; they stay whatever becomes of its name.
 

@@ -120,6 +120,13 @@ def test_messages() -> None:
     assert told.startswith("removed 7 images, 2GB freed, disk from 90% to 70% in use: i0 (never used, there for 1d); i1")
     assert told.endswith("; and 2 more")
     assert told_removed(removed[:1], 5, Disk(10, 1), Disk(10, 6)).startswith("removed 1 image, 5B freed, disk from 90% to 40%")
+    disks = Disk(10, 1), Disk(10, 6)
+    assert told_removed(removed[:1], 5, *disks, unfinished=1).startswith(
+        "removed 1 image and what 1 unfinished pull had fetched, "
+    )
+    assert told_removed((), 5, *disks, unfinished=2) == (
+        "removed what 2 unfinished pulls had fetched, 5B freed, disk from 90% to 40% in use"
+    )
     assert told_short(Survey((), {Use.PINNED: 2, Use.CONTAINER: 1})).endswith(
         "1 used by containers, 2 pinned by ContainerImages"
     )

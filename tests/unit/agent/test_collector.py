@@ -29,6 +29,7 @@ from tests.unit.agent.values import container, instance_object
 HOST = "registry.test"
 SIZE = 10
 CAPACITY = 100
+AGE = 120.0
 DAY = 86400.0
 
 
@@ -47,6 +48,8 @@ class DiskRuntime(MemoryRuntime):
         self.removed: list[str] = []
         self.broken: dict[str, Exception] = {}
         """What removals end with, by name."""
+        self.parts: list[int] = []
+        """Bytes that unfinished pulls have fetched."""
 
     async def info(self) -> RuntimeInfo:
         """With a place."""
@@ -65,10 +68,16 @@ class DiskRuntime(MemoryRuntime):
         await super().remove_image(reference, wait=wait)
         self.removed.append(reference)
 
+    async def discard_parts(self, age: float) -> int:
+        """Forget them."""
+        assert age == AGE
+        discarded, self.parts = self.parts, []
+        return len(discarded)
+
     def disk(self, folder: str) -> Disk:
         """As statvfs would tell."""
         assert folder == "/images"
-        used = self.beside + SIZE * len({image.digest for image in self.node.images.values()})
+        used = self.beside + sum(self.parts) + SIZE * len({image.digest for image in self.node.images.values()})
         return Disk(CAPACITY, max(CAPACITY - used, 0))
 
 
@@ -91,7 +100,7 @@ class Rig:
         self.told: list[tuple[Reason, str, bool]] = []
         self.changes = self.made = 0
         self.uses = ImageUses(folder / FILE)
-        self.collector = self.make(RoomSettings(Marks(85, 60, 120.0)))
+        self.collector = self.make(RoomSettings(Marks(85, 60, AGE)))
         self.tasks: list[asyncio.Task[None]] = []
 
     def make(self, settings: RoomSettings) -> ImageCollector:
@@ -212,6 +221,23 @@ async def test_what_is_used_stays_whatever_the_disk_says(rig: Rig) -> None:
     assert short == [f"the disk of images has too little room, and no further image may be removed: {kept}"]
 
 
+async def test_parts_of_pulls_go_when_images_are_not_enough(rig: Rig) -> None:
+    """Not before, since the next try goes on with them; and one Event tells of both."""
+    await rig.fill("abcde")
+    rig.runtime.parts, rig.pinned = [20, 25], frozenset({ref("d"), ref("e")})
+    await rig.collector.once()
+    assert (rig.there(), rig.runtime.parts) == ("de", [])
+    ((reason, message, warning),) = rig.told
+    assert (reason, warning) == (Reason.IMAGE_GC_REMOVED, False)
+    assert message.startswith(
+        "removed 3 images and what 2 unfinished pulls had fetched, 75B freed, disk from 95% to 20% in use: "
+    )
+    rig.runtime.parts, rig.runtime.beside = [5], 30
+    await rig.fill("fgh")
+    await rig.collector.once()
+    assert (rig.there(), rig.runtime.parts) == ("de", [5])
+
+
 async def test_nothing_is_removed_while_pins_are_not_known(rig: Rig) -> None:
     """An agent without its state, and without an API server, cannot know what is wanted."""
     await rig.fill("abcdefghi")
@@ -229,7 +255,7 @@ async def test_nothing_is_removed_while_the_view_is_old_or_it_is_off(rig: Rig) -
     rig.view.error = "the runtime does not answer"
     await rig.collector.once()
     rig.view.error = ""
-    off = rig.make(RoomSettings(Marks(100, 60, 120.0)))
+    off = rig.make(RoomSettings(Marks(100, 60, AGE)))
     off.pull_ended(DiskFull("no room"), 0)
     await off.once()
     assert rig.there() == "abcdefghi"

@@ -78,14 +78,19 @@ class KeptParts:
         with suppress(NotFound):
             await self._channel.call(methods.ABORT_INGEST, content_pb2.AbortRequest(ref=part))
 
-    async def end_old(self, under_way: frozenset[str], now: float) -> None:
-        """End what was kept for too long, but for these references."""
+    async def end_older(self, age: float, under_way: frozenset[str], *, wait: bool = False) -> int:
+        """End what was kept for longer than `age` in seconds, but for these references; returns for how many images.
+
+        `wait`: return when what nothing else needs is gone.
+        """
         busy = {lease_name(reference) for reference in under_way}
         answer = await self._channel.call(methods.LIST_LEASES, leases_pb2.ListRequest())
-        for lease in answer.leases:
-            old = now - lease.created_at.ToSeconds() > KEEP_SECONDS
-            if old and lease.id.startswith(PREFIX) and lease.id not in busy:
-                await self._end(lease.id)
+        before = time.time() - age
+        ours = [one for one in answer.leases if one.id.startswith(PREFIX) and one.id not in busy]
+        old = [one.id for one in ours if one.created_at.ToNanoseconds() < before * 1e9]
+        for name in old:
+            await self._end(name, wait=wait and name == old[-1])
+        return len(old)
 
     async def _end(self, name: str, *, wait: bool = False) -> None:
         request = leases_pb2.DeleteRequest(id=name, sync=wait)

@@ -7,7 +7,6 @@ is not taken for a dead one: what came of a layer is seen in pieces of 1 MiB, bu
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from controller.runtime.containerd.channel import Channel
 from controller.runtime.containerd.image.content import ContentReader, listed
 from controller.runtime.containerd.image.failures import INGEST, image_failure, not_found
 from controller.runtime.containerd.image.hosts import fault
-from controller.runtime.containerd.image.kept import KeptParts, LeaseEnded
+from controller.runtime.containerd.image.kept import KEEP_SECONDS, KeptParts, LeaseEnded
 from controller.runtime.containerd.image.progress import Progressed, Tally, Told
 from controller.runtime.containerd.image.registry import default_scheme, registry
 from controller.runtime.containerd.image.repository import has_repository
@@ -110,7 +109,14 @@ class Puller:
 
     async def tidy(self) -> None:
         """End what was kept for pulls that nobody has begun anew for a day."""
-        await self._kept.end_old(frozenset(self._under_way), time.time())
+        await self.discard(KEEP_SECONDS, wait=False)
+
+    async def discard(self, age: float, *, wait: bool = True) -> int:
+        """End what was kept, for so many seconds or longer, for pulls that are not under way; how many there were.
+
+        `wait`: return when that room is free.
+        """
+        return await self._kept.end_older(age, frozenset(self._under_way), wait=wait)
 
     @contextmanager
     def _busy(self, reference: str) -> Iterator[None]:
