@@ -1,6 +1,7 @@
 """Working among the node's own files from inside a container: a thread in the mount namespace of another process."""
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -42,7 +43,7 @@ async def among_the_files_of(process: str, work: Callable[[], Coroutine[Any, Any
         work: gives the coroutine; it must have a deadline.
 
     Raises:
-        OSError: when the namespace cannot be entered.
+        OSError: when the namespace cannot be entered, or there are as many threads as there may be.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
@@ -60,12 +61,15 @@ async def among_the_files_of(process: str, work: Callable[[], Coroutine[Any, Any
         try:
             _enter(f"{process}/ns/mnt")
             value = asyncio.run(work())
-        except Exception as exc:  # noqa: BLE001 - raised again where it is awaited
+        except BaseException as exc:  # noqa: BLE001 - raised again where it is awaited, or that would wait for ever
             error = exc
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell, value, error)
 
-    threading.Thread(target=run, name="among the node's files", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="among the node's files", daemon=True).start()
+    except RuntimeError as exc:
+        raise OSError(errno.EAGAIN, f"entering the node's mount namespace {process}/ns/mnt: {exc}") from exc
     return await result
 
 
