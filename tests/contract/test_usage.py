@@ -1,14 +1,20 @@
 """How much is in a folder, held against du(1), and against those who would hide it."""
 
+import asyncio
 import os
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from controller import kernel
+from controller.agent.decide.eviction import SizeLimit
+from controller.agent.volumes import limits
+from controller.agent.volumes.place import Place
 from controller.agent.volumes.usage import Usage, exceeds
 
 MANY = 1 << 40
@@ -63,7 +69,8 @@ def test_a_link_in_place_of_the_folder_is_not_followed(folder: Path) -> None:
     (folder.parent / "link").symlink_to(folder)
     with pytest.raises(OSError, match="link"):
         used(folder.parent / "link")
-    assert used(folder.parent / "nothing") == 0
+    with pytest.raises(FileNotFoundError):
+        used(folder.parent / "nothing")
 
 
 def test_another_file_system_is_not_counted(folder: Path) -> None:
@@ -77,6 +84,53 @@ def test_another_file_system_is_not_counted(folder: Path) -> None:
         assert used(folder) - before < 1 << 16
     finally:
         subprocess.run(["umount", folder / "mount"], check=True)
+
+
+@pytest.fixture(name="served")
+def _served(folder: Path) -> Iterator[IO[bytes]]:
+    """A process's own file system is mounted in the folder, `data/mount`; it answers nothing, and ends when this is closed."""
+    fill(folder / "data" / "own")
+    (folder / "data" / "mount").mkdir()
+    with Path("/dev/fuse").open("r+b", buffering=0) as device:
+        options = f"fd={device.fileno()},rootmode=40000,user_id=0,group_id=0"
+        kernel.mount("test", str(folder / "data" / "mount"), "fuse", data=options)
+        yield device
+    kernel.unmount_below(str(folder))
+
+
+def test_a_file_system_that_lost_its_process_is_passed_over(folder: Path, served: IO[bytes]) -> None:
+    """As others that are mounted there; it keeps nothing else from being measured."""
+    served.close()
+    with pytest.raises(OSError, match="not connected"):
+        (folder / "data" / "mount").stat()
+    assert 100_000 <= used(folder) < 150_000
+
+
+async def test_one_that_does_not_answer_keeps_others_from_nothing(
+    folder: Path, served: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks at it hangs; other instances are measured meanwhile, and its own one when it has ended."""
+    monkeypatch.setattr(limits, "HOLD_UP_SECONDS", 0.2)
+    found, woken = limits.SizeLimits(str(folder.parent), Place(), lambda *_: True), list[str]()
+    fill(folder.parent / "other" / "data" / "file")
+    for uid in (folder.name, "other"):
+        found.follow(uid, [SizeLimit("data", "data", "90k")], measured=True)
+    (folder / "data" / "own").rename(folder / "own")
+    await found.once(woken.append)
+    assert woken == ["other"]
+    (folder / "own").rename(folder / "data" / "own")
+    served.close()
+    await asyncio.wait(found._under_way.values())
+    await found.once(woken.append)
+    assert woken == ["other", folder.name]
+
+
+def test_it_is_not_looked_at_for_ever(folder: Path) -> None:
+    """However many folders there are, or are made meanwhile."""
+    for number in range(2000):
+        (folder / str(number)).mkdir()
+    with pytest.raises(TimeoutError, match=r"within 0\.001 s"):
+        exceeds(str(folder), MANY, 0.001)
 
 
 def open_files() -> set[tuple[int, int, int]]:

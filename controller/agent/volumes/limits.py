@@ -23,6 +23,12 @@ log = logging.getLogger(__name__)
 PASS_SECONDS: Final = 10.0
 """Pause between two passes over the volumes: the kubelet's (`monitoringInterval` of its eviction manager)."""
 
+HOLD_UP_SECONDS: Final = 1.0
+"""How long a pass waits for the volumes of one instance before it goes on with the next one."""
+
+LONGEST_SECONDS: Final = 300.0
+"""How long one volume is looked at. Who makes and moves folders all the time would have it looked at for ever."""
+
 NOTE: Final = "exceeded.json"
 """Name of the file, in the folder of the instance's volumes."""
 
@@ -30,10 +36,14 @@ NOTE: Final = "exceeded.json"
 class SizeLimits:
     """Which volumes are measured, and which have outgrown their limits. While there are none, nothing is done at all."""
 
-    def __init__(self, folder: str, place: Place) -> None:
-        self._folder, self._place = Path(folder), place
+    def __init__(self, folder: str, place: Place, made: Callable[[str, str], bool]) -> None:
+        """`made` tells of a uid and the id of a volume whether it was made, so that its folder has to be there."""
+        self._folder, self._place, self._made = Path(folder), place, made
         self._measured: dict[str, tuple[SizeLimit, ...]] = {}
         self._exceeded: dict[str, Exceeded] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._said: set[str] = set()
+        """Uids of those of whom it was said that they cannot be measured."""
         self._wanted = asyncio.Event()
 
     def load(self) -> None:
@@ -55,6 +65,7 @@ class SizeLimits:
             self._wanted.set()
         else:
             self._measured.pop(uid, None)
+            self._said.discard(uid)
 
     def exceeded(self, uid: str) -> Exceeded | None:
         """The volume of an instance that was found to be beyond its limit."""
@@ -62,41 +73,71 @@ class SizeLimits:
 
     async def run(self, wake: Callable[[str], None]) -> None:
         """Measure for ever; `wake` is called with the uid of each instance that has too much."""
-        while True:
-            await self._wanted.wait()
-            await asyncio.sleep(PASS_SECONDS)
-            try:
+        try:
+            while True:
+                await self._wanted.wait()
+                await asyncio.sleep(PASS_SECONDS)
                 await self.once(wake)
-            except OSError as exc:
-                log.warning("the sizes of volumes cannot be measured now: %s", exc)
-            if not self._measured:
-                self._wanted.clear()
+                if not self._measured:
+                    self._wanted.clear()
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
 
     async def once(self, wake: Callable[[str], None]) -> None:
-        """One pass, in one thread.
+        """One pass. Whose volumes take long, or hang, is measured beside the others, and by no other pass meanwhile."""
+        for uid in [uid for uid, task in self._under_way.items() if task.done()]:
+            self._under_way.pop(uid).result()  # what it could not do was said: this is a defect, if anything
+        for uid in tuple(self._measured):
+            if uid not in self._under_way:
+                task = self._under_way[uid] = asyncio.create_task(self._measure(uid, wake))
+                await asyncio.wait([task], timeout=HOLD_UP_SECONDS)
 
-        Raises:
-            OSError: when nothing can be measured.
-        """
-        asked = dict(self._measured)
-        for uid, limit in await self._place.look(lambda: self._pass(asked)):
-            if limit in self._measured.pop(uid, ()):
-                self._exceeded[uid] = Exceeded(limit, time.time())
-                self._keep(uid, self._exceeded[uid])
-                wake(uid)
+    async def _measure(self, uid: str, wake: Callable[[str], None]) -> None:
+        """The volumes of one instance, in a thread of their own."""
+        limits = self._measured.get(uid, ())
+        made = [limit for limit in limits if self._made(uid, limit.id)]  # others may be missing
+        silence = f"its file system has not answered for {LONGEST_SECONDS:g} s"
+        late = asyncio.get_running_loop().call_later(LONGEST_SECONDS * (len(limits) + 1), self._say, uid, silence)
+        try:
+            beyond, failed = await self._place.look(lambda: self._look(uid, limits))
+        except OSError as exc:
+            self._say(uid, str(exc))
+            return
+        finally:
+            late.cancel()
+        now = self._measured.get(uid, ())
+        if beyond in now:
+            del self._measured[uid]
+            self._exceeded[uid] = Exceeded(beyond, time.time())
+            self._keep(uid, self._exceeded[uid])
+            wake(uid)
+        trouble = [
+            f"volume {limit.volume!r}: {exc}"
+            for limit, exc in failed.items()
+            if limit in now and (limit in made or not isinstance(exc, FileNotFoundError))
+        ]
+        if trouble:
+            self._say(uid, "; ".join(trouble))
+        else:
+            self._said.discard(uid)
 
-    def _pass(self, asked: dict[str, tuple[SizeLimit, ...]]) -> list[tuple[str, SizeLimit]]:
-        """The first volume of each instance that has too much."""
-        found = []
-        for uid, limits in asked.items():
-            for limit in limits:
-                try:
-                    if exceeds(f"{self._folder}/{uid}/{limit.id}", limit.bytes):
-                        found.append((uid, limit))
-                        break
-                except OSError as exc:
-                    log.warning("volume %r of instance %s cannot be measured now: %s", limit.volume, uid, exc)
-        return found
+    def _look(self, uid: str, limits: Sequence[SizeLimit]) -> tuple[SizeLimit | None, dict[SizeLimit, OSError]]:
+        """The first volume that has too much, and why others before it could not be measured."""
+        failed = dict[SizeLimit, OSError]()
+        for limit in limits:
+            try:
+                if exceeds(f"{self._folder}/{uid}/{limit.id}", limit.bytes, LONGEST_SECONDS):
+                    return limit, failed
+            except OSError as exc:
+                failed[limit] = exc
+        return None, failed
+
+    def _say(self, uid: str, why: str) -> None:
+        """Once, until it can be measured again."""
+        if uid in self._measured and uid not in self._said:
+            self._said.add(uid)
+            log.warning("the volumes of instance %s cannot be measured now, so no sizeLimit ends it: %s", uid, why)
 
     def _keep(self, uid: str, found: Exceeded) -> None:
         """Write it down; on a disk that is full, the next agent finds it anew."""

@@ -49,7 +49,7 @@ class Place:
             raise VolumeFailure(f"the node's file system has not answered for {self._seconds:g} s") from exc
 
     async def look(self, work: Callable[[], T]) -> T:
-        """Look at something, of no instance: without a turn, and without a deadline, since nothing else waits for it.
+        """Look at something that other work does not matter to: without a turn, and without a deadline.
 
         Raises:
             OSError: when the place cannot be entered, or whatever the work raises.

@@ -7,8 +7,10 @@ Whoever writes there may nest folders deeper than a path or a stack can be, and 
 descriptors, of which it holds two, checks on its way up where it has come to, and follows no name twice.
 """
 
+import math
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -23,10 +25,11 @@ Id = tuple[int, int]
 class Usage:
     """One measurement."""
 
-    def __init__(self, most: int) -> None:
-        """`most` is the number of bytes beyond which nothing more needs to be known."""
+    def __init__(self, most: int, seconds: float = math.inf) -> None:
+        """`most` is the number of bytes beyond which nothing more needs to be known; `seconds`, how long it may take."""
         self.bytes = 0
-        self._most = most
+        self._most, self._seconds = most, seconds
+        self._until = time.monotonic() + seconds
         self._known: set[Id] = set()
         """Files with several names that were counted."""
 
@@ -36,12 +39,14 @@ class Usage:
         return self.bytes > self._most
 
     def measure(self, path: str) -> None:
-        """Add what is in a folder; nothing when it is not there. What goes or moves away meanwhile is passed over.
+        """Add what is in a folder. What goes or moves away meanwhile is passed over.
 
         Raises:
-            OSError: when the folder cannot be read.
+            FileNotFoundError: when the folder is not there.
+            TimeoutError: when it takes too long.
+            OSError: when it cannot be read.
         """
-        with suppress(FileNotFoundError), _opened(path) as root:
+        with _opened(path) as root:
             self._count(os.fstat(root))
             self._walk(root)
 
@@ -99,7 +104,7 @@ class Usage:
         folders = []
         with os.scandir(here) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # it went, or what is mounted there does not answer any more
                     found = entry.stat(follow_symlinks=False)
                     if found.st_dev != device:
                         continue
@@ -108,6 +113,8 @@ class Usage:
                         folders.append(entry.name)
                 if self.beyond:
                     break
+                if time.monotonic() > self._until:
+                    raise TimeoutError(f"it could not be looked through within {self._seconds:g} s")
         return folders
 
     def _count(self, found: os.stat_result) -> None:
@@ -119,13 +126,13 @@ class Usage:
         self.bytes += found.st_blocks * _BLOCK
 
 
-def exceeds(path: str, limit: int) -> bool:
+def exceeds(path: str, limit: int, seconds: float = math.inf) -> bool:
     """Whether there is more than that many bytes in a folder.
 
     Raises:
-        OSError: when it cannot be read.
+        OSError: as `Usage.measure`.
     """
-    usage = Usage(limit)
+    usage = Usage(limit, seconds)
     usage.measure(path)
     return usage.beyond
 

@@ -39,7 +39,7 @@ class NodeVolumes:
     def __init__(self, folder: str, place: Place, runtime: Runtime) -> None:
         self._folder, self._place, self._runtime = folder, place, runtime
         self._made: dict[str, dict[str, str]] = {}
-        self._limits = SizeLimits(folder, place)
+        self._limits = SizeLimits(folder, place, lambda uid, id_: bool(self.made(uid).get(id_)))
         self._sharing: set[str] = set()
         """Uids of those whose containers share what they are to share."""
 

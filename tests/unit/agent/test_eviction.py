@@ -1,24 +1,21 @@
-"""An instance whose volume on disk outgrows its sizeLimit: what is measured, decided, told and kept."""
+"""An instance whose volume on disk outgrows its sizeLimit: what is to be measured, decided and told."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.agent.decide.eviction import Exceeded, SizeLimit, size_limits
+from controller.agent.decide.eviction import Exceeded, size_limits
 from controller.agent.decide.observation import Desired
 from controller.agent.decide.plan import plan
 from controller.agent.decide.status import instance_status
 from controller.agent.decide.volumes.wanted import wanted as wanted_volumes
-from controller.agent.volumes.limits import NOTE, SizeLimits
-from controller.agent.volumes.place import Place
 from controller.runtime.port import Phase
 from tests.unit.agent import rig as rigs
 from tests.unit.agent.clock import now, until
 from tests.unit.agent.rig import IMAGE, Rig
-from tests.unit.agent.values import NODE, NOW, UID, container, desired, kinds, seen, state
+from tests.unit.agent.values import NODE, NOW, container, desired, kinds, seen, state
 
 TOLD = 'Usage of EmptyDir volume "data" exceeds the limit "1Mi".'
 MOUNTS = [{"name": "data", "mountPath": "/d"}]
@@ -159,61 +156,3 @@ async def test_a_higher_limit_ends_the_eviction(rig: Rig) -> None:
     await rig.settle()
     assert rig.volumes.beyond == {}
     assert [limit.limit for limit in rig.volumes.measured[uid]] == ["2Mi"]
-
-
-# --- the node's own
-
-
-def volume(folder: Path, size: int, uid: str = UID) -> SizeLimit:
-    """A volume of an instance with that many bytes in it, and its limit of 1 MiB."""
-    limit = SizeLimit("data", "emptyDir~data~00000001", "1Mi")
-    at = folder / uid / limit.id
-    at.mkdir(parents=True)
-    (at / "file").write_bytes(os.urandom(size))
-    return limit
-
-
-async def test_only_what_is_followed_is_measured(tmp_path: Path) -> None:
-    """What is within its limit stays; what is beyond is noted, kept for the next agent, and dropped with its limit."""
-    limits, woken = SizeLimits(str(tmp_path), Place()), list[str]()
-    limit = volume(tmp_path, 2 << 20)
-    volume(tmp_path, 1000, "small")
-    limits.follow(UID, [limit], measured=False)
-    limits.follow("small", [limit], measured=True)
-    await limits.once(woken.append)
-    assert woken == []
-    limits.follow(UID, [limit], measured=True)
-    await limits.once(woken.append)
-    await limits.once(woken.append)
-    assert woken == [UID]
-    (tmp_path / UID / limit.id / "file").unlink()
-    after = SizeLimits(str(tmp_path), Place())
-    after.load()
-    assert after.exceeded(UID) == limits.exceeded(UID) is not None
-    after.follow(UID, [SizeLimit("data", limit.id, "4Mi")], measured=True)
-    assert after.exceeded(UID) is None
-    assert not (tmp_path / UID / NOTE).exists()
-
-
-async def test_a_note_that_is_broken_or_cannot_be_written_costs_another_measurement(tmp_path: Path) -> None:
-    """A full disk keeps nobody from being evicted."""
-    limit = volume(tmp_path, 2 << 20)
-    (tmp_path / UID / NOTE).mkdir()
-    limits, woken = SizeLimits(str(tmp_path), Place()), list[str]()
-    limits.load()
-    limits.follow(UID, [limit], measured=True)
-    await limits.once(woken.append)
-    assert limits.exceeded(UID) is not None
-    (tmp_path / UID / NOTE).rmdir()
-    (tmp_path / UID / NOTE).write_text('{"volume": "data"')
-    after = SizeLimits(str(tmp_path), Place())
-    after.load()
-    assert after.exceeded(UID) is None
-
-
-async def test_a_volume_that_is_gone_is_within_its_limit(tmp_path: Path) -> None:
-    """It may be removed while it is measured."""
-    limits, woken = SizeLimits(str(tmp_path), Place()), list[str]()
-    limits.follow(UID, [SizeLimit("data", "emptyDir~data~1", "1Mi")], measured=True)
-    await limits.once(woken.append)
-    assert woken == []
