@@ -15,9 +15,9 @@ from controller.agent.decide.plan.values import Case
 from controller.agent.decide.status import instance_status
 from controller.api import labels
 from controller.runtime.port import Phase
-from tests.unit.agent.test_histories import EVENTS, Event, well
+from tests.unit.agent.plan.test_histories import EVENTS, Event, well
+from tests.unit.agent.plan.world import ALIVE, World
 from tests.unit.agent.values import NODE, container
-from tests.unit.agent.world import ALIVE, World
 
 
 def init(name: str, text: str = "a") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from controller.runtime.memory import MemoryRuntime
 from controller.runtime.port import Credential, RegistryUnreachable
 from tests.private import docker_config
 from tests.unit.agent.clock import until
-from tests.unit.agent.nodeimages import PRIVATE, STATUS, TEAM, WEB, Rig, entry, regcred
+from tests.unit.agent.images.nodeimages import PRIVATE, STATUS, TEAM, WEB, Rig, entry, regcred
 from tests.unit.agent.sources import secret
 
 OPEN = "registry.test/open:1"

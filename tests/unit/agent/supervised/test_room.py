@@ -10,7 +10,7 @@ from controller.runtime.port import Resources
 from tests.unit.agent import rig as rigs
 from tests.unit.agent.clock import until
 from tests.unit.agent.rig import IMAGE, Rig
-from tests.unit.agent.test_supervised_security import conditions
+from tests.unit.agent.supervised.test_security import conditions
 from tests.unit.agent.values import container
 
 

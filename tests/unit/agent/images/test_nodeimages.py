@@ -19,7 +19,7 @@ from controller.kube.errors import ApiForbidden, ApiInvalid
 from controller.runtime.memory import MemoryImage, MemoryRuntime
 from controller.runtime.port import ImageState
 from tests.unit.agent.clock import until
-from tests.unit.agent.nodeimages import DATABASE, GONE, PRIVATE, STATUS, TEAM, WEB, Rig, entry, regcred
+from tests.unit.agent.images.nodeimages import DATABASE, GONE, PRIVATE, STATUS, TEAM, WEB, Rig, entry, regcred
 from tests.unit.agent.sources import secret
 
 PRESENT = ImageState(WEB, "sha256:abc", 7)

@@ -10,8 +10,8 @@ from controller.agent.decide.resources import applied
 from controller.api import labels
 from controller.network.port import NetworkState
 from controller.runtime.port import ContainerState, Phase
+from tests.unit.agent.plan.world import ALIVE, World, counts
 from tests.unit.agent.values import container, current_hash
-from tests.unit.agent.world import ALIVE, World, counts
 
 Event = tuple[str, Callable[[World], object]]
 
