@@ -139,6 +139,7 @@ class Agent:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         metrics.unfollow()
+        await self._equipment.events.drain()
         await self._equipment.close()
         await self._stock.close()
         await self._client.close()

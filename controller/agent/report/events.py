@@ -31,6 +31,9 @@ GATHER_SECONDS: Final = 2.0
 GIVE_WAY_SECONDS: Final = 15.0
 """How long an Event waits at most for a node that is busy starting containers."""
 
+DRAIN_SECONDS: Final = 2.0
+"""How long an agent that ends waits at most until its Events are written."""
+
 COMPONENT: Final = "moorage-agent"
 _GATHERED: Final = {Reason.CREATED, Reason.STARTED}
 _MOST_WAITING: Final = 1000
@@ -110,18 +113,32 @@ class EventRecorder:
             if pause > 0:
                 await asyncio.sleep(pause)
             await self._give_way(step)
-            if self._waiting.pop(number, None) is None:
-                continue
-            self._close(number, step)
-            try:
-                await self._write(step)
-            except ApiUnavailable as exc:
-                log.debug("event is written later: %s", exc)
-                self._waiting[number] = step
-                self._waiting.move_to_end(number, last=False)
+            if number in self._waiting and not await self._write_first():
                 await asyncio.sleep(GATHER_SECONDS)
-            except ApiFailure as exc:
-                log.debug("event is dropped: %s", exc)
+
+    async def drain(self) -> None:
+        """Write what waits, now that `run` has ended; what the API server does not take soon is dropped."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while self._waiting and await self._write_first():
+                    pass
+
+    async def _write_first(self) -> bool:
+        """Write the Event that has waited longest. False, and it stays the first, when the API server is away."""
+        number, step = self._waiting.popitem(last=False)
+        self._close(number, step)
+        try:
+            await self._write(step)
+        except (ApiUnavailable, asyncio.CancelledError) as exc:
+            self._waiting[number] = step
+            self._waiting.move_to_end(number, last=False)
+            if not isinstance(exc, ApiUnavailable):
+                raise
+            log.debug("event is written later: %s", exc)
+            return False
+        except ApiFailure as exc:
+            log.debug("event is dropped: %s", exc)
+        return True
 
     def _close(self, number: int, step: _Step) -> None:
         """Nothing more is gathered into this one."""

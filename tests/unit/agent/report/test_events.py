@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.agent.report import events as module
-from controller.agent.report.events import GATHER_SECONDS, GIVE_WAY_SECONDS, EventRecorder
+from controller.agent.report.events import DRAIN_SECONDS, GATHER_SECONDS, GIVE_WAY_SECONDS, EventRecorder
 from controller.api.instance import ContainerInstance
 from controller.api.reasons import Reason
 from controller.kube.errors import ApiForbidden
@@ -48,6 +48,14 @@ async def _rig() -> AsyncIterator[Rig]:
     await asyncio.gather(rig.task, return_exceptions=True)
 
 
+async def end(rig: Rig, after: float = 0.0) -> None:
+    """End the recorder's task, as an agent that ends does."""
+    await asyncio.sleep(after)
+    rig.task.cancel()
+    await asyncio.gather(rig.task, return_exceptions=True)
+    rig.task = asyncio.create_task(asyncio.sleep(3600))
+
+
 async def test_the_steps_of_a_start_are_one_event(rig: Rig) -> None:
     """The last reason, all messages, one write, a moment later."""
     for reason, message in ((Reason.CREATED, "Created"), (Reason.STARTED, "Started")):
@@ -62,6 +70,34 @@ async def test_the_steps_of_a_start_are_one_event(rig: Rig) -> None:
         "Normal",
         1,
     )
+
+
+async def test_the_events_of_an_agent_that_ends_are_written(rig: Rig) -> None:
+    """At once, also those that were still gathered or gave way, and one whose writing was broken off."""
+    rig.quiet.clear()
+    rig.record(Reason.EVICTED, "too much", warning=True)
+    rig.record(Reason.KILLING, "Stopping container main")
+    await end(rig, after=GATHER_SECONDS + 1)
+    began = asyncio.get_running_loop().time()
+    await rig.recorder.drain()
+    assert [event["reason"] for event in rig.events] == ["Evicted", "Killing"]
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_an_agent_ends_soon_also_without_an_api_server(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Events are lost then, whether that refuses them, cannot be reached or does not answer."""
+    rig.record(Reason.EVICTED, "too much", warning=True)
+    await end(rig)
+    rig.api.down = True
+    began = asyncio.get_running_loop().time()
+    await rig.recorder.drain()
+    assert asyncio.get_running_loop().time() == began
+
+    rig.api.down = False
+    monkeypatch.setattr(rig.api, "create", lambda *_: asyncio.sleep(3600))
+    await rig.recorder.drain()
+    assert asyncio.get_running_loop().time() - began == DRAIN_SECONDS
+    assert rig.events == []
 
 
 async def test_a_pull_is_told_by_events_of_its_own(rig: Rig) -> None:
