@@ -1,6 +1,10 @@
 """Images that a loss of power may take a part of: real syncs, and boots that are told by labels and times."""
 
 import asyncio
+import errno
+import itertools
+import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +15,9 @@ from controller.runtime.containerd.container.evidence import boot_id
 from controller.runtime.containerd.image import synced
 from controller.runtime.containerd.image.images import UNSYNCED
 from controller.runtime.containerd.runtime import ContainerdRuntime
-from controller.runtime.port import NotFound
+from controller.runtime.port import ImageFailure, NotFound
 from tests.contract.containerd_subject import ContainerdSubject, cut_short
+from tests.contract.subject import SECONDS
 
 IMAGE = "user:1"
 
@@ -99,6 +104,58 @@ async def test_what_an_earlier_boot_left_goes_though_other_images_lay_on_it(real
     other = await later_boot(real)
     await other.pull(real.ref(IMAGE))
     assert await other.verify(real.ref(IMAGE)) == ()
+
+
+def failing(pulls: int) -> Callable[[str], None]:
+    """A disk that could not take what was written, and tells so once, as the kernel does: when so many ask at the same time."""
+    calls, asking, failed = itertools.count(1), threading.Barrier(pulls), threading.Event()
+
+    def sync(_: str) -> None:
+        call = next(calls)
+        if call <= pulls:
+            asking.wait(SECONDS)
+        if call == 1:
+            failed.set()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        assert failed.wait(SECONDS)
+
+    return sync
+
+
+async def unpacked(real: ContainerdSubject) -> dict[str, int]:
+    """When each layer was unpacked."""
+    return {key: info.created_at.ToNanoseconds() for key, info in (await real.runtime._snapshots.list()).items()}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same agent", "the next agent"])
+async def test_what_the_disk_has_not_taken_is_unpacked_anew(
+    real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch, *, restarted: bool
+) -> None:
+    """Though the next sync finds nothing wrong; what was synced before that is kept."""
+    await real.pull("busybox:1")
+    kept = await unpacked(real)
+    monkeypatch.setattr(synced, "sync", failing(pulls=1))
+    with pytest.raises(ImageFailure, match="Input/output error"):
+        await real.pull(IMAGE)
+    lost = await unpacked(real)
+    runtime = await real.connect() if restarted else real.runtime
+    await runtime.tidy()
+    assert [image.name for image in await runtime.images()] == [real.ref("busybox:1")]
+    await runtime.pull(real.ref(IMAGE))
+    now = await unpacked(real)
+    assert now.keys() == lost.keys() > kept.keys()
+    assert {key for key in now if now[key] == lost[key]} == set(kept)
+    assert len(await runtime.images()) == 2
+
+
+async def test_a_failed_sync_is_of_all_pulls_under_way(real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells one of them, and not whose files it has lost."""
+    monkeypatch.setattr(synced, "sync", failing(pulls=2))
+    results = await asyncio.gather(real.pull(IMAGE), real.pull("links:1"), return_exceptions=True)
+    assert [type(result) for result in results] == [ImageFailure] * 2
+    assert await real.runtime.images() == ()
+    await asyncio.gather(real.pull(IMAGE), real.pull("links:1"))
+    assert len(await real.runtime.images()) == 2
 
 
 async def test_what_was_synced_is_kept(real: ContainerdSubject) -> None:

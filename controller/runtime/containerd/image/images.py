@@ -30,7 +30,7 @@ DAMAGED: Final = "moorage.dev/damaged"
 """Label of a name that nothing is made from: digests of the layers, each with those below it, that are damaged as unpacked."""
 
 UNSYNCED: Final = "moorage.dev/unsynced"
-"""Label of a name whose image is not known to be on the disk yet: id of the boot in which it was fetched."""
+"""Label of a name whose image may not be on the disk: id of the boot in which it was fetched, or when it was lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ system is synced, and the label goes. With it an image is not on the node, unles
 is taken for whole, whoever has brought it.
 
 What an earlier boot has unpacked and nobody synced belongs to no unlabelled image: to pulls that a loss of power interrupted.
-It is removed before anything is pulled, since containerd would not unpack it again.
+It is removed before anything is pulled, since containerd would not unpack it again. So is what was unpacked before a sync that
+failed: the kernel tells once of what it could not write, and the next sync would find nothing wrong (syncfs(2)).
 """
 
 import asyncio
@@ -31,6 +32,9 @@ from controller.runtime.port import DiskFull, ImageFailure, NotFound, PullStalle
 
 log = logging.getLogger(__name__)
 
+_LOST: Final = "lost-"
+"""How the label begins of what the disk has failed to take; the time of that follows, in seconds since the epoch."""
+
 SYNC_SECONDS: Final = 600.0
 """How long a disk may take; as unpacking, which writes as much."""
 
@@ -47,19 +51,25 @@ class SyncedImages:
         self._channel, self._snapshots, self._images = channel, snapshots, images
         self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         self._looked = False
+        self._lost_at = 0.0
+        """When the disk has last failed to take what was unpacked, in seconds since the epoch."""
         self._busy: list[str] = []
 
     @contextmanager
-    def busy(self, name: str) -> Iterator[None]:
-        """While the block runs, this image is seen to by it, and not by `tidy`."""
+    def busy(self, name: str) -> Iterator[float]:
+        """While the block runs, this image is seen to by it, and not by `tidy`; yields when it began."""
         self._busy.append(name)
         try:
-            yield
+            yield time.time()
         finally:
             self._busy.remove(name)
 
-    async def settle(self, name: str) -> None:
+    async def settle(self, name: str, since: float = 0.0) -> None:
         """Bring what was unpacked to the disk; then the image counts as present.
+
+        Args:
+            name: of the image.
+            since: when it was begun to unpack. What the disk has lost after that may be of this image, whoever was told of it.
 
         Raises:
             ImageFailure: when the disk does not take it.
@@ -67,7 +77,15 @@ class SyncedImages:
         layers = await self._images.chain_id(await self._images.record(name))
         at = await self._images.unpacked_at(layers)
         if not self._images.trusts(layers, at):
-            await self.to_disk(f"image {name}")
+            try:
+                await self.to_disk(f"image {name}")
+            finally:
+                if lost := self._lost_at > since:
+                    await self._images.set_label(name, UNSYNCED, f"{_LOST}{self._lost_at}")
+            if lost:
+                raise ImageFailure(
+                    f"image {name} may lack a part on the node's disk, which has failed to take what was unpacked"
+                )
             self._images.trust(layers, at)  # before the label goes: another pull of the same image may set it anew at any time
         await self._images.set_label(name, UNSYNCED, "")
 
@@ -81,6 +99,7 @@ class SyncedImages:
         except TimeoutError as exc:
             raise PullStalled(f"{what} is not on the disk after {SYNC_SECONDS:g} s: is the node's disk overloaded?") from exc
         except OSError as exc:
+            self._lost_at, self._looked = time.time(), False
             kind = DiskFull if exc.errno in {errno.ENOSPC, errno.EDQUOT} else ImageFailure
             raise kind(f"{what} cannot be brought to the node's disk: {exc.strerror}") from exc
         log.info("%s is on the disk: that took %.3f s", what, time.monotonic() - began)
@@ -93,17 +112,21 @@ class SyncedImages:
                     await self.settle(image.name)
 
     async def drop_doubtful(self) -> None:
-        """Once, remove what was unpacked in an earlier boot and is part of no image that was synced."""
+        """Remove what was unpacked before this boot, or before a sync failed, and is part of no image that was synced.
+
+        Once, and after each such failure.
+        """
         if self._looked:
             return
-        found = await self._snapshots.list()
-        trusted = [image for image in await self._images.records() if UNSYNCED not in image.labels]
-        tops = [await self._images.chain_id(image) for image in trusted]
-        try:
-            await Layers(self._channel, self._snapshots).remove(doubtful(found, tops, self._booted_at))
-        except RuntimeFailure as exc:
-            log.warning("what was unpacked before a loss of power cannot be removed: %s", exc)
         self._looked = True
+        found = await self._snapshots.list()
+        images = await self._images.records()
+        tops = [await self._images.chain_id(image) for image in images if UNSYNCED not in image.labels]
+        before = max(self._booted_at, self._lost_at, *(lost_at(image.labels.get(UNSYNCED, "")) for image in images), 0.0)
+        try:
+            await Layers(self._channel, self._snapshots).remove(doubtful(found, tops, before))
+        except RuntimeFailure as exc:
+            log.warning("what was unpacked, but may not be on the disk, cannot be removed: %s", exc)
 
 
 def sync(root: str) -> None:
@@ -122,8 +145,15 @@ def sync(root: str) -> None:
         os.close(folder)
 
 
-def doubtful(found: Mapping[str, snapshots_pb2.Info], tops: list[str], booted_at: float) -> tuple[str, ...]:
-    """What was unpacked before this boot and is part of no image with one of these tops; each before what it lies on.
+def lost_at(label: str) -> float:
+    """When the disk has failed to take an image, in seconds since the epoch, by the image's label; 0 when it has not."""
+    with suppress(ValueError):
+        return float(label.removeprefix(_LOST)) if label.startswith(_LOST) else 0.0
+    return 0.0
+
+
+def doubtful(found: Mapping[str, snapshots_pb2.Info], tops: list[str], before: float) -> tuple[str, ...]:
+    """What was unpacked before a time and is part of no image with one of these tops; each before what it lies on.
 
     What has anything on it that is not as doubtful itself is left out: somebody uses it.
     """
@@ -135,6 +165,6 @@ def doubtful(found: Mapping[str, snapshots_pb2.Info], tops: list[str], booted_at
     old = {
         key
         for key, info in found.items()
-        if info.kind == snapshots_pb2.COMMITTED and key not in trusted and info.created_at.ToSeconds() < booted_at
+        if info.kind == snapshots_pb2.COMMITTED and key not in trusted and info.created_at.ToNanoseconds() < before * 1e9
     }
     return tuple(key for key in on_top_of(old, found) if set(on_top_of([key], found)) <= old)

@@ -29,7 +29,7 @@ class WholePulls:
         """See `Puller.pull`. Raises `ImageDamaged` also when what is damaged on the node cannot be taken away."""
         await self._synced.drop_doubtful()
         await self._quarantine.end(order.name)
-        with self._synced.busy(order.name):
+        with self._synced.busy(order.name) as since:
             try:
                 await self._puller.pull(order, progress)
             except ImageFailure as failure:
@@ -37,10 +37,10 @@ class WholePulls:
                 if not of_content(failure) or not await self._discard_damaged(resolved):
                     raise
                 await self._puller.pull(order, progress)
-            await self._synced.settle(order.name)
+            await self._synced.settle(order.name, since)
             if await self._verifier.lacks_layers(order.name):
                 await self._puller.pull(replace(order, unpack=False), progress)
-                await self._synced.settle(order.name)
+                await self._synced.settle(order.name, since)
 
     async def _discard_damaged(self, digest: str) -> bool:
         """Take away what is damaged of an image that was being pulled; whether there was any."""
