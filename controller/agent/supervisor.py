@@ -170,8 +170,8 @@ class Supervisor:
         Networks and volumes have turns of their own, since a plugin or a file system that hangs must not keep those waiting
         that need none. What comes after one is decided when it is there.
         """
-        quick = [a for a in decided.actions if turn([a]) is None]
         around = [a for a in decided.actions if isinstance(a, AROUND)]
+        quick = [a for a in decided.actions if turn([a]) is None and not isinstance(a, AROUND)]
         await self._actor.carry_out(desired, [*quick, *around], seen.images)
         if around:
             return

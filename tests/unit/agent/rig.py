@@ -163,6 +163,8 @@ class SimulatedVolumes:
     there: dict[str, set[str]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     """What the next calls fail with."""
+    asked: list[str] = field(default_factory=list)
+    """Makings and removals, in their order."""
     prepared: list[Preparation] = field(default_factory=list)
     states: dict[str, dict[str, str]] = field(default_factory=dict)
     measured: dict[str, tuple[SizeLimit, ...]] = field(default_factory=dict)
@@ -197,6 +199,7 @@ class SimulatedVolumes:
 
     async def make(self, uid: str, volumes: Sequence[WantedVolume]) -> Mapping[str, str]:
         """Make them."""
+        self.asked.append("make")
         states = self.states.setdefault(uid, {})
         if self.failures:
             return {volumes[0].name: self.failures.pop(0)}
@@ -206,6 +209,7 @@ class SimulatedVolumes:
 
     async def remove(self, uid: str, ids: frozenset[str] | None = None) -> None:
         """Remove them."""
+        self.asked.append("remove")
         if self.failures:
             raise VolumeFailure(self.failures.pop(0))
         if ids is None:

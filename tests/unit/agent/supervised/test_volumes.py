@@ -50,6 +50,15 @@ async def test_volumes_come_before_containers_and_go_after_them(rig: Rig) -> Non
     assert rig.volumes.uids() == frozenset()
 
 
+async def test_volumes_are_made_once_and_removed_once(rig: Rig) -> None:
+    """Each costs a thread, and a failure that is counted twice makes the pause before the next try longer than it should be."""
+    rig.apply(mounting(), volumes=VOLUMES)
+    await rig.settle()
+    rig.api.delete("web")
+    await until(lambda: rig.api.instance() is None)
+    assert rig.volumes.asked == ["make", "remove"]
+
+
 async def test_a_volume_that_cannot_be_made_is_told_and_tried_again(rig: Rig) -> None:
     """Its reason and words in status and Event; no container is made meanwhile."""
     rig.volumes.failures = ["hostPath type check failed: /srv is not a directory"] * 4
