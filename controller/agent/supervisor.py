@@ -24,7 +24,7 @@ from controller.agent.report.writer import StatusWriter
 from controller.agent.stopwatch import Stopwatch
 from controller.agent.store import Store
 from controller.api import conditions
-from controller.api.amounts import instance_requests
+from controller.api.amounts import NOTHING, instance_requests
 from controller.api.reasons import REFUSALS, Reason
 from controller.runtime.port import RuntimeFailure, Unavailable
 
@@ -139,10 +139,10 @@ class Supervisor:
 
     def _decide(self, desired: Desired, seen: Observation, now: float) -> tuple[Plan, Observation]:
         """The plan, with what room there is; a place is taken, or given back, in the same moment."""
-        room, spec = self._hands.room, desired.instance.spec
-        asked = instance_requests(spec) + self._hands.classes.overhead(spec.runtime_class_name)
+        room, spec, asked = self._hands.room, desired.instance.spec, NOTHING
         wanted = not (desired.deleting or spec.suspend)
         if wanted:
+            asked = instance_requests(spec) + self._hands.classes.overhead(spec.runtime_class_name)
             seen = replace(seen, shortage=room.shortage(self._uid, asked))
         decided = plan(desired, seen, now)
         self._hands.volumes.follow(self._uid, size_limits(spec) if wanted else (), measured=not decided.idle)
