@@ -59,8 +59,8 @@ def _written(site: Site, since: int, name: str) -> set[tuple[str, str, str]]:
         for line in log:
             entry = json.loads(line)
             ref = entry.get("objectRef", {})
-            mine = ref.get("apiGroup") == "moorage.dev" and re.fullmatch(rf"{name}(-[0-9a-f]+)?", ref.get("name", ""))
-            if entry["verb"] in WRITES and mine:
+            ours = ref.get("apiGroup") == "moorage.dev" and ref.get("namespace") == "default"
+            if entry["verb"] in WRITES and ours and re.fullmatch(rf"{name}(-[0-9a-f]+)?", ref.get("name", "")):
                 resource = "/".join(filter(None, (ref["resource"], ref.get("subresource"))))
                 found.add((entry["userAgent"].partition("/")[0], entry["verb"], resource))
     return found

@@ -75,7 +75,10 @@ class Site:
         return await asyncio.to_thread(self.api.until, INSTANCES, true, seconds)
 
     def writes(self, since: int = 0) -> Counter[str]:
-        """What was written to our kinds since a position in the audit log, as `verb resource/subresource`."""
+        """What was written to our kinds since a position in the audit log, as `verb resource/subresource`.
+
+        In the tests' own namespace: those of tests before it may still be on their way out, with workloads in them.
+        """
         counted: Counter[str] = Counter()
         for line in self.plane.audit_log.read_text()[since:].splitlines():
             entry = json.loads(line)
@@ -83,6 +86,8 @@ class Site:
             if ref.get("apiGroup") != "moorage.dev" or entry["verb"] not in {"create", "patch", "update", "delete"}:
                 continue
             if entry.get("userAgent", "").startswith("kubectl") or ref["resource"] == "runtimenodes":
+                continue
+            if ref.get("namespace", "default") != "default":
                 continue
             sub = f"/{ref['subresource']}" if ref.get("subresource") else ""
             counted[f"{entry['verb']} {ref['resource']}{sub}"] += 1
