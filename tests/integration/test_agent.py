@@ -181,8 +181,8 @@ def test_bad_input_has_its_own_reason_and_disturbs_nobody(site: Site, case: str)
     change, expected, named = BAD[case]
     change = {k: v.format(registry=site.registry.host) if isinstance(v, str) else v for k, v in change.items()}
     site.apply(workload("good", site.registry), workload("bad", site.registry, container=change))
-    found = site.instances(lambda o: any("bad" in n and reason(i) == expected for n, i in o.items()), 40)
-    bad = next(i for n, i in found.items() if "bad" in n)
+    found = site.instances(lambda o: any(n.startswith("bad-") and reason(i) == expected for n, i in o.items()), 40)
+    bad = next(i for n, i in found.items() if n.startswith("bad-"))
     assert named in message(bad)
     workloads = site.workloads(lambda o: reason(o["bad"]) == expected and ready(o["good"]), 20)
     assert named in message(workloads["bad"])
