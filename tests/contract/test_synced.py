@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -15,7 +16,7 @@ from controller.runtime.containerd.container.evidence import boot_id
 from controller.runtime.containerd.image import synced
 from controller.runtime.containerd.image.images import UNSYNCED
 from controller.runtime.containerd.runtime import ContainerdRuntime
-from controller.runtime.port import ImageFailure, NotFound
+from controller.runtime.port import ImageFailure, NotFound, Unavailable
 from tests.contract.containerd_subject import ContainerdSubject, cut_short
 from tests.contract.subject import SECONDS
 
@@ -93,6 +94,21 @@ async def test_what_an_earlier_boot_left_is_unpacked_anew(real: ContainerdSubjec
     assert await other.verify(real.ref(IMAGE)) == ()
     state = await real.run("true", image=real.ref(IMAGE))
     assert (await real.ended(state.id)).exit_code == 0
+
+
+async def test_what_an_earlier_boot_left_is_looked_for_until_it_was(
+    real: ContainerdSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime may not answer at first; and of two pulls neither begins before the other has looked."""
+    await labelled(real, "an earlier boot")
+    cut_short((await real.folders(IMAGE))[0] / "bin/busybox")
+    other = await later_boot(real)
+    with monkeypatch.context() as patched:
+        patched.setattr(other._snapshots, "list", AsyncMock(side_effect=Unavailable("containerd does not answer")))
+        with pytest.raises(Unavailable):
+            await other.pull(real.ref(IMAGE))
+    await asyncio.gather(other.pull(real.ref("busybox:1")), other.pull(real.ref(IMAGE)))
+    assert await other.verify(real.ref(IMAGE)) == ()
 
 
 async def test_what_an_earlier_boot_left_goes_though_other_images_lay_on_it(real: ContainerdSubject) -> None:

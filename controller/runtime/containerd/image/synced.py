@@ -50,9 +50,13 @@ class SyncedImages:
     def __init__(self, channel: Channel, snapshots: Snapshots, images: Images) -> None:
         self._channel, self._snapshots, self._images = channel, snapshots, images
         self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._looked = False
+        self._layers = Layers(channel, snapshots)
         self._lost_at = 0.0
         """When the disk has last failed to take what was unpacked, in seconds since the epoch."""
+        self._looked_for: float | None = None
+        """Which such failure was the last one when what is doubtful was removed; None: it was not yet."""
+        self._turn = asyncio.Lock()
+        """Who looks removes nothing that a pull after another look has just unpacked."""
         self._busy: list[str] = []
 
     @contextmanager
@@ -99,7 +103,7 @@ class SyncedImages:
         except TimeoutError as exc:
             raise PullStalled(f"{what} is not on the disk after {SYNC_SECONDS:g} s: is the node's disk overloaded?") from exc
         except OSError as exc:
-            self._lost_at, self._looked = time.time(), False
+            self._lost_at = time.time()
             kind = DiskFull if exc.errno in {errno.ENOSPC, errno.EDQUOT} else ImageFailure
             raise kind(f"{what} cannot be brought to the node's disk: {exc.strerror}") from exc
         log.info("%s is on the disk: that took %.3f s", what, time.monotonic() - began)
@@ -116,17 +120,19 @@ class SyncedImages:
 
         Once, and after each such failure.
         """
-        if self._looked:
-            return
-        self._looked = True
-        found = await self._snapshots.list()
-        images = await self._images.records()
-        tops = [await self._images.chain_id(image) for image in images if UNSYNCED not in image.labels]
-        before = max(self._booted_at, self._lost_at, *(lost_at(image.labels.get(UNSYNCED, "")) for image in images), 0.0)
-        try:
-            await Layers(self._channel, self._snapshots).remove(doubtful(found, tops, before))
-        except RuntimeFailure as exc:
-            log.warning("what was unpacked, but may not be on the disk, cannot be removed: %s", exc)
+        async with self._turn:
+            lost = self._lost_at
+            if self._looked_for == lost:
+                return
+            found = await self._snapshots.list()
+            images = await self._images.records()
+            tops = [await self._images.chain_id(image) for image in images if UNSYNCED not in image.labels]
+            before = max(self._booted_at, lost, *(lost_at(image.labels.get(UNSYNCED, "")) for image in images))
+            try:
+                await self._layers.remove(doubtful(found, tops, before))
+            except RuntimeFailure as exc:
+                log.warning("what was unpacked, but may not be on the disk, cannot be removed: %s", exc)
+            self._looked_for = lost
 
 
 def sync(root: str) -> None:
